@@ -1,0 +1,1 @@
+"""elastic-jupyter: Jupyter kernels that hold a GPU only while they compute."""

@@ -1,0 +1,6 @@
+"""The gateway: Jupyter's kernels API in front of JupyterKernel objects.
+
+Start with ``app.py`` (the process), then ``kernels.py`` (all kernels: watch, recovery, culling) and
+``kernel.py`` (one kernel: launch, reclaim, wake). ``connection.py`` is one websocket; what it shows
+while a kernel waits comes from ``policy.notices``. It imports api, policy and store, never kube.
+"""

@@ -1,0 +1,188 @@
+"""The gateway process: ``jupyter_server.ServerApp`` with our kernels, specs and identity."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_server.extension.manager import ExtensionManager
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.services.contents.manager import ContentsManager
+from traitlets.config import Config
+
+from elastic_jupyter.api import names
+from elastic_jupyter.errors import ConfigError
+from elastic_jupyter.gateway.config import GatewayConfig
+from elastic_jupyter.gateway.connection import ElasticConnection
+from elastic_jupyter.gateway.identity import OwnKernelsOnly, TokenIdentityProvider
+from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
+from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
+from elastic_jupyter.store.protocol import Catalog, HandoverLease, KernelStore, TombstoneStore
+
+#: How long a gateway that was told to end waits for its successor, s; less than the pod's grace.
+HANDOVER_PATIENCE = 50.0
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where this gateway's objects are: a cluster's, or anything else that keeps the protocols."""
+
+    kernels: KernelStore
+    catalog: Catalog
+    tombstones: TombstoneStore
+    lease: HandoverLease
+
+
+def kubernetes_stores(settings: GatewayConfig) -> Stores:
+    """Return the stores of the cluster that this process runs in."""
+    from elastic_jupyter.store import kubernetes
+
+    client = kubernetes.connect()
+    namespace, name = settings.namespace, settings.name
+    return Stores(
+        kernels=kubernetes.KubernetesKernelStore(client),
+        catalog=kubernetes.KubernetesCatalog(client, namespace),
+        tombstones=kubernetes.SecretTombstones(
+            client, namespace, names.tombstones_secret_name(name)
+        ),
+        lease=kubernetes.KubernetesLease(client, namespace, names.handover_lease_name(name)),
+    )
+
+
+class NoContents(ContentsManager):  # type: ignore[misc]
+    """A gateway has no files."""
+
+    files_handler_class = None
+
+    def get_kernel_path(self, path: str, model: Any = None) -> str:
+        """Return no folder: the notebook server's files are not here."""
+        return ""
+
+    def get_extra_handlers(self) -> list[Any]:
+        """Return no routes."""
+        return []
+
+
+class GatewayApp(ServerApp):  # type: ignore[misc]
+    """Upstream's server (2.21) without files, sessions, terminals and extensions.
+
+    Sessions are the notebook server's; upstream's would show every notebook's kernels to each.
+    """
+
+    name = "elastic-jupyter-gateway"
+    default_services = ("api",)
+    no_browser_open_file = True
+    settings_of_pod: GatewayConfig
+    connect: Callable[[GatewayConfig], Stores] = staticmethod(kubernetes_stores)
+
+    def find_server_extensions(self) -> None:
+        """Find none."""
+        self.jpserver_extensions.clear()
+
+    def init_server_extensions(self) -> None:
+        """Load none."""
+        self.jpserver_extensions.clear()
+        self.extension_manager = ExtensionManager(log=self.log, serverapp=self)
+
+    def init_configurables(self) -> None:
+        """Connect the managers that upstream made to the cluster."""
+        super().init_configurables()
+        settings = self.settings_of_pod
+        self.identity_provider.master_key = settings.master_key
+        self.stores = self.connect(settings)
+        self.kernel_spec_manager.bind(self.stores.catalog, offered=settings.kernels)
+        self.kernel_manager.bind(
+            settings, store=self.stores.kernels, tombstones=self.stores.tombstones
+        )
+
+    async def _post_start(self) -> None:
+        """Start what lives as long as the process; called by upstream in the running loop."""
+        self._tasks = [
+            self._guard(self.stores.catalog.run()),
+            self._guard(self._serve_kernels()),
+            self._guard(self.kernel_manager.cull_for_ever()),
+        ]
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin_handover)
+
+    def _guard(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a task that must not end; its end is an error that ends the process."""
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled():
+            self.log.critical("a task that must not end has ended: %r", task.exception())
+            os._exit(1)
+
+    async def _serve_kernels(self) -> None:
+        await self.stores.catalog.synced.wait()
+        watch = self._guard(self.kernel_manager.run())
+        await self.kernel_manager.recovered.wait()
+        await self.stores.lease.take(self.settings_of_pod.identity)
+        await watch
+
+    # -- the orderly end
+
+    def _begin_handover(self) -> None:
+        self._handover = asyncio.get_running_loop().create_task(self._hand_over())
+
+    async def _hand_over(self) -> None:
+        """Serve on until the next gateway listens to all kernels, then send the clients there."""
+        self.log.info("told to end; the next gateway is waited for")
+        if self.kernel_manager.any_running():
+            taken = asyncio.ensure_future(
+                self.stores.lease.wait_taken_by_other(self.settings_of_pod.identity)
+            )
+            alone = asyncio.ensure_future(self.kernel_manager.until_none_runs())
+            await asyncio.wait(
+                (taken, alone),
+                timeout=HANDOVER_PATIENCE,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        for manager in list(self.kernel_manager.kernels.values()):
+            for connection in list(manager.connections):
+                connection.close_for_restart()
+        self.stop()
+
+    async def cleanup_kernels(self) -> None:
+        """Leave the kernels alone; upstream would stop them all."""
+
+
+def main() -> None:
+    """Run the gateway; exit status 2 when the environment is not complete."""
+    try:
+        settings = GatewayConfig.from_environment()
+    except ConfigError as error:
+        sys.exit(f"elastic-jupyter-gateway: {error}")
+    GatewayApp.settings_of_pod = settings
+    GatewayApp.launch_instance(argv=[], config=Config(server_config(settings)))
+
+
+def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
+    """Return the traits that make a ServerApp a gateway."""
+    return {
+        "ServerApp": {
+            "ip": "0.0.0.0",
+            "port": names.HTTP_PORT,
+            "port_retries": 0,
+            "open_browser": False,
+            "log_level": logging.getLevelNamesMapping()[settings.log_level],
+            "terminals_enabled": False,
+            "contents_manager_class": NoContents,
+            "kernel_manager_class": ElasticMappingKernelManager,
+            "kernel_spec_manager_class": CatalogKernelSpecManager,
+            "kernel_websocket_connection_class": ElasticConnection,
+            "identity_provider_class": TokenIdentityProvider,
+            "authorizer_class": OwnKernelsOnly,
+            "extra_services": ["elastic_jupyter.gateway.handlers"],
+        }
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What a gateway process must know before it can read anything from the cluster."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from elastic_jupyter.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class GatewayConfig:
+    """The environment of the gateway's pod, read once by ``main``.
+
+    ``uid`` is the JupyterGateway's, the owner of every kernel; ``kernels`` empty offers every
+    JupyterKernelSpec of the namespace; ``launch_timeout`` counts from scheduling.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    identity: str
+    kernel_image: str
+    master_key: bytes
+    cull_idle_timeout: timedelta
+    cull_interval: timedelta
+    kernels: tuple[str, ...]
+    default_kernel: str
+    log_level: str
+    launch_timeout: timedelta
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "GatewayConfig":
+        """Read the environment and the mounted master key.
+
+        Raises ``ConfigError``, which names the variable, when one is missing or not a number.
+        """
+        key_file = Path(
+            environ.get("ELASTIC_JUPYTER_MASTER_KEY_FILE", "/run/elastic-jupyter/master-key/key")
+        )
+        try:
+            master_key = key_file.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"the master key cannot be read: {error}") from error
+        return cls(
+            name=_required(environ, "ELASTIC_JUPYTER_GATEWAY"),
+            namespace=_required(environ, "ELASTIC_JUPYTER_NAMESPACE"),
+            uid=_required(environ, "ELASTIC_JUPYTER_GATEWAY_UID"),
+            identity=_required(environ, "POD_NAME"),
+            kernel_image=_required(environ, "ELASTIC_JUPYTER_KERNEL_IMAGE"),
+            master_key=master_key,
+            cull_idle_timeout=_seconds(environ, "ELASTIC_JUPYTER_CULL_IDLE_TIMEOUT", 3600),
+            cull_interval=_seconds(environ, "ELASTIC_JUPYTER_CULL_INTERVAL", 10, least=1),
+            kernels=tuple(filter(None, environ.get("ELASTIC_JUPYTER_KERNELS", "").split(","))),
+            default_kernel=environ.get("ELASTIC_JUPYTER_DEFAULT_KERNEL") or "python3",
+            log_level=_log_level(environ),
+            launch_timeout=_seconds(environ, "ELASTIC_JUPYTER_LAUNCH_TIMEOUT", 600, least=1),
+        )
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name)
+    if not value:
+        raise ConfigError(f"the environment variable {name} is not set")
+    return value
+
+
+def _log_level(environ: Mapping[str, str]) -> str:
+    level = (environ.get("ELASTIC_JUPYTER_LOG_LEVEL") or "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        raise ConfigError(f"ELASTIC_JUPYTER_LOG_LEVEL must be a level like INFO, not {level!r}")
+    return level
+
+
+def _seconds(
+    environ: Mapping[str, str], name: str, default: float, *, least: float | None = None
+) -> timedelta:
+    text = environ.get(name) or str(default)
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise ConfigError(f"{name} must be a number of seconds, not {text!r}") from None
+    if least is not None and seconds < least:
+        raise ConfigError(f"{name} must be at least {least} s, not {text}")
+    return timedelta(seconds=seconds)

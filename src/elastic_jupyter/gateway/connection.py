@@ -1,0 +1,285 @@
+"""One websocket of a front end, which stays open while the kernel comes and goes.
+
+Requests sent while there is no kernel are held in order; what can be answered without one is. The
+rules are in the design, section 7: never ``restarting`` or ``dead``, one waiting text that is
+updated in place and cleared before the output, an interrupt cancels the claim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jupyter_client.session import Session
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from tornado.websocket import WebSocketClosedError
+from traitlets import default
+from zmq.eventloop.zmqstream import ZMQStream
+
+from elastic_jupyter.gateway import messages
+from elastic_jupyter.gateway.messages import Asked, Said
+
+if TYPE_CHECKING:
+    from elastic_jupyter.gateway.kernel import ElasticKernelManager
+
+#: Requests held for one websocket; beyond it a request is refused with an error.
+MAX_HELD = 1000
+CHANNELS = ("shell", "control", "stdin")
+#: The close code of an orderly end, after which the client finds all output in the next gateway.
+SERVICE_RESTART = 1012
+
+
+@dataclass
+class Parked:
+    """What is kept for a front end that left: streams, replies since, its place in iopub."""
+
+    streams: dict[str, ZMQStream]
+    replies: list[tuple[str, list[bytes]]]
+    iopub_from: int
+
+    def close(self) -> None:
+        """Close the streams."""
+        close_streams(self.streams)
+
+
+class ElasticConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
+    """Overrides the upstream connection (jupyter_server 2.21) from ``prepare`` to ``disconnect``.
+
+    Upstream waits for the kernel during the handshake and opens a subscription per websocket; here
+    the handshake is accepted at once and iopub comes from the kernel's shared ``IOPub``.
+    """
+
+    @default("kernel_info_timeout")
+    def _default_kernel_info_timeout(self) -> float:
+        return 0.0
+
+    @default("session")
+    def _default_session(self) -> Session:
+        return Session(digest_history_size=1024)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.held: list[Asked] = []
+        self._unanswered: dict[str, messages.Header] = {}
+        self._waiting_for: messages.Header | None = None
+        self._attached = False
+
+    @property
+    def manager(self) -> ElasticKernelManager:
+        """The kernel behind this websocket."""
+        manager: ElasticKernelManager = self.parent
+        return manager
+
+    # -- life of the websocket
+
+    async def prepare(self) -> None:
+        """Accept the handshake at once; say whether a returning front end gets all it missed."""
+        await self._register_session()
+        if self._returns():
+            covered = self.manager.covers(self.session_id, self._last_msg_id(), self._orderly())
+            self.websocket_handler.set_header(
+                "X-Elastic-Jupyter-Resumed", "covered" if covered else "gap"
+            )
+
+    async def connect(self) -> None:
+        """Take part in the kernel's messages, now or when it runs."""
+        self.multi_kernel_manager.notify_connect(self.kernel_id)
+        ZMQChannelsWebsocketConnection._open_sockets.add(self)
+        self.manager.connections.add(self)
+        if self.manager.iopub is not None:
+            self.attach(self.manager.iopub_missed_by(self))
+
+    def attach(self, missed: list[list[bytes]] | None = None) -> None:
+        """Connect to the running kernel: what was missed, then the held requests in order."""
+        iopub = self.manager.iopub
+        if iopub is None or self._attached:
+            return
+        self.session.key = self.manager.session.key
+        parked = self.manager.parked.pop(self.session_id, None)
+        identity = self.session.bsession
+        if parked:
+            self.channels = parked.streams
+        else:
+            self.channels = {
+                channel: getattr(self.manager, f"connect_{channel}")(identity=identity)
+                for channel in CHANNELS
+            }
+        self._attached = True
+        self._clear_waiting()
+        for parts in missed or []:
+            self.on_iopub(parts)
+        for channel, frames in parked.replies if parked else []:
+            self._on_reply(channel, frames)
+        for channel, stream in self.channels.items():
+            stream.on_recv(lambda frames, channel=channel: self._on_reply(channel, frames))
+        iopub.listeners.add(self)
+        held, self.held = self.held, []
+        for asked in held:
+            if asked.msg_type == "execute_request":
+                self.manager.tell_notice(self, asked.header)
+            self._forward(asked)
+
+    def detach(self) -> None:
+        """Leave the kernel; requests are held from now on."""
+        self._attached = False
+        if self.manager.iopub is not None:
+            self.manager.iopub.listeners.discard(self)
+        close_streams(self.channels)
+        self.channels = {}
+
+    def disconnect(self) -> None:
+        """Handle the end of the websocket; keep replies for this front end's return."""
+        self.multi_kernel_manager.notify_disconnect(self.kernel_id)
+        if self._open_sessions.get(self.session_key) is self.websocket_handler:
+            self._open_sessions.pop(self.session_key)
+        self.manager.connections.discard(self)
+        ZMQChannelsWebsocketConnection._open_sockets.discard(self)
+        if not self._close_future.done():
+            self._close_future.set_result(None)
+        if self._attached and self.manager.iopub is not None:
+            self._attached = False
+            self.manager.iopub.listeners.discard(self)
+            self.manager.park(self.session_id, self.channels)
+            self.channels = {}
+        else:
+            self.detach()
+
+    def close_for_restart(self) -> None:
+        """End the websocket so that the client comes back to the gateway that took over."""
+        self.websocket_handler.close(SERVICE_RESTART, "handover")
+
+    # -- from the front end
+
+    def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
+        """Pass a request on, answer it, or hold it."""
+        try:
+            asked = messages.parse(incoming_msg, self.subprotocol)
+        except ValueError as error:
+            self.log.warning("a websocket frame was dropped: %s", error)
+            return
+        if self._attached:
+            self._forward(asked)
+            return
+        answer = self.manager.answer_asleep(asked.header)
+        if answer is not None and not self.held:
+            self.say(asked.header, *answer)
+            return
+        if asked.msg_type == "kernel_info_request" and self.manager.kernel_info is not None:
+            # Front ends stop waiting for it after a few seconds, so it does not queue.
+            self.say(asked.header, *(self.manager.answer_asleep(asked.header) or []))
+            return
+        if not asked.msg_type.endswith("_request"):
+            return  # comm messages and the like have nobody to go to
+        if len(self.held) >= MAX_HELD:
+            self.say(
+                asked.header,
+                *messages.failure(asked.header, "TooManyRequests", "the kernel is not there yet"),
+            )
+            return
+        self.held.append(asked)
+        if asked.msg_type == "execute_request":
+            self.say(asked.header, messages.BUSY)
+            self.manager.want()
+            self.show_waiting(self.manager.waiting_text)
+
+    def _forward(self, asked: Asked) -> None:
+        stream = self.channels.get(asked.channel)
+        if stream is None:
+            self.log.warning("a message for the unknown channel %r was dropped", asked.channel)
+            return
+        if asked.channel != "stdin" and asked.msg_type.endswith("_request"):
+            self._unanswered[str(asked.header.get("msg_id"))] = asked.header
+        if asked.msg_type == "execute_request":
+            self.manager.touch()
+        self.session.send_raw(stream, asked.parts)
+
+    # -- to the front end
+
+    def on_iopub(self, parts: list[bytes]) -> None:
+        """Pass on one message of the shared subscription."""
+        self._write("iopub", parts)
+
+    def _on_reply(self, channel: str, frames: list[bytes]) -> None:
+        try:
+            _, parts = self.session.feed_identities(frames)
+            message = self.session.deserialize(parts, content=False)
+        except (ValueError, TypeError, KeyError):
+            self.log.warning("a reply with a wrong signature was dropped")
+            return
+        self._unanswered.pop(message["parent_header"].get("msg_id", ""), None)
+        self._write(channel, parts[1:])
+
+    def say(self, parent: messages.Header, *said: Said) -> None:
+        """Send messages in the kernel's name, as answers to ``parent``."""
+        for one in said:
+            parts = messages.build(one, parent=parent, kernel_session=self.manager.kernel_session)
+            self._write(one.channel, parts)
+
+    def _write(self, channel: str, parts: list[bytes]) -> None:
+        handler = self.websocket_handler
+        if handler is None or handler.ws_connection is None:
+            return
+        framed = messages.frame(channel, parts, self.subprotocol)
+        try:
+            handler.write_message(framed, binary=isinstance(framed, bytes))
+        except WebSocketClosedError:
+            self.log.debug("a message came after the websocket's end")
+
+    def show_waiting(self, text: str) -> None:
+        """Show what the first held execution waits for."""
+        first = next((a.header for a in self.held if a.msg_type == "execute_request"), None)
+        if first is None:
+            return
+        update = self._waiting_for is not None
+        self._waiting_for = first if self._waiting_for is None else self._waiting_for
+        request_id = str(self._waiting_for["msg_id"])
+        self.say(self._waiting_for, messages.waiting(text, request_id=request_id, update=update))
+
+    def _clear_waiting(self) -> None:
+        if self._waiting_for is not None:
+            self.say(self._waiting_for, messages.CLEAR_WAITING)
+            self._waiting_for = None
+
+    def fail(self, ename: str, evalue: str) -> None:
+        """End every request that the kernel will not answer any more."""
+        self._clear_waiting()
+        headers = [*self._unanswered.values(), *(asked.header for asked in self.held)]
+        self._unanswered.clear()
+        self.held.clear()
+        for header in headers:
+            self.say(header, *messages.failure(header, ename, evalue))
+
+    # -- the client's words about its return (query of the websocket's URL)
+
+    def _returns(self) -> bool:
+        return self.websocket_handler.get_argument("last_msg_id", None) is not None
+
+    def _last_msg_id(self) -> str:
+        return str(self.websocket_handler.get_argument("last_msg_id", None) or "")
+
+    def _orderly(self) -> bool:
+        code = self.websocket_handler.get_argument("close_code", None)
+        return bool(code == str(SERVICE_RESTART))
+
+    @property
+    def resume_point(self) -> str | None:
+        """The last iopub message that a returning front end has seen; None: it did not say."""
+        return self._last_msg_id() if self._returns() else None
+
+    @property
+    def orderly(self) -> bool:
+        """Whether the previous gateway ended its websocket on purpose, output complete."""
+        return self._orderly()
+
+
+def close_streams(streams: dict[str, ZMQStream]) -> None:
+    """Close ZMQ streams that are still open."""
+    for stream in streams.values():
+        if not stream.closed():
+            stream.on_recv(None)
+            stream.close()
+
+
+def new_session(key: bytes) -> Session:
+    """Return a session that signs with ``key``; 1,024 digests are enough against a replay."""
+    return Session(key=key, digest_history_size=1024)

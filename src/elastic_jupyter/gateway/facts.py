@@ -1,0 +1,58 @@
+"""What the reconciler said of a kernel, in the form that the gateway works with."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.policy import notices
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The status of one JupyterKernel. ``(uid, epoch)`` names the incarnation."""
+
+    uid: str
+    epoch: int
+    phase: Phase | None
+    pod_ip: str | None
+    waiting: str
+    reason: str
+    last_activity: datetime | None
+
+    @classmethod
+    def of(cls, kernel: JupyterKernel) -> "Facts":
+        """Read the facts of an object as the store returned it."""
+        status = kernel.status
+        activity = status.activity if status else None
+        return cls(
+            uid=kernel.metadata.uid or "",
+            epoch=(status.epoch if status else None) or 0,
+            phase=status.phase if status else None,
+            pod_ip=status.pod_ip if status else None,
+            waiting=_waiting(kernel),
+            reason=_failure(kernel),
+            last_activity=activity.last_activity if activity else None,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether this incarnation will not answer any more."""
+        return self.phase in (Phase.FAILED, Phase.SUCCEEDED)
+
+
+def _waiting(kernel: JupyterKernel) -> str:
+    status = kernel.status
+    if status and status.phase is Phase.QUEUED and status.queue:
+        return notices.queued(status.queue.position, status.queue.length, status.queue.reason or "")
+    for condition in (status.conditions if status else None) or []:
+        if condition.type == "Running" and condition.status == "False":
+            return notices.pending(condition.reason or "", condition.message or "")
+    return notices.STARTING
+
+
+def _failure(kernel: JupyterKernel) -> str:
+    status = kernel.status
+    for condition in (status.conditions if status else None) or []:
+        if condition.type in ("Failed", "Succeeded") and condition.status == "True":
+            return ": ".join(filter(None, (condition.reason, condition.message)))
+    return "it ended without a stated reason"

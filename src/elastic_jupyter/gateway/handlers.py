@@ -1,0 +1,113 @@
+"""Routes of the gateway: Jupyter's kernels API, and two for the kubelet."""
+
+import json
+from typing import Any
+
+from jupyter_server.auth.decorator import allow_unauthenticated, authorized
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.services.kernels import handlers as upstream
+from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
+from jupyter_server.services.kernelspecs import handlers as kernelspecs
+from jupyter_server.utils import url_escape, url_path_join
+from tornado import web
+
+_KERNEL = upstream._kernel_id_regex
+
+
+class _AfterRecovery(JupyterHandler):  # type: ignore[misc]
+    """Answers 503 until the first list is complete.
+
+    A notebook server drops its kernels on the 404 that it would get instead.
+    """
+
+    async def prepare(self, *args: Any, **kwargs: Any) -> None:
+        if not self.kernel_manager.recovered.is_set():
+            self.set_header("Retry-After", "1")
+            raise web.HTTPError(503, "the gateway is reading its kernels")
+        await super().prepare(*args, **kwargs)
+
+
+class KernelsHandler(_AfterRecovery, upstream.MainKernelHandler):  # type: ignore[misc]
+    """Lists and starts the caller's kernels."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """List the caller's kernels, also those that are reclaimed."""
+        self.finish(json.dumps(self.kernel_manager.list_for(self.current_user.notebook)))
+
+    @web.authenticated
+    @authorized
+    async def post(self) -> None:
+        """Start a kernel. Upstream ignores ``env`` and takes the caller's ``kernel_id``."""
+        manager = self.kernel_manager
+        body = self.get_json_body() or {}
+        kernel_id = await manager.start_kernel(
+            kernel_name=body.get("name") or manager.default_kernel_name,
+            identity=self.current_user.notebook,
+            env=body.get("env") or {},
+        )
+        self.set_header(
+            "Location", url_path_join(self.base_url, "api", "kernels", url_escape(kernel_id))
+        )
+        self.set_status(201)
+        self.finish(json.dumps(manager.kernel_model(kernel_id)))
+
+
+class KernelHandler(_AfterRecovery, upstream.KernelHandler):  # type: ignore[misc]
+    """One kernel."""
+
+
+class KernelActionHandler(_AfterRecovery, upstream.KernelActionHandler):  # type: ignore[misc]
+    """Interrupt and restart."""
+
+
+class ChannelsHandler(_AfterRecovery, KernelWebsocketHandler):  # type: ignore[misc]
+    """The websocket, without Nagle's algorithm: it costs 40 ms with delayed ACKs."""
+
+    async def open(self, kernel_id: str) -> None:
+        """Handle the new websocket."""
+        self.set_nodelay(True)
+        await super().open(kernel_id)
+
+
+class KernelSpecsHandler(_AfterRecovery, kernelspecs.MainKernelSpecHandler):  # type: ignore[misc]
+    """The specs on offer."""
+
+
+class KernelSpecHandler(_AfterRecovery, kernelspecs.KernelSpecHandler):  # type: ignore[misc]
+    """One spec."""
+
+
+class LiveHandler(web.RequestHandler):
+    """The process answers."""
+
+    @allow_unauthenticated
+    def get(self) -> None:
+        """Answer 200."""
+        self.finish("ok")
+
+
+class ReadyHandler(web.RequestHandler):
+    """Every kernel has been read, and running ones are connected."""
+
+    @allow_unauthenticated
+    def get(self) -> None:
+        """Answer 200, or 503 before recovery."""
+        if not self.settings["kernel_manager"].recovered.is_set():
+            self.set_status(503)
+            self.finish("reading the kernels")
+            return
+        self.finish("ok")
+
+
+default_handlers = [
+    (r"/livez", LiveHandler),
+    (r"/readyz", ReadyHandler),
+    (r"/api/kernels", KernelsHandler),
+    (rf"/api/kernels/{_KERNEL}", KernelHandler),
+    (rf"/api/kernels/{_KERNEL}/{upstream._kernel_action_regex}", KernelActionHandler),
+    (rf"/api/kernels/{_KERNEL}/channels", ChannelsHandler),
+    (r"/api/kernelspecs", KernelSpecsHandler),
+    (rf"/api/kernelspecs/{kernelspecs.kernel_name_regex}", KernelSpecHandler),
+]

@@ -1,0 +1,46 @@
+"""Who calls: the notebook that a token was minted for, and what it may reach."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_server.auth import Authorizer, IdentityProvider, User
+from tornado import web
+
+from elastic_jupyter.policy.tokens import NotebookIdentity, verify
+
+
+@dataclass
+class NotebookUser(User):  # type: ignore[misc]
+    """A Jupyter user that acts for one notebook."""
+
+    notebook: NotebookIdentity | None = None
+
+
+class TokenIdentityProvider(IdentityProvider):  # type: ignore[misc]
+    """Takes user and notebook from the token, and from nowhere else (jupyter_server 2.21)."""
+
+    master_key: bytes = b""
+
+    @property
+    def auth_enabled(self) -> bool:
+        """True: there is no way in without a token."""
+        return True
+
+    async def get_user(self, handler: web.RequestHandler) -> User | None:
+        """Return the token's notebook, or None: the request is then refused."""
+        identity = verify(self.master_key, self.get_token(handler) or "")
+        if identity is None:
+            return None
+        handler._token_authenticated = True  # as upstream: no cookie, hence no XSRF check
+        return NotebookUser(username=identity.user, notebook=identity)
+
+
+class OwnKernelsOnly(Authorizer):  # type: ignore[misc]
+    """Lets a notebook reach its own kernels; others do not exist for it."""
+
+    def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
+        """Raise 404 for another notebook's kernel, so that ids cannot be guessed."""
+        kernel_id = handler.path_kwargs.get("kernel_id")
+        if kernel_id is not None and not handler.kernel_manager.owns(user.notebook, kernel_id):
+            raise web.HTTPError(404, f"Kernel does not exist: {kernel_id}")
+        return True

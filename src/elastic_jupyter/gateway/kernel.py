@@ -1,0 +1,558 @@
+"""One kernel of the gateway: its launch, loss, reclaim and return under the same kernel id.
+
+| state | means |
+|---|---|
+| STARTING | a JupyterKernel is wished for and does not answer yet |
+| RUNNING | it answers; websockets are attached |
+| RECLAIMED | there is no JupyterKernel, a tombstone remembers it; an execution asks for a new one |
+| FAILED | the reconciler gave up on this incarnation; an execution asks for a new one |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any, cast
+
+import zmq
+import zmq.asyncio
+from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
+
+from elastic_jupyter.api.kernel import Phase
+from elastic_jupyter.errors import ElasticJupyterError, LaunchFailed
+from elastic_jupyter.gateway import messages
+from elastic_jupyter.gateway.connection import ElasticConnection, Parked, new_session
+from elastic_jupyter.gateway.facts import Facts
+from elastic_jupyter.gateway.iopub import IOPub
+from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info
+from elastic_jupyter.gateway.wish import Wish
+from elastic_jupyter.policy import idle, notices
+from elastic_jupyter.store.protocol import KernelStore, Key
+
+if TYPE_CHECKING:
+    from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
+
+#: Sessions whose replies are kept after their websocket closed.
+MAX_PARKED = 8
+#: Replies kept for one of them; a front end has few requests in flight.
+MAX_PARKED_REPLIES = 1000
+#: How long a new gateway keeps the output of a recovered kernel for front ends that come back.
+RECOVERY_WINDOW = timedelta(minutes=2)
+#: ZMQ's pause between two attempts to connect to a pod whose kernel does not listen yet, ms.
+PROBE_RECONNECT = 5
+
+
+class KernelState(Enum):
+    """Where a kernel is in its life, as the gateway sees it (module docstring)."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    RECLAIMED = "reclaimed"
+    FAILED = "failed"
+
+
+class ElasticKernelManager(ServerKernelManager):  # type: ignore[misc]
+    """Overrides upstream's start, interrupt, restart and shutdown (jupyter_client 8.10).
+
+    ``super()`` is not called there: upstream waits for a process, polls it and restarts it.
+    """
+
+    wish: Wish
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.autorestart = False
+        self.state = KernelState.STARTING
+        self.facts: Facts | None = None
+        self.retired: set[str] = set()
+        self.epoch = 0
+        self.connections: set[ElasticConnection] = set()
+        self.parked: dict[str, Parked] = {}
+        self.iopub: IOPub | None = None
+        self.kernel_info: Mapping[str, Any] | None = None
+        self.kernel_session = "elastic-jupyter"
+        self.waiting_text = notices.STARTING
+        self.last_execution = datetime.now(UTC)
+        self.activity_dirty = False
+        self.execution_state = "starting"
+        self.last_activity = self.last_execution
+        self.reason = ""
+        self._executing: set[str] = set()
+        self._busy_unknown = False
+        self._recovered_at: datetime | None = None
+        self._notice: str | None = None
+        self._deadline: float | None = None
+        self._changed = asyncio.Event()
+        self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._launching: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+
+    # -- what the provisioner and the websockets ask
+
+    @property
+    def mapping(self) -> ElasticMappingKernelManager:
+        """The manager of all kernels."""
+        return cast("ElasticMappingKernelManager", self.parent)
+
+    @property
+    def store(self) -> KernelStore:
+        """Where wishes are written."""
+        return self.mapping.store
+
+    @property
+    def master_key(self) -> bytes:
+        """The gateway's master key."""
+        return self.mapping.settings.master_key
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name of the JupyterKernel."""
+        return Key(self.mapping.settings.namespace, self.wish.name)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the user's code runs; true, too, while a recovered kernel has not said."""
+        return bool(self._executing) or self._busy_unknown
+
+    def on_accepted(self, facts: Facts) -> None:
+        """Note that the store took the object; called by the provisioner."""
+        if self.facts is None or self.facts.uid != facts.uid:
+            self.facts = facts
+        if not self._accepted.done():
+            self._accepted.set_result(None)
+
+    async def wait_for_facts(self, wanted: Callable[[Facts], bool]) -> Facts:
+        """Return the first facts of this incarnation that are ``wanted``.
+
+        Raises ``LaunchFailed`` with the reason when it ends before.
+        """
+        loop = asyncio.get_running_loop()
+        limit = self.mapping.settings.launch_timeout.total_seconds()
+        while True:
+            facts = self.facts
+            if facts is not None and facts.uid in self.retired:
+                raise LaunchFailed("the JupyterKernel was deleted")
+            if facts is not None and facts.ended:
+                raise LaunchFailed(facts.reason)
+            if facts is not None and wanted(facts):
+                return facts
+            if facts is not None and facts.phase is Phase.PENDING and self._deadline is None:
+                self._deadline = loop.time() + limit
+            left = None if self._deadline is None else self._deadline - loop.time()
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                raise LaunchFailed(
+                    f"the kernel did not start within {limit:.0f} s: {self.waiting_text}"
+                ) from None
+
+    # -- facts from the watch
+
+    def on_facts(self, facts: Facts) -> None:
+        """Take the newest status of the object (from the watch)."""
+        if facts.uid in self.retired:
+            return
+        if self.state in (KernelState.RECLAIMED, KernelState.FAILED) and (
+            self.facts is None or facts.uid != self.facts.uid
+        ):
+            self.resume_from(facts)  # another gateway of ours woke it
+            return
+        self.facts = facts
+        self.epoch = max(self.epoch, facts.epoch)
+        if self.state is KernelState.STARTING and facts.waiting != self.waiting_text:
+            self.waiting_text = facts.waiting
+            for connection in list(self.connections):
+                connection.show_waiting(facts.waiting)
+        self._changed.set()
+        if self.state is KernelState.RUNNING and facts.ended:
+            self.lose(facts.reason)
+
+    def on_gone(self, uid: str) -> None:
+        """Note that the object ``uid`` is gone; nothing to do when we deleted it ourselves."""
+        if uid in self.retired:
+            return
+        self.retired.add(uid)
+        self._changed.set()
+        if self.state is KernelState.RUNNING:
+            self.lose("its JupyterKernel was deleted", gone=True)
+
+    def lose(self, reason: str, *, gone: bool = False) -> None:
+        """End what is in flight with ``reason``; the next execution gets a new kernel."""
+        self.log.warning("kernel %s ended: %s", self.kernel_id, reason)
+        self._leave()
+        self.state = KernelState.RECLAIMED if gone else KernelState.FAILED
+        self.reason = reason
+        self._notice = notices.replaced(reason)
+        for connection in list(self.connections):
+            connection.fail("KernelDied", f"The kernel ended: {reason}")
+        if gone:
+            self.spawn(self.mapping.remember(self))
+
+    # -- launch
+
+    def begin(self) -> None:
+        """Ask for the kernel in the background; ``accepted`` tells when the store took it."""
+        if self._accepted.done():
+            self._accepted = asyncio.get_running_loop().create_future()
+        self.state = KernelState.STARTING
+        self.execution_state = "starting"
+        self.waiting_text = notices.STARTING
+        self._deadline = None
+        self._launching = self.spawn(self._launch())
+
+    async def accepted(self) -> None:
+        """Return when the store took the object. Raises why it did not."""
+        await asyncio.shield(self._accepted)
+
+    def resume_from(self, facts: Facts) -> None:
+        """Continue with an object that exists already: after a restart of the gateway."""
+        self.facts = facts
+        self.epoch = max(self.epoch, facts.epoch)
+        self._recovered_at = datetime.now(UTC)
+        self._make_provisioner().uid = facts.uid
+        if facts.last_activity:
+            self.last_execution = facts.last_activity
+        if facts.ended:
+            self.state = KernelState.FAILED
+            self.execution_state = "idle"
+            self.reason = facts.reason
+            self._notice = notices.replaced(facts.reason)
+            return
+        self._busy_unknown = True
+        self.waiting_text = facts.waiting
+        self.begin()
+
+    async def _launch(self) -> None:
+        try:
+            await self._connect()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            known = isinstance(error, ElasticJupyterError)
+            if not known:
+                self.log.exception("kernel %s could not be launched", self.kernel_id)
+            self._launching = None
+            if not self._accepted.done():
+                self._accepted.set_exception(error)
+                self._accepted.exception()  # read here: nobody may be waiting
+            self.state = KernelState.FAILED
+            self.execution_state = "idle"
+            self.reason = str(error)
+            for connection in list(self.connections):
+                connection.fail("KernelStartError", str(error))
+            await self._bury()
+
+    async def _bury(self) -> None:
+        """Delete the object of a kernel that never ran; the client has been told why."""
+        if self.kernel_id in self.mapping.kernels:
+            await self.mapping.remember(self)
+        await self._make_provisioner().kill()
+
+    async def _connect(self) -> None:
+        provisioner = self._make_provisioner()
+        self._load(await provisioner.launch_kernel([], wish=self.wish.build(self.epoch)))
+        recovered = self._busy_unknown
+        await self._probe(channel="control" if recovered else "shell")
+        iopub = IOPub(self.connect_iopub(), key=self.session.key, observe=self._observe)
+        try:
+            await self._subscribe(iopub)
+        except BaseException:
+            iopub.close()
+            raise
+        self.iopub = iopub
+        self.state = KernelState.RUNNING
+        self.execution_state = "idle"
+        self._launching = None
+        if recovered:
+            self.spawn(self._learn_whether_busy())
+        else:
+            self.touch()
+        self.spawn(self.mapping.forget(self))
+        self.log.info("kernel %s runs (epoch %d)", self.kernel_id, self.epoch)
+        for connection in list(self.connections):
+            connection.attach()
+
+    def _make_provisioner(self) -> JupyterKernelProvisioner:
+        if self.provisioner is None:
+            self.provisioner = JupyterKernelProvisioner(kernel_id=self.kernel_id, parent=self)
+        return cast(JupyterKernelProvisioner, self.provisioner)
+
+    def _load(self, info: Mapping[str, Any]) -> None:
+        for name in ("ip", "shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"):
+            setattr(self, name, info[name])
+        self.session = new_session(info["key"])
+
+    async def _probe(self, *, channel: str) -> None:
+        """Wait until the kernel answers on ``channel``; replaces upstream's ``wait_for_ready``."""
+        with self._probe_socket(channel) as socket:
+            session = new_session(self.session.key)
+            while True:
+                session.send(socket, "kernel_info_request")
+                reply = asyncio.ensure_future(socket.recv_multipart())
+                ended = asyncio.ensure_future(self.wait_for_facts(lambda _: False))
+                try:
+                    done, _ = await asyncio.wait(
+                        (reply, ended), timeout=1, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    if ended in done:
+                        ended.result()
+                    if reply in done:
+                        _, parts = session.feed_identities(reply.result())
+                        message = session.deserialize(parts)
+                        self.kernel_info = message["content"]
+                        self.kernel_session = message["header"]["session"]
+                        return
+                finally:
+                    for future in (reply, ended):
+                        future.cancel()
+                        with contextlib.suppress(asyncio.CancelledError, LaunchFailed):
+                            await future
+
+    @contextlib.contextmanager
+    def _probe_socket(self, channel: str) -> Any:
+        socket = self.mapping.probes.socket(zmq.DEALER)
+        socket.linger = 0
+        socket.reconnect_ivl = PROBE_RECONNECT
+        socket.connect(self._make_url(channel))
+        try:
+            yield socket
+        finally:
+            socket.close()
+
+    async def _subscribe(self, iopub: IOPub) -> None:
+        """Return when output arrives; asks on the control channel, which a busy kernel answers."""
+        with self._probe_socket("control") as socket:
+            session = new_session(self.session.key)
+            for _ in range(100):
+                try:
+                    async with asyncio.timeout(0.05):
+                        await iopub.subscribed()
+                        return
+                except TimeoutError:
+                    session.send(socket, "kernel_info_request")
+            self.log.warning("kernel %s: no message on iopub within 5 s", self.kernel_id)
+
+    async def _learn_whether_busy(self) -> None:
+        """Ask on shell, which answers only when the user's code has ended."""
+        with self._probe_socket("shell") as socket:
+            new_session(self.session.key).send(socket, "kernel_info_request")
+            asked = datetime.now(UTC)
+            await socket.recv_multipart()
+        self._busy_unknown = False
+        if datetime.now(UTC) - asked > timedelta(seconds=1):
+            self.touch()
+
+    # -- activity
+
+    def touch(self) -> None:
+        """Note that the user has just executed something."""
+        self.last_execution = self.last_activity = datetime.now(UTC)
+        self.activity_dirty = True
+
+    def _observe(self, header: dict[str, Any], parent: dict[str, Any], content: bytes) -> None:
+        if header["msg_type"] != "status" or parent.get("msg_type") != "execute_request":
+            return
+        state = self.session.unpack(content)["execution_state"]
+        if state == "busy":
+            self._executing.add(parent["msg_id"])
+        elif state == "idle":
+            self._executing.discard(parent["msg_id"])
+            self._busy_unknown = False
+        self.execution_state = "busy" if self._executing else "idle"
+        self.touch()
+
+    def verdict(self, now: datetime) -> idle.Verdict:
+        """Say whether the kernel is to be reclaimed now."""
+        return idle.decide(
+            idle.Activity(busy=self.busy, last_execution=self.last_execution),
+            timeout=self.mapping.settings.cull_idle_timeout,
+            now=now,
+        )
+
+    # -- reclaim, wake, stop
+
+    async def reclaim(self) -> None:
+        """Give the GPU back by policy Delete: the object goes, websockets stay open."""
+        idle_for = datetime.now(UTC) - self.last_execution
+        self.state = KernelState.RECLAIMED
+        self.execution_state = "idle"
+        self._notice = notices.reclaimed(idle_for)
+        self.reason = ""
+        for connection in list(self.connections):
+            connection.detach()
+        await self.mapping.remember(self)
+        await self._stop()
+
+    def want(self) -> None:
+        """An execution asks for the kernel: launch it unless that is under way."""
+        if self.state in (KernelState.RECLAIMED, KernelState.FAILED):
+            self.log.info("kernel %s is asked for again", self.kernel_id)
+            self.spawn(self._start_again())
+            self.state = KernelState.STARTING
+
+    async def _start_again(self) -> None:
+        await self._stop()
+        self.begin()
+
+    async def _stop(self) -> None:
+        """Ask the kernel to end and delete its object; the reconciler takes the pod away."""
+        self._leave()
+        if self._launching is not None:
+            self._launching.cancel()
+            self._launching = None
+        provisioner = self._make_provisioner()
+        if provisioner.uid is not None:
+            if self.facts and self.facts.pod_ip and not self.facts.ended:
+                self._ask_to_shut_down()
+            await provisioner.kill()
+        self._close_control_socket()
+
+    def _ask_to_shut_down(self) -> None:
+        facts = cast(Facts, self.facts)
+        self._load(connection_info(cast(str, facts.pod_ip), self.master_key, facts.uid))
+        self._connect_control_socket()
+        self.session.send(
+            self._control_socket, self.session.msg("shutdown_request", {"restart": False})
+        )
+
+    def _leave(self) -> None:
+        """Let go of the running incarnation's sockets."""
+        for connection in list(self.connections):
+            connection.detach()
+        for parked in self.parked.values():
+            parked.close()
+        self.parked.clear()
+        if self.iopub is not None:
+            self.iopub.close()
+            self.iopub = None
+        self._executing.clear()
+        self._busy_unknown = False
+        self.execution_state = "idle"
+
+    async def interrupt_kernel(self) -> None:
+        """Interrupt the running cell, or cancel the wait for a kernel."""
+        if self.state is KernelState.RUNNING:
+            self._connect_control_socket()
+            self.session.send(self._control_socket, self.session.msg("interrupt_request", {}))
+            return
+        if self.state is KernelState.STARTING:
+            for connection in list(self.connections):
+                connection.fail("KeyboardInterrupt", "The wait for the kernel was interrupted.")
+            self.state = KernelState.RECLAIMED
+            self.execution_state = "idle"
+            await self.mapping.remember(self)
+            await self._stop()
+
+    async def restart_kernel(self, now: bool = False, newports: bool = False, **kw: Any) -> None:
+        """Start an empty kernel under the same id; returns when the store took its object."""
+        for connection in list(self.connections):
+            connection.fail("KernelRestarted", "The kernel was restarted.")
+        self._notice = None
+        await self._stop()
+        self.wish = self.mapping.renew(self.wish)
+        self.begin()
+        await self.accepted()
+
+    async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
+        """End the kernel for good and remove its object."""
+        for connection in list(self.connections):
+            connection.fail("KernelShutDown", "The kernel was shut down.")
+        await self._stop()
+        for connection in list(self.connections):
+            connection.websocket_handler.close(1000, "the kernel was shut down")
+        for task in list(self._background):
+            if task is not asyncio.current_task():
+                task.cancel()
+
+    async def is_alive(self) -> bool:
+        """Return True: a kernel that is listed can be used, whatever its state."""
+        return True
+
+    # -- front ends that come back
+
+    def park(self, session_id: str, streams: dict[str, Any]) -> None:
+        """Keep the streams of a front end that left, and what is answered on them meanwhile."""
+        assert self.iopub is not None
+        parked = Parked(streams, [], self.iopub.ring.next)
+        for channel, stream in streams.items():
+
+            def keep(frames: list[bytes], channel: str = channel) -> None:
+                if len(parked.replies) < MAX_PARKED_REPLIES:
+                    parked.replies.append((channel, frames))
+
+            stream.on_recv(keep)
+        if old := self.parked.pop(session_id, None):
+            old.close()
+        while len(self.parked) >= MAX_PARKED:
+            self.parked.pop(next(iter(self.parked))).close()
+        self.parked[session_id] = parked
+
+    def covers(self, session_id: str, last_msg_id: str, orderly: bool) -> bool:
+        """Say whether a returning front end will get every message that it missed."""
+        return self._missed(session_id, last_msg_id, orderly)[1]
+
+    def iopub_missed_by(self, connection: ElasticConnection) -> list[list[bytes]]:
+        """Return the iopub messages that a front end missed, oldest first."""
+        return self._missed(connection.session_id, connection.resume_point, connection.orderly)[0]
+
+    def _missed(
+        self, session_id: str, last_msg_id: str | None, orderly: bool
+    ) -> tuple[list[list[bytes]], bool]:
+        if self.iopub is None:
+            return [], False
+        ring = self.iopub.ring
+        if last_msg_id:
+            after = ring.after(last_msg_id)
+            if after is not None:
+                return [kept.parts for kept in after], True
+        parked = self.parked.get(session_id)
+        if parked:
+            kept, complete = ring.since(parked.iopub_from)
+            return [one.parts for one in kept], complete
+        if last_msg_id is not None and self._recovered_at is not None:
+            # Its last message is older than our subscription. When the previous gateway ended in
+            # order it passed on everything up to a moment after that, so nothing lies between.
+            return [one.parts for one in ring.since(0)[0]], orderly and ring.first == 0
+        return [], False
+
+    def trim(self, now: datetime) -> None:
+        """Stop keeping output that nobody will come back for."""
+        if self.iopub is None:
+            return
+        recent = self._recovered_at is not None and now - self._recovered_at < RECOVERY_WINDOW
+        self.iopub.recording = recent or bool(self.parked) or not self.connections
+        if not self.iopub.recording:
+            self.iopub.ring.clear()
+
+    # -- answers without a kernel
+
+    def answer_asleep(self, header: messages.Header) -> list[messages.Said] | None:
+        """Return the answer to a request that needs no kernel, or None."""
+        return messages.asleep(header, self.kernel_info)
+
+    def tell_notice(self, connection: ElasticConnection, parent: messages.Header) -> None:
+        """Say once, before the first output of a new incarnation, why the variables are gone."""
+        if self._notice is not None:
+            connection.say(parent, messages.notice(self._notice))
+            self._notice = None
+
+    def set_notice(self, text: str) -> None:
+        """Set the line shown before the next output."""
+        self._notice = text
+
+    def spawn(self, work: Any) -> asyncio.Task[None]:
+        """Run a coroutine of this kernel in the background; its errors are logged."""
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.log.error("kernel %s: %r", self.kernel_id, task.exception())

@@ -1,0 +1,361 @@
+"""All kernels of the gateway: watch, recovery, starts and the culling of idle ones.
+
+A JupyterKernel object is the only truth about a kernel. Whatever this process knows can be read
+again from the objects and the tombstones, and is, after each of its starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import uuid
+from collections.abc import Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import zmq.asyncio
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from tornado import web
+from traitlets import DottedObjectName, Instance, default
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.errors import ElasticJupyterError, StoreError
+from elastic_jupyter.gateway.config import GatewayConfig
+from elastic_jupyter.gateway.facts import Facts
+from elastic_jupyter.gateway.kernel import ElasticKernelManager, KernelState
+from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
+from elastic_jupyter.gateway.wish import Wish, allowed_env
+from elastic_jupyter.policy import idle, notices
+from elastic_jupyter.policy.tokens import NotebookIdentity
+from elastic_jupyter.store.protocol import Gone, KernelStore, Put, TombstoneStore
+
+#: A kernel that was reclaimed is listed this long for a front end that comes back.
+TOMBSTONE_AGE = timedelta(days=7)
+#: How long recovery waits for running kernels to answer before the gateway serves, s.
+RECOVERY_PATIENCE = 10.0
+#: libzmq's default of 1,023 sockets is enough for some 170 connected kernels.
+MAX_SOCKETS = 65_535
+
+
+class ElasticMappingKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]
+    """Overrides upstream's start, shutdown, list, model and culler (jupyter_server 2.21).
+
+    ``bind`` gives it its stores before ``run`` is called; ``super()`` is not called in the
+    overrides: upstream starts processes and drops kernels that are not alive.
+    """
+
+    kernel_manager_class = DottedObjectName("elastic_jupyter.gateway.kernel.ElasticKernelManager")
+    context = Instance(zmq.asyncio.Context)
+
+    settings: GatewayConfig
+    store: KernelStore
+    tombstones: TombstoneStore
+    recovered: asyncio.Event
+
+    @default("context")
+    def _context_default(self) -> zmq.asyncio.Context:
+        self._created_context = True
+        context = zmq.asyncio.Context()
+        context.max_sockets = MAX_SOCKETS
+        return context
+
+    def bind(
+        self, settings: GatewayConfig, *, store: KernelStore, tombstones: TombstoneStore
+    ) -> None:
+        """Give the manager its configuration and stores."""
+        self.settings, self.store, self.tombstones = settings, store, tombstones
+        self.recovered = asyncio.Event()
+        self._fewer = asyncio.Event()
+        self._work: set[asyncio.Task[None]] = set()
+        self.default_kernel_name = settings.default_kernel
+
+    @property
+    def probes(self) -> zmq.asyncio.Context:
+        """The ZMQ context of short-lived sockets."""
+        return cast(zmq.asyncio.Context, self.context)
+
+    @property
+    def specs(self) -> CatalogKernelSpecManager:
+        """The kernel specs on offer."""
+        return cast(CatalogKernelSpecManager, self.kernel_spec_manager)
+
+    @property
+    def kernels(self) -> Mapping[str, ElasticKernelManager]:
+        """All kernels by id."""
+        return cast(Mapping[str, ElasticKernelManager], self._kernels)
+
+    # -- watch and recovery
+
+    async def run(self) -> None:
+        """Follow the JupyterKernels of this gateway; never returns."""
+        settings = self.settings
+        first: dict[str, JupyterKernel] | None = {}
+        async for change in self.store.watch(settings.namespace, gateway=settings.name):
+            match change:
+                case Put(kernel) if first is not None:
+                    first[kernel.metadata.name or ""] = kernel
+                case Put(kernel):
+                    self._take(kernel)
+                case Gone(_, uid):
+                    for manager in list(self.kernels.values()):
+                        manager.on_gone(uid)
+                    self._fewer.set()
+                case _ if first is not None:
+                    await self._recover(first.values())
+                    first = None
+
+    async def _recover(self, found: Any) -> None:
+        for kernel in found:
+            self._take(kernel)
+        await self._load_tombstones()
+        waiting = [
+            manager._launching
+            for manager in self.kernels.values()
+            if manager._launching and manager.facts and manager.facts.phase is Phase.RUNNING
+        ]
+        if waiting:
+            await asyncio.wait(waiting, timeout=RECOVERY_PATIENCE)
+        self.log.info("recovered %d kernels", len(self.kernels))
+        self.recovered.set()
+
+    def _take(self, kernel: JupyterKernel) -> None:
+        kernel_id = kernel.spec.kernel_id
+        if not kernel_id:
+            return
+        manager = self.kernels.get(kernel_id)
+        if manager is not None:
+            manager.on_facts(Facts.of(kernel))
+            return
+        wish = Wish.of(kernel, gateway=self.settings.name, gateway_uid=self.settings.uid)
+        self._add(wish).resume_from(Facts.of(kernel))
+
+    async def _load_tombstones(self) -> None:
+        now = datetime.now(UTC)
+        for kernel_id, tombstone in (await self.tombstones.load()).items():
+            if kernel_id in self.kernels:
+                continue
+            if now - datetime.fromisoformat(tombstone["at"]) > TOMBSTONE_AGE:
+                await self.tombstones.remove(kernel_id)
+                continue
+            manager = self._add(
+                self._wish(
+                    kernel_id,
+                    tombstone["spec"],
+                    NotebookIdentity(**tombstone["notebook"], user=tombstone["user"]),
+                    tombstone["env"],
+                )
+            )
+            manager.state = KernelState.RECLAIMED
+            manager.execution_state = "idle"
+            manager.epoch = tombstone["epoch"]
+            manager.kernel_info = tombstone.get("kernelInfo")
+            reason = tombstone["reason"]
+            manager.set_notice(notices.replaced(reason) if reason else notices.reclaimed(None))
+
+    async def remember(self, manager: ElasticKernelManager) -> None:
+        """Write the tombstone of a kernel whose object goes."""
+        tombstone = manager.wish.tombstone(epoch=manager.epoch, reason=manager.reason)
+        tombstone["at"] = datetime.now(UTC).isoformat()
+        if manager.kernel_info is not None:
+            tombstone["kernelInfo"] = json.loads(json.dumps(manager.kernel_info, default=str))
+        await self.tombstones.put(manager.kernel_id, tombstone)
+
+    async def forget(self, manager: ElasticKernelManager) -> None:
+        """Remove the tombstone of a kernel that has its object again, or is shut down."""
+        await self.tombstones.remove(manager.kernel_id)
+
+    # -- start and stop
+
+    async def start_kernel(  # type: ignore[override]
+        self, *, kernel_name: str, identity: NotebookIdentity, env: Mapping[str, Any]
+    ) -> str:
+        """Ask for a new kernel; return its id once the store took the object.
+
+        Raises ``web.HTTPError``: 400 for an unknown kernel spec, 403 or 422 with the cluster's
+        reason when the object is refused, 503 when the store does not answer.
+        """
+        if not self.specs.knows(kernel_name):
+            raise web.HTTPError(
+                400,
+                f"no kernel spec {kernel_name!r}; this gateway has "
+                + ", ".join(sorted(self.specs.names())),
+            )
+        kernel_id = str(uuid.uuid4())
+        manager = self._add(self._wish(kernel_id, kernel_name, identity, allowed_env(env)))
+        manager.begin()
+        try:
+            await manager.accepted()
+        except ElasticJupyterError as error:
+            self.remove_kernel(kernel_id)
+            status = error.http_status if isinstance(error, StoreError) else 503
+            raise web.HTTPError(status, f"the kernel was not accepted: {error}") from error
+        return kernel_id
+
+    def _add(self, wish: Wish) -> ElasticKernelManager:
+        manager = cast(
+            ElasticKernelManager,
+            self.kernel_manager_factory(
+                parent=self,
+                log=self.log,
+                kernel_name=wish.spec_name,
+                kernel_id=wish.kernel_id,
+                kernel_spec_manager=self.kernel_spec_manager,
+            ),
+        )
+        manager.wish = wish
+        self._kernels[wish.kernel_id] = manager
+        self._kernel_connections[wish.kernel_id] = 0
+        return manager
+
+    def _wish(
+        self,
+        kernel_id: str,
+        spec_name: str,
+        identity: NotebookIdentity,
+        env: Mapping[str, str],
+    ) -> Wish:
+        settings = self.settings
+        return Wish(
+            name=names.kernel_object_name(identity.user, kernel_id),
+            namespace=settings.namespace,
+            gateway=settings.name,
+            gateway_uid=settings.uid,
+            kernel_id=kernel_id,
+            spec_name=spec_name,
+            identity=identity,
+            env=env,
+            template=self._template(spec_name, identity, kernel_id, env) or {},
+        )
+
+    def _template(
+        self, spec_name: str, identity: NotebookIdentity, kernel_id: str, env: Mapping[str, str]
+    ) -> dict[str, Any] | None:
+        own = {"KERNEL_USERNAME": identity.user, "KERNEL_ID": kernel_id}
+        return self.specs.pod_template(
+            spec_name, default_image=self.settings.kernel_image, env={**env, **own}
+        )
+
+    def renew(self, wish: Wish) -> Wish:
+        """Return the wish with today's template of its spec, or as it was when that is gone."""
+        template = self._template(wish.spec_name, wish.identity, wish.kernel_id, wish.env)
+        return wish if template is None else wish.with_template(template)
+
+    async def shutdown_kernel(
+        self, kernel_id: str, now: bool = False, restart: bool = False
+    ) -> None:
+        """End a kernel for good: object, pod, Secret, tombstone and websockets go."""
+        manager = self._get(kernel_id)
+        await manager.shutdown_kernel(now=now, restart=restart)
+        self.remove_kernel(kernel_id)
+        self._kernel_connections.pop(kernel_id, None)
+        await self.forget(manager)
+
+    async def restart_kernel(self, kernel_id: str, now: bool = False) -> None:
+        """Give an empty kernel under the same id."""
+        await self._get(kernel_id).restart_kernel(now=now)
+
+    async def interrupt_kernel(self, kernel_id: str) -> None:
+        """Interrupt the cell, or the wait for a kernel. Upstream refuses the latter."""
+        await self._get(kernel_id).interrupt_kernel()
+
+    async def shutdown_all(self, now: bool = False) -> None:
+        """Do nothing: a gateway that ends leaves its kernels as they are."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work that outlives its kernel; an error is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.log.error("background work failed: %r", task.exception())
+
+    # -- REST models
+
+    def kernel_model(self, kernel_id: str) -> dict[str, Any]:
+        """Return the REST model. ``last_activity`` has microseconds always: the notebook server's
+
+        parser fails without them (jupyter_server 2.21).
+        """
+        manager = self._get(kernel_id)
+        return {
+            "id": kernel_id,
+            "name": manager.wish.spec_name,
+            "last_activity": manager.last_activity.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "execution_state": manager.execution_state,
+            "connections": self._kernel_connections.get(kernel_id, 0),
+            "reason": manager.reason,
+        }
+
+    def list_for(self, identity: NotebookIdentity) -> list[dict[str, Any]]:
+        """Return the models of one notebook's kernels."""
+        return [
+            self.kernel_model(kernel_id)
+            for kernel_id, manager in self.kernels.items()
+            if manager.wish.identity.uid == identity.uid
+        ]
+
+    def owns(self, identity: NotebookIdentity, kernel_id: str) -> bool:
+        """Say whether the kernel is the notebook's own."""
+        manager = self.kernels.get(kernel_id)
+        return manager is not None and manager.wish.identity.uid == identity.uid
+
+    def _get(self, kernel_id: str) -> ElasticKernelManager:
+        return cast(ElasticKernelManager, self.get_kernel(kernel_id))
+
+    # -- culling
+
+    async def cull_for_ever(self) -> None:
+        """Look at every kernel each ``cull_interval``: reclaim idle ones, publish activity."""
+        while True:
+            await asyncio.sleep(self.settings.cull_interval.total_seconds())
+            await self.cull_kernels()
+
+    def initialize_culler(self) -> None:
+        """Do nothing: ``cull_for_ever`` takes the place of upstream's callback."""
+
+    async def cull_kernel_if_idle(self, kernel_id: str) -> None:
+        """Reclaim one kernel if it is idle; called by ``cull_kernels``, which logs errors."""
+        manager = self._get(kernel_id)
+        now = datetime.now(UTC)
+        manager.trim(now)
+        if manager.state is not KernelState.RUNNING:
+            return
+        verdict = manager.verdict(now)
+        if verdict.action is idle.Action.RECLAIM:
+            self.log.info("kernel %s is reclaimed: %s", kernel_id, verdict.reason)
+            await manager.reclaim()
+        elif manager.activity_dirty:
+            await self._publish_activity(manager, verdict)
+
+    async def _publish_activity(self, manager: ElasticKernelManager, verdict: idle.Verdict) -> None:
+        manager.activity_dirty = False
+        activity: dict[str, Any] = {
+            "lastActivity": _timestamp(manager.last_execution),
+            "connected": True,
+        }
+        if verdict.reclaim_at is not None:
+            activity["reclaimAt"] = _timestamp(verdict.reclaim_at)
+        uid = manager.facts.uid if manager.facts else ""
+        with contextlib.suppress(StoreError):  # the next round tells it again
+            await self.store.patch_activity(manager.key, activity, uid=uid)
+            return
+        manager.activity_dirty = True
+
+    async def until_none_runs(self) -> None:
+        """Return when no kernel runs any more, as when the whole gateway is deleted."""
+        while self.any_running():
+            await self._fewer.wait()
+            self._fewer.clear()
+
+    def any_running(self) -> bool:
+        """Say whether a kernel would miss this gateway."""
+        return any(manager.state is KernelState.RUNNING for manager in self.kernels.values())
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

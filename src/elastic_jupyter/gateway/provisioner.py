@@ -1,0 +1,136 @@
+"""Jupyter's kernel provisioner that makes a JupyterKernel instead of a process.
+
+``launch_kernel`` is the seed's kernel launcher: it writes the wish and waits for the facts. It
+never touches a pod. Registered as ``elastic-jupyter`` under ``jupyter_client.kernel_provisioners``.
+"""
+
+import asyncio
+import random
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning import KernelProvisionerBase
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.errors import AlreadyExists, LaunchFailed, Unavailable
+from elastic_jupyter.gateway.facts import Facts
+from elastic_jupyter.policy.keys import connection_key
+from elastic_jupyter.store.protocol import Key
+
+if TYPE_CHECKING:
+    from elastic_jupyter.gateway.kernel import ElasticKernelManager
+
+#: How long a create is tried again while the store does not answer, s. A notebook server gives up
+#: on a POST after 42 s.
+CREATE_PATIENCE = 20.0
+
+
+class JupyterKernelProvisioner(KernelProvisionerBase):  # type: ignore[misc]
+    """Starts and stops the JupyterKernel of one kernel manager (``parent``)."""
+
+    uid: str | None = None
+
+    @property
+    def manager(self) -> "ElasticKernelManager":
+        """The kernel manager that this provisioner works for."""
+        return cast("ElasticKernelManager", self.parent)
+
+    @property
+    def key(self) -> Key:
+        """Where the JupyterKernel is."""
+        return self.manager.key
+
+    @property
+    def has_process(self) -> bool:
+        """True while we hold a JupyterKernel (jupyter_client's word is for a local process)."""
+        return self.uid is not None
+
+    async def poll(self) -> int | None:
+        """Return None while the kernel lives, else an exit code. Served from the watch."""
+        facts = self.manager.facts
+        return None if self.uid and not (facts and facts.ended) else 1
+
+    async def wait(self) -> int | None:
+        """Return at once: there is no process to reap, the reconciler does that."""
+        return await self.poll()
+
+    async def send_signal(self, signum: int) -> None:
+        """Do nothing: no signal crosses pods; an interrupt goes over the control channel."""
+
+    async def kill(self, restart: bool = False) -> None:
+        """Delete the JupyterKernel; the reconciler stops the pod with 2 s of grace."""
+        if self.uid is not None:
+            uid, self.uid = self.uid, None
+            self.manager.retired.add(uid)
+            await self.manager.store.delete(self.key, uid=uid)
+
+    async def terminate(self, restart: bool = False) -> None:
+        """Same as ``kill``."""
+        await self.kill(restart)
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Do nothing: what belongs to the object goes with it."""
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Pass the arguments on. The base is not called: it would add this process' environment."""
+        return {"cmd": [], **kwargs}
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Create the object and wait for its address.
+
+        Returns ip, ports, transport, signature scheme and key (bytes). Raises ``LaunchFailed`` with
+        the reconciler's reason, or a ``StoreError`` when the object is refused.
+        """
+        if self.uid is None:
+            create = asyncio.ensure_future(self._create(kwargs["wish"]))
+            try:
+                kernel = await asyncio.shield(create)
+            except asyncio.CancelledError:
+                self.manager.mapping.spawn(self._undo(create))
+                raise
+            self.uid = kernel.metadata.uid
+            self.manager.on_accepted(Facts.of(kernel))
+        facts = await self.manager.wait_for_facts(lambda facts: bool(facts.pod_ip))
+        return connection_info(str(facts.pod_ip), self.manager.master_key, facts.uid)
+
+    async def _undo(self, create: "asyncio.Future[JupyterKernel]") -> None:
+        """Delete what a cancelled launch still created: nobody wants it any more."""
+        kernel = await create
+        self.manager.retired.add(kernel.metadata.uid or "")
+        await self.manager.store.delete(self.key, uid=kernel.metadata.uid or "")
+
+    async def _create(self, wish: JupyterKernel) -> JupyterKernel:
+        deadline = asyncio.get_running_loop().time() + CREATE_PATIENCE
+        pause = 0.1
+        while True:
+            try:
+                return await self.manager.store.create(wish)
+            except AlreadyExists:
+                existing = await self.manager.store.get(self.key)
+                uid = existing.metadata.uid or ""
+                if uid not in self.manager.retired:
+                    return existing  # ours: the answer to the create was lost
+                await self.manager.store.delete(self.key, uid=uid)
+            except Unavailable as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise LaunchFailed(f"the kernel could not be asked for: {error}") from error
+            await asyncio.sleep(pause * random.uniform(0.5, 1))
+            pause = min(2 * pause, 2.0)
+
+
+def connection_info(ip: str, master_key: bytes, uid: str) -> KernelConnectionInfo:
+    """Return how to reach the kernel object ``uid`` at ``ip``."""
+    return {
+        "ip": ip,
+        "transport": "tcp",
+        "signature_scheme": "hmac-sha256",
+        "key": connection_key(master_key, uid).encode(),
+        **names.PORTS,
+    }
+
+
+def asked_at() -> str:
+    """Return the present as the queue's order stamp: RFC 3339 with microseconds, UTC."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

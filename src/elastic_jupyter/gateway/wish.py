@@ -1,0 +1,135 @@
+"""What the gateway wants of one kernel: the spec side of a JupyterKernel, and its tombstone."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.gateway.provisioner import asked_at
+from elastic_jupyter.policy.tokens import NotebookIdentity
+
+_ENV_NAME = re.compile(r"KERNEL_[A-Z0-9_]+\Z")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One kernel as its user asked for it; ``template`` is the PodTemplateSpec as a dict."""
+
+    name: str
+    namespace: str
+    gateway: str
+    gateway_uid: str
+    kernel_id: str
+    spec_name: str
+    identity: NotebookIdentity
+    env: Mapping[str, str]
+    template: Mapping[str, Any]
+
+    def build(self, last_epoch: int) -> JupyterKernel:
+        """Return the object to create; its first pod has the epoch after ``last_epoch``."""
+        return JupyterKernel.model_validate(
+            {
+                "metadata": {
+                    "name": self.name,
+                    "namespace": self.namespace,
+                    "labels": {
+                        names.LABEL_NAME: "jupyter-kernel",
+                        names.LABEL_INSTANCE: self.name,
+                        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+                        names.LABEL_GATEWAY: self.gateway,
+                        names.LABEL_KERNEL_ID: self.kernel_id,
+                    },
+                    "annotations": {
+                        names.ANNOTATION_ASKED_AT: asked_at(),
+                        names.ANNOTATION_LAST_EPOCH: str(last_epoch),
+                    },
+                    "ownerReferences": [
+                        {
+                            "apiVersion": names.API_VERSION,
+                            "kind": "JupyterGateway",
+                            "name": self.gateway,
+                            "uid": self.gateway_uid,
+                            "controller": True,
+                            "blockOwnerDeletion": False,
+                        }
+                    ],
+                },
+                "spec": {
+                    "template": dict(self.template),
+                    "kernelID": self.kernel_id,
+                    "kernelSpecName": self.spec_name,
+                    "gatewayRef": {"namespace": self.namespace, "name": self.gateway},
+                    "notebookRef": {
+                        "namespace": self.identity.namespace,
+                        "name": self.identity.name,
+                        "uid": self.identity.uid,
+                    },
+                    "user": self.identity.user,
+                },
+            }
+        )
+
+    @classmethod
+    def of(cls, kernel: JupyterKernel, *, gateway: str, gateway_uid: str) -> "Wish":
+        """Read the wish back from an object that this gateway, or the one before it, made."""
+        spec, metadata = kernel.spec, kernel.metadata
+        notebook = spec.notebook_ref
+        template = spec.template or {}
+        return cls(
+            name=metadata.name or "",
+            namespace=metadata.namespace or "",
+            gateway=gateway,
+            gateway_uid=gateway_uid,
+            kernel_id=spec.kernel_id or "",
+            spec_name=spec.kernel_spec_name or "",
+            identity=NotebookIdentity(
+                namespace=(notebook.namespace if notebook else None) or "",
+                name=(notebook.name if notebook else None) or "",
+                uid=(notebook.uid if notebook else None) or "",
+                user=spec.user or "",
+            ),
+            env=_kernel_env(template),
+            template=template,
+        )
+
+    def with_template(self, template: Mapping[str, Any]) -> "Wish":
+        """Return the same wish with another pod template."""
+        return replace(self, template=template)
+
+    def tombstone(self, *, epoch: int, reason: str) -> dict[str, Any]:
+        """Return what has to be remembered of the kernel while it has no object."""
+        identity = self.identity
+        return {
+            "name": self.name,
+            "spec": self.spec_name,
+            "user": identity.user,
+            "notebook": {
+                "namespace": identity.namespace,
+                "name": identity.name,
+                "uid": identity.uid,
+            },
+            "env": dict(self.env),
+            "epoch": epoch,
+            "reason": reason,
+        }
+
+
+def allowed_env(env: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables that a client may set: ``KERNEL_*``, without those that name its user.
+
+    Who the user is comes from the token alone.
+    """
+    return {
+        name: str(value)
+        for name, value in env.items()
+        if _ENV_NAME.match(name) and name not in ("KERNEL_USERNAME", "KERNEL_ID")
+    }
+
+
+def _kernel_env(template: Mapping[str, Any]) -> dict[str, str]:
+    containers = template.get("spec", {}).get("containers") or [{}]
+    return allowed_env(
+        {entry["name"]: entry.get("value", "") for entry in containers[0].get("env") or []}
+    )

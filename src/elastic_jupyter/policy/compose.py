@@ -1,0 +1,76 @@
+"""The pod template of a kernel, made from what the user picked.
+
+A JupyterKernelTemplate gives the pod, the JupyterKernelSpec overrides its first container, and what
+is left open comes from the built-in Python kernel. The result is frozen in the JupyterKernel.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from elastic_jupyter.api.kernelspec import JupyterKernelSpec
+from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
+from elastic_jupyter.api.names import CONNECTION_FILE
+
+DEFAULT_ARGV = ("python", "-m", "ipykernel_launcher", "-f", "{connection_file}")
+
+#: Commands of the original that ran inside its gateway to make the kernel; ours makes it itself.
+_GATEWAY_SIDE_LAUNCHERS = ("kubeflow-launcher", "launch_kubernetes.py", "{response_address}")
+
+
+def is_gateway_side_launcher(command: list[str]) -> bool:
+    """Say whether ``command`` is the original's launcher, which is ignored (design, section 2)."""
+    return any(word in part for part in command for word in _GATEWAY_SIDE_LAUNCHERS)
+
+
+def compose(
+    spec: JupyterKernelSpec | None,
+    template: JupyterKernelTemplate | None,
+    *,
+    default_image: str,
+    env: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the PodTemplateSpec (a dict of the API's JSON) of a kernel.
+
+    Its first container is the kernel's. ``env`` is what the client asked for and wins over the
+    spec's. Neither argument is changed.
+    """
+    wanted = spec.spec if spec else None
+    pod: dict[str, Any] = copy.deepcopy(template.spec.template) if template else {}
+    containers = pod.setdefault("spec", {}).setdefault("containers", [])
+    if not containers:
+        containers.append({"name": "kernel"})
+    container = containers[0]
+    container.setdefault("name", "kernel")
+    if wanted and wanted.image:
+        container["image"] = wanted.image
+    container.setdefault("image", default_image)
+    container.setdefault("imagePullPolicy", "IfNotPresent")
+    if wanted and wanted.resources:
+        container["resources"] = wanted.resources
+    _set_argv(container, list(wanted.command) if wanted and wanted.command else [])
+    spec_env = list(wanted.env) if wanted and wanted.env else []
+    container["env"] = _merge_env(
+        container.get("env", []), spec_env, [{"name": k, "value": v} for k, v in env.items()]
+    )
+    return pod
+
+
+def _set_argv(container: dict[str, Any], command: list[str]) -> None:
+    if command and not is_gateway_side_launcher(command):
+        container["command"], container["args"] = command, []
+    elif not container.get("command"):
+        container["command"], container["args"] = list(DEFAULT_ARGV), []
+    for part in ("command", "args"):
+        container[part] = [
+            word.replace("{connection_file}", CONNECTION_FILE) for word in container.get(part) or []
+        ]
+
+
+def _merge_env(*layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for entry in layer:
+            merged.pop(entry["name"], None)  # a later layer also moves the name to the end,
+            merged[entry["name"]] = entry  # so that its $(VAR) references see what came before
+    return list(merged.values())

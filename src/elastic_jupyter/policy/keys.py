@@ -1,0 +1,19 @@
+"""Connection keys, derived so that two processes know them without passing them.
+
+The operator writes a kernel's key into its Secret, the gateway connects with it; both derive it
+from the gateway's master key and the JupyterKernel's uid, so the gateway needs no right on Secrets.
+Source: design, section 6.
+"""
+
+import hashlib
+import hmac
+
+
+def connection_key(master: bytes, uid: str) -> str:
+    """Return the HMAC key (64 hex digits) that signs the messages of the kernel object ``uid``.
+
+    Raises ``ValueError`` when the master key is shorter than 16 bytes: such a key can be guessed.
+    """
+    if len(master) < 16:
+        raise ValueError(f"the master key has {len(master)} bytes, it needs 16 at least")
+    return hmac.new(master, b"connection:" + uid.encode(), hashlib.sha256).hexdigest()

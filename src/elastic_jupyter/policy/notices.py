@@ -1,0 +1,56 @@
+"""The sentences that a user reads in the notebook while a kernel waits, and after it came back."""
+
+from datetime import timedelta
+
+
+def place(position: int, length: int) -> str:
+    """Return ``2nd of 3``; both count from 1."""
+    return f"{position}{_suffix(position)} of {length}"
+
+
+def _suffix(number: int) -> str:
+    if number % 100 in (11, 12, 13):
+        return "th"
+    return {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+
+
+def queued(position: int, length: int, reason: str) -> str:
+    """Return the waiting text of a kernel in the queue for a GPU."""
+    text = f"Waiting for a GPU: {place(position, length)} in the queue."
+    return f"{text} {reason}" if reason else text
+
+
+def pending(reason: str, message: str) -> str:
+    """Return the waiting text of a kernel whose pod is being scheduled, pulled or started."""
+    detail = f"{reason}: {message}" if reason and message else reason or message
+    return f"Starting the kernel. {detail}" if detail else "Starting the kernel."
+
+
+STARTING = pending("", "")
+
+
+def reclaimed(idle: timedelta | None) -> str:
+    """Return the line shown before the first output after a reclaim with policy Delete."""
+    since = f" after {duration(idle)} without use" if idle else ""
+    return (
+        f"[elastic-jupyter] The kernel was stopped{since} and its resources were given back. "
+        "This is a new kernel: its variables are gone, run the cells above again as needed."
+    )
+
+
+def replaced(reason: str) -> str:
+    """Return the line shown before the first output after a kernel was lost for ``reason``."""
+    return (
+        f"[elastic-jupyter] The previous kernel ended: {reason}. "
+        "This is a new kernel: its variables are gone, run the cells above again as needed."
+    )
+
+
+def duration(span: timedelta) -> str:
+    """Return a rough, readable length: ``45 s``, ``12 min``, ``3.5 h``."""
+    seconds = span.total_seconds()
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

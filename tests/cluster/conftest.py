@@ -1,0 +1,55 @@
+"""Fixtures of the cluster tests. A failed test prints what its namespaces hold and say."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.cluster import Cluster, describe
+from tests.support.team import SYSTEM, Team, a_team
+
+CLUSTER = pytest.StashKey[Cluster]()
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The cluster that KUBECONFIG names; ``make cluster`` makes one."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("no cluster: KUBECONFIG is not set (make cluster)")
+    with Cluster() as cluster:
+        request.config.stash[CLUSTER] = cluster
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def new_team(cluster: Cluster) -> Iterator[Callable[..., Team]]:
+    """Make teams that live as long as the module (see ``a_team``)."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*objects: dict[str, Any], **gateway: Any) -> Team:
+            return stack.enter_context(a_team(cluster, *objects, **gateway))
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def team(new_team: Callable[..., Team]) -> Team:
+    """A gateway that reclaims nothing while the module runs, and its notebook server."""
+    return new_team(cullIdleTimeout=3600)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """Add objects, events and logs to the report of what failed."""
+    report = yield
+    cluster = item.config.stash.get(CLUSTER, None)
+    if report.failed and cluster is not None:
+        operator = [(SYSTEM, name) for name in cluster.names(SYSTEM, "pods")]
+        for namespace in sorted(cluster.names(None, "namespaces")):
+            if namespace.startswith("ej-") or "default_namespace" in item.fixturenames:
+                with contextlib.suppress(OSError):
+                    text = describe(cluster, namespace, operator)
+                    report.sections.append((f"namespace {namespace}", text))
+    return report

@@ -1,0 +1,279 @@
+"""A real cluster as the tests see it: kubectl for what users do, its proxy for cheap looks.
+
+Objects are plain dicts. Nothing here knows of the product but its API group.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+import yaml
+
+GROUP = "apis/kubeflow.tkestack.io/v1alpha1"
+PREFIXES = {
+    "deployments": "apis/apps/v1",
+    "jupyterkernels": GROUP,
+    "jupyterkernelspecs": GROUP,
+    "jupyterkerneltemplates": GROUP,
+    "jupyternotebooks": GROUP,
+    "jupytergateways": GROUP,
+    "leases": "apis/coordination.k8s.io/v1",
+    "roles": "apis/rbac.authorization.k8s.io/v1",
+    "rolebindings": "apis/rbac.authorization.k8s.io/v1",
+}
+READY_WITHIN = 30.0
+
+
+def find_kubectl() -> str:
+    """Return the devcluster's kubectl where it was built, else the one on the PATH."""
+    cache = os.environ.get("ELASTIC_JUPYTER_CACHE")
+    caches = [Path(cache)] if cache else []
+    caches.append(
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elastic-jupyter"
+    )
+    for root in caches:
+        built = root / "devcluster" / "bin" / "kubectl"
+        if os.access(built, os.X_OK):
+            return str(built)
+    return shutil.which("kubectl") or "kubectl"
+
+
+class Line:
+    """A child process of which one line of output says that it is ready, and where."""
+
+    def __init__(self, argv: list[str], pattern: str) -> None:
+        self._process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._said: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        # Read to the end: port-forward writes a line a connection and would stop at a full pipe.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self.match = self._await(pattern, argv)
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._said.append(line)
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _await(self, pattern: str, argv: list[str]) -> re.Match[str]:
+        while True:
+            try:
+                line = self._lines.get(timeout=READY_WITHIN)
+            except queue.Empty:
+                line = None
+            if line is None:
+                raise AssertionError(f"{argv[1:]} was not ready: {''.join(self._said)!r}")
+            if found := re.search(pattern, line):
+                return found
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process and its reader."""
+        if self.alive:
+            self._process.terminate()
+        self._process.wait(READY_WITHIN)
+        self._reader.join(READY_WITHIN)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+class Cluster:
+    """The cluster that ``KUBECONFIG`` names."""
+
+    def __init__(self) -> None:
+        self._kubectl = find_kubectl()
+        self._proxy = Line(
+            [self._kubectl, "proxy", "--port=0"], r"Starting to serve on (127\.0\.0\.1:\d+)"
+        )
+        self._url = f"http://{self._proxy.match[1]}"
+        self._http = requests.Session()
+        # The proxies of the environment are for the world outside.
+        self._http.trust_env = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the API proxy."""
+        self._http.close()
+        self._proxy.close()
+
+    # What users do
+
+    def kubectl(self, *args: str, input: str | None = None, within: float = 60) -> str:
+        """Run kubectl and return its output; raises ``AssertionError`` with its complaint."""
+        done = subprocess.run(
+            [self._kubectl, *args], input=input, capture_output=True, text=True, timeout=within
+        )
+        if done.returncode:
+            raise AssertionError(
+                f"kubectl {' '.join(args)}: exit {done.returncode}: {done.stderr or done.stdout}"
+            )
+        return done.stdout
+
+    def apply(self, namespace: str, *objects: dict[str, Any]) -> None:
+        """``kubectl apply`` these objects in one go, in this order."""
+        self.kubectl(
+            "apply", "-n", namespace, "-f", "-", input=yaml.safe_dump_all(objects, sort_keys=False)
+        )
+
+    def exec(self, namespace: str, pod: str, *argv: str, within: float = 60) -> str:
+        """Run a command in the first container of a pod and return its output."""
+        return self.kubectl("exec", "-n", namespace, pod, "--", *argv, within=within)
+
+    @contextlib.contextmanager
+    def forward(self, namespace: str, target: str, port: int) -> Iterator[str]:
+        """Forward a free local port to ``target`` (``deploy/<name>``); yield its URL."""
+        argv = [self._kubectl, "port-forward", "-n", namespace, target, f":{port}"]
+        line = Line(argv, r"Forwarding from (127\.0\.0\.1:\d+)")
+        try:
+            yield f"http://{line.match[1]}"
+        finally:
+            line.close()
+
+    # What is
+
+    def _path(self, namespace: str | None, plural: str, name: str | None = None) -> str:
+        scope = f"namespaces/{namespace}/" if namespace else ""
+        tail = f"/{name}" if name else ""
+        return f"{self._url}/{PREFIXES.get(plural, 'api/v1')}/{scope}{plural}{tail}"
+
+    def get(self, namespace: str | None, plural: str, name: str) -> dict[str, Any] | None:
+        """Return one object, or None where there is none."""
+        answer = self._http.get(self._path(namespace, plural, name), timeout=READY_WITHIN)
+        if answer.status_code == 404:
+            return None
+        answer.raise_for_status()
+        return answer.json()
+
+    def list(self, namespace: str | None, plural: str, **labels: str) -> list[dict[str, Any]]:
+        """Return the objects with these labels, given as ``name_of_label="value"``.
+
+        Keyword names stand for the product's labels: ``kernel_id`` for
+        ``kubeflow.tkestack.io/kernel-id``, ``name`` for ``app.kubernetes.io/name``.
+        """
+        selector = ",".join(f"{LABELS[key]}={value}" for key, value in labels.items())
+        answer = self._http.get(
+            self._path(namespace, plural),
+            params={"labelSelector": selector} if selector else {},
+            timeout=READY_WITHIN,
+        )
+        answer.raise_for_status()
+        return answer.json()["items"]
+
+    def create(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """Create an object of a core kind (its plural is the kind's name and an s)."""
+        meta = obj["metadata"]
+        answer = self._http.post(
+            self._path(meta.get("namespace"), obj["kind"].lower() + "s"),
+            json=obj,
+            timeout=READY_WITHIN,
+        )
+        assert answer.ok, f"create {obj['kind']} {meta.get('name')}: {answer.text}"
+        return answer.json()
+
+    def delete(
+        self, namespace: str | None, plural: str, name: str, *, grace: int | None = None
+    ) -> None:
+        """Delete an object and do not wait; it is no error when it is gone. ``grace`` in s."""
+        answer = self._http.delete(
+            self._path(namespace, plural, name),
+            params={} if grace is None else {"gracePeriodSeconds": str(grace)},
+            timeout=READY_WITHIN,
+        )
+        if answer.status_code != 404:
+            answer.raise_for_status()
+
+    def names(self, namespace: str | None, plural: str, **labels: str) -> set[str]:
+        """Return the names of the objects with these labels (see ``list``)."""
+        return {item["metadata"]["name"] for item in self.list(namespace, plural, **labels)}
+
+    def log(self, namespace: str, pod: str, *, tail: int = 200, previous: bool = False) -> str:
+        """Return the end of a pod's log, or why there is none."""
+        answer = self._http.get(
+            self._path(namespace, "pods", pod) + "/log",
+            params={"tailLines": str(tail), "previous": str(previous).lower()},
+            timeout=READY_WITHIN,
+        )
+        return answer.text
+
+
+LABELS = {
+    "name": "app.kubernetes.io/name",
+    "instance": "app.kubernetes.io/instance",
+    "managed_by": "app.kubernetes.io/managed-by",
+    "gateway": "kubeflow.tkestack.io/gateway",
+    "kernel_id": "kubeflow.tkestack.io/kernel-id",
+}
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    """Whether the pod is Ready and not on its way out."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    return "deletionTimestamp" not in pod["metadata"] and any(
+        c["type"] == "Ready" and c["status"] == "True" for c in conditions
+    )
+
+
+def describe(cluster: Cluster, namespace: str, logs: Iterable[tuple[str, str]] = ()) -> str:
+    """Return what a person needs to see after a failure: objects, events and logs.
+
+    ``logs`` are more pods, as (namespace, pod), whose log belongs here.
+    """
+    parts: list[str] = []
+    for plural in (
+        "pods",
+        "deployments",
+        "jupyternotebooks",
+        "jupytergateways",
+        "jupyterkernelspecs",
+        "jupyterkernels",
+    ):
+        for item in cluster.list(namespace, plural):
+            shown = {
+                "spec": item["spec"] if plural.startswith("jupyter") else "...",
+                "status": item.get("status"),
+            }
+            gone = " (deleting)" if "deletionTimestamp" in item["metadata"] else ""
+            parts.append(f"## {plural}/{item['metadata']['name']}{gone}\n{json.dumps(shown)}")
+    events = sorted(
+        cluster.list(namespace, "events"),
+        key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "",
+    )
+    parts.append("## events")
+    parts += [
+        f"{e.get('lastTimestamp') or e.get('eventTime')} {e['involvedObject'].get('kind')}/"
+        f"{e['involvedObject'].get('name')} {e.get('reason')}: {e.get('message')}"
+        for e in events
+    ]
+    pods = [(namespace, pod["metadata"]["name"]) for pod in cluster.list(namespace, "pods")]
+    for where, pod in [*pods, *logs]:
+        parts.append(f"## log of {where}/{pod}\n{cluster.log(where, pod)}")
+        restarts = (cluster.get(where, "pods", pod) or {}).get("status", {})
+        if any(c.get("restartCount") for c in restarts.get("containerStatuses", [])):
+            parts.append(f"## log before the restart\n{cluster.log(where, pod, previous=True)}")
+    return "\n".join(parts)

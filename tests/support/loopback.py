@@ -1,0 +1,290 @@
+"""A gateway on loopback: real GatewayApp, real ipykernel processes, objects in memory.
+
+``LoopbackStore`` plays API server and operator at once. It gives each kernel a new address in
+127.0.0.0/8 and the project's fixed ports, as pods have them.
+"""
+
+import asyncio
+import contextlib
+import copy
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+from traitlets.config import Config
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.kernelspec import JupyterKernelSpec
+from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
+from elastic_jupyter.errors import AlreadyExists, NotFound
+from elastic_jupyter.gateway import app
+from elastic_jupyter.gateway.config import GatewayConfig
+from elastic_jupyter.policy import tokens
+from elastic_jupyter.policy.keys import connection_key
+from elastic_jupyter.store.protocol import Change, Gone, Key, Put, Synced
+
+MASTER = b"loopback master key, 32 bytes ok"
+ANN = tokens.NotebookIdentity("team", "ann-notebook", "uid-ann", "ann")
+BOB = tokens.NotebookIdentity("team", "bob-notebook", "uid-bob", "bob")
+
+
+class LoopbackStore:
+    """JupyterKernels in memory; each gets a process unless ``hold`` keeps it waiting."""
+
+    def __init__(self, directory: Path) -> None:
+        self.objects: dict[Key, dict[str, Any]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.hold = False
+        self.refusal: Exception | None = None
+        self._directory = directory
+        self._watchers: set[asyncio.Queue[Change]] = set()
+        self._numbers = itertools.count(1)
+
+    async def get(self, key: Key) -> JupyterKernel:
+        if key not in self.objects:
+            raise NotFound(f"{key} not found")
+        return JupyterKernel.model_validate(self.objects[key])
+
+    async def watch(self, namespace: str | None, *, gateway: str | None) -> AsyncIterator[Change]:
+        queue: asyncio.Queue[Change] = asyncio.Queue()
+        for body in self.objects.values():
+            queue.put_nowait(Put(JupyterKernel.model_validate(body)))
+        queue.put_nowait(Synced())
+        self._watchers.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._watchers.discard(queue)
+
+    def _tell(self, change: Change) -> None:
+        for queue in self._watchers:
+            queue.put_nowait(change)
+
+    async def create(self, kernel: JupyterKernel) -> JupyterKernel:
+        if self.refusal:
+            raise self.refusal
+        body = kernel.to_dict()
+        key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
+        if key in self.objects:
+            raise AlreadyExists(f"{key} exists")
+        number = next(self._numbers)
+        body["metadata"]["uid"] = f"uid-{number}"
+        last = int(body["metadata"]["annotations"][names.ANNOTATION_LAST_EPOCH])
+        body["status"] = {"phase": "Pending", "epoch": last + 1}
+        self.objects[key] = body
+        self._tell(Put(JupyterKernel.model_validate(body)))
+        if not self.hold:
+            self.run(key)
+        return JupyterKernel.model_validate(body)
+
+    def run(self, key: Key) -> None:
+        """Start the kernel's process, as the operator would make its pod."""
+        body = self.objects[key]
+        uid = body["metadata"]["uid"]
+        number = int(uid.removeprefix("uid-"))
+        ip = f"127.{os.getpid() % 200 + 20}.{number // 250}.{number % 250 + 1}"
+        file = self._directory / f"{uid}.json"
+        info = {
+            "ip": ip,
+            "transport": "tcp",
+            "signature_scheme": "hmac-sha256",
+            "key": connection_key(MASTER, uid),
+            "kernel_name": "",
+            **names.PORTS,
+        }
+        file.write_text(json.dumps(info))
+        environment = {**os.environ, "IPYTHONDIR": str(self._directory / "ipython")}
+        self.processes[uid] = subprocess.Popen(
+            [sys.executable, "-m", "ipykernel_launcher", "-f", str(file)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.report(key, phase="Running", podIP=ip)
+
+    def report(self, key: Key, **status: Any) -> None:
+        """Write facts, as the operator does."""
+        body = copy.deepcopy(self.objects[key])
+        body["status"].update(status)
+        self.objects[key] = body
+        self._tell(Put(JupyterKernel.model_validate(body)))
+
+    async def delete(self, key: Key, *, uid: str) -> None:
+        body = self.objects.get(key)
+        if body is None or body["metadata"]["uid"] != uid:
+            return
+        del self.objects[key]
+        self._end(uid)
+        self._tell(Gone(key, uid))
+
+    def _end(self, uid: str) -> None:
+        process = self.processes.pop(uid, None)
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
+        if key not in self.objects:
+            raise NotFound(f"{key} not found")
+        self.report(key, activity=activity)
+
+    async def patch_status(
+        self, key: Key, status: dict[str, Any], *, version: str
+    ) -> JupyterKernel:
+        self.report(key, **status)
+        return await self.get(key)
+
+    def close(self) -> None:
+        for uid in list(self.processes):
+            self._end(uid)
+
+
+class LoopbackCatalog:
+    """Kernel specs that a test puts in."""
+
+    def __init__(self) -> None:
+        self.specs: dict[str, JupyterKernelSpec] = {}
+        self.templates: dict[str, JupyterKernelTemplate] = {}
+        self.synced = asyncio.Event()
+        self.synced.set()
+        self.on_change = None
+
+    async def run(self) -> NoReturn:
+        while True:
+            await asyncio.Event().wait()
+
+
+class LoopbackTombstones(dict[str, dict[str, Any]]):
+    """Tombstones in memory."""
+
+    async def load(self) -> dict[str, dict[str, Any]]:
+        return copy.deepcopy(dict(self))
+
+    async def put(self, kernel_id: str, tombstone: dict[str, Any]) -> None:
+        self[kernel_id] = json.loads(json.dumps(tombstone))
+
+    async def remove(self, kernel_id: str) -> None:
+        self.pop(kernel_id, None)
+
+
+class LoopbackLease:
+    """Who listens to all kernels."""
+
+    def __init__(self) -> None:
+        self.holder = ""
+        self._changed = asyncio.Condition()
+
+    async def take(self, identity: str) -> None:
+        async with self._changed:
+            self.holder = identity
+            self._changed.notify_all()
+
+    async def wait_taken_by_other(self, identity: str) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.holder != identity)
+
+
+class Loopback:
+    """The state that outlives a gateway, and the gateways that use it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = LoopbackStore(directory)
+        self.catalog = LoopbackCatalog()
+        self.tombstones = LoopbackTombstones()
+        self.lease = LoopbackLease()
+        self._directory = directory
+        self._gateways: list[app.GatewayApp] = []
+
+    async def gateway(
+        self, *, idle: float = 3600, interval: float = 0.2, launch_timeout: float = 30
+    ) -> app.GatewayApp:
+        """Start one more gateway process' worth of objects; its ``port`` is free for it."""
+        settings = GatewayConfig(
+            name="gw",
+            namespace="team",
+            uid="uid-gw",
+            identity=f"gw-{len(self._gateways)}",
+            kernel_image="kernel:dev",
+            master_key=MASTER,
+            cull_idle_timeout=timedelta(seconds=idle),
+            cull_interval=timedelta(seconds=interval),
+            kernels=(),
+            default_kernel="python3",
+            log_level="WARNING",
+            launch_timeout=timedelta(seconds=launch_timeout),
+        )
+        stores = app.Stores(self.store, self.catalog, self.tombstones, self.lease)
+        config = Config(app.server_config(settings))
+        config.ServerApp.update(ip="127.0.0.1", port=_free_port(), allow_root=True)
+        gateway = app.GatewayApp(config=config, log=_quiet())
+        gateway.settings_of_pod = settings
+        gateway.connect = lambda _: stores
+        os.environ["JUPYTER_RUNTIME_DIR"] = str(self._directory)
+        gateway.initialize(argv=[], new_httpserver=True, find_extensions=False)
+        gateway.http_server.start()
+        await gateway._post_start()
+        self._gateways.append(gateway)
+        return gateway
+
+    async def end(self, gateway: app.GatewayApp) -> None:
+        """Let a gateway vanish as if it were killed: nothing is told, nothing cleaned up."""
+        self._gateways.remove(gateway)
+        for task in gateway._tasks:
+            task.cancel()
+        manager = gateway.kernel_manager
+        for kernel in list(manager.kernels.values()):
+            for connection in list(kernel.connections):
+                connection.websocket_handler.ws_connection.stream.close()
+            for task in list(kernel._background):
+                task.cancel()
+            kernel._leave()
+            kernel._close_control_socket()
+        gateway.http_server.stop()
+        await gateway.http_server.close_all_connections()
+        manager.context.destroy(linger=0)
+
+    async def close(self) -> None:
+        """End everything."""
+        for gateway in list(self._gateways):
+            await self.end(gateway)
+        self.store.close()
+
+
+def _quiet() -> Any:
+    import logging
+
+    log = logging.getLogger("loopback-gateway")
+    log.setLevel(os.environ.get("LOOPBACK_LOG", "ERROR"))
+    return log
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def loopback() -> AsyncIterator[Loopback]:
+    """A loopback world, ended with the block."""
+    with tempfile.TemporaryDirectory(prefix="ej-loopback-") as directory:
+        world = Loopback(Path(directory))
+        try:
+            yield world
+        finally:
+            await world.close()
+
+
+def now() -> datetime:
+    """Return the present, aware UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,204 @@
+"""A team's gateway and notebook server on the cluster, and what there is of their kernels."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from tests.support import manifests
+from tests.support.cluster import Cluster, is_ready
+from tests.support.eventually import eventually
+from tests.support.jupyter_tab import NotebookServer, Tab
+
+SYSTEM = "elastic-jupyter-system"
+GATEWAY = "gw"
+NOTEBOOK = "nb"
+CHILDREN = ("pods", "secrets", "jupyterkernels")
+SERVED_WITHIN = 90.0
+
+Object = dict[str, Any]
+
+
+class Team:
+    """One namespace with the gateway ``gw`` and the notebook server ``nb``."""
+
+    def __init__(self, cluster: Cluster, namespace: str, server: NotebookServer) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self.server = server
+
+    def kernel(self, tab: Tab) -> Object | None:
+        """Return the JupyterKernel behind a tab, or None."""
+        return self.cluster.get(self.namespace, "jupyterkernels", kernel_name(tab))
+
+    def pod(self, tab: Tab) -> Object | None:
+        """Return the kernel pod behind a tab, or None."""
+        return self.cluster.get(self.namespace, "pods", kernel_name(tab))
+
+    def left_of(self, tab: Tab) -> list[str]:
+        """Return what the cluster still holds of a kernel, as ``plural/name``."""
+        return [
+            f"{plural}/{name}"
+            for plural in CHILDREN
+            for name in sorted(self.cluster.names(self.namespace, plural))
+            if name.startswith(kernel_name(tab))
+        ]
+
+    def reclaimed(self, tab: Tab, *, within: float) -> None:
+        """Wait until nothing is left of a kernel in the cluster."""
+        eventually(
+            lambda: self.left_of(tab),
+            lambda left: not left,
+            within=within,
+            what=f"the reclaim of {kernel_name(tab)}",
+        )
+
+    def gateway_pod(self) -> Object:
+        """Wait for the gateway's one Ready pod and return it."""
+        pods = eventually(
+            lambda: self.cluster.list(
+                self.namespace, "pods", name="jupyter-gateway", instance=GATEWAY
+            ),
+            lambda pods: len(pods) == 1 and is_ready(pods[0]),
+            within=SERVED_WITHIN,
+            what="one Ready gateway pod",
+        )
+        return pods[0]
+
+
+def kernel_name(tab: Tab) -> str:
+    """Return the name of a tab's JupyterKernel and of its pod."""
+    return f"jovyan-{tab.kernel_id}"
+
+
+@contextlib.contextmanager
+def a_namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of its own, with every GPU given back at its end."""
+    name = f"ej-{uuid.uuid4().hex[:8]}"
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    try:
+        yield name
+    finally:
+        sweep(cluster, name)
+        cluster.delete(None, "namespaces", name)
+
+
+def sweep(cluster: Cluster, namespace: str, plurals: tuple[str, ...] = ()) -> None:
+    """Delete our objects and wait until no kernel pod is left, by force in the end.
+
+    A namespace's own deletion gives each pod its full grace period, and ipykernel as PID 1 would
+    hold its GPU for all of it.
+    """
+    for plural in plurals or ("jupyternotebooks", "jupytergateways", "jupyterkernels"):
+        for name in cluster.names(namespace, plural):
+            cluster.delete(namespace, plural, name)
+
+    def kernels() -> set[str]:
+        return cluster.names(namespace, "pods", name="jupyter-kernel")
+
+    try:
+        eventually(kernels, lambda left: not left, within=20, what="the end of all kernel pods")
+    except AssertionError:
+        for name in kernels():
+            cluster.delete(namespace, "pods", name, grace=0)
+        raise
+
+
+@contextlib.contextmanager
+def served(cluster: Cluster, namespace: str, notebook: str = NOTEBOOK) -> Iterator[NotebookServer]:
+    """Wait until a notebook server answers with its gateway's kernels; yield its REST API."""
+    eventually(
+        lambda: cluster.list(namespace, "pods", name="jupyter-notebook", instance=notebook),
+        lambda pods: len(pods) == 1 and is_ready(pods[0]),
+        within=SERVED_WITHIN,
+        what=f"one Ready pod of notebook {notebook}",
+    )
+    with cluster.forward(namespace, f"deploy/{notebook}", 8888) as url:
+        server = NotebookServer(url)
+        eventually(
+            lambda: server.look("kernelspecs"),
+            lambda seen: isinstance(seen, dict) and "python3" in seen["kernelspecs"],
+            within=SERVED_WITHIN,
+            what="the gateway's kernel specs at the notebook server",
+        )
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+@contextlib.contextmanager
+def a_team(cluster: Cluster, *objects: Object, **gateway: Any) -> Iterator[Team]:
+    """A team of its own; ``objects`` come with it, ``gateway`` is the JupyterGateway's spec."""
+    with a_namespace(cluster) as namespace:
+        cluster.apply(
+            namespace,
+            *objects,
+            manifests.gateway(GATEWAY, **gateway),
+            manifests.notebook(NOTEBOOK, gateway=GATEWAY, namespace=namespace),
+        )
+        with served(cluster, namespace) as server:
+            yield Team(cluster, namespace, server)
+
+
+def image_of(cluster: Cluster, part: str) -> str:
+    """Return the image that the operator runs for ``GATEWAY``, ``NOTEBOOK`` or ``KERNEL``."""
+    for deployment in cluster.list(SYSTEM, "deployments"):
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            for env in container.get("env", []):
+                if env["name"] == f"ELASTIC_JUPYTER_{part}_IMAGE":
+                    return str(env["value"])
+    raise AssertionError(f"no image of {part} in the operator's Deployment")
+
+
+KILLER = """
+import os, signal, sys
+def is_in(pid):
+    try:
+        with open(f"/proc/{pid}/cgroup") as file:
+            return sys.argv[1] in file.read()
+    except OSError:
+        return False
+found = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_in(pid)]
+for pid in found:
+    os.kill(pid, signal.SIGKILL)
+sys.exit(not found)
+"""
+
+
+def kill(cluster: Cluster, pod: Object, *, helper_namespace: str) -> None:
+    """SIGKILL the first container of a pod, as the kernel's OOM killer would.
+
+    ``kubectl delete --force`` still sends SIGTERM first, and PID 1 cannot be killed from inside;
+    so a privileged pod in ``helper_namespace`` does it. Returns when the container is dead.
+    """
+    before = pod["status"]["containerStatuses"][0]
+    helper = manifests.plain_pod(
+        f"killer-{uuid.uuid4().hex[:6]}",
+        namespace=helper_namespace,
+        image=image_of(cluster, "KERNEL"),
+        command=["python", "-c", KILLER, before["containerID"].rpartition("/")[2]],
+        hostPID=True,
+        nodeName=pod["spec"]["nodeName"],
+    )
+    helper["spec"]["containers"][0]["securityContext"] = {"privileged": True, "runAsUser": 0}
+    cluster.create(helper)
+    name = helper["metadata"]["name"]
+    namespace, target = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    try:
+        eventually(
+            lambda: (
+                cluster.get(namespace, "pods", target),
+                (cluster.get(helper_namespace, "pods", name) or {}).get("status"),
+            ),
+            lambda seen: (
+                seen[0] is None
+                or seen[0]["status"]["containerStatuses"][0]["restartCount"]
+                > before["restartCount"]
+                or not seen[0]["status"]["containerStatuses"][0]["ready"]
+            ),
+            within=30,
+            what=f"the death of {namespace}/{target}",
+        )
+    finally:
+        cluster.delete(helper_namespace, "pods", name, grace=0)

@@ -1,0 +1,61 @@
+"""When a kernel is idle long enough."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elastic_jupyter.policy import idle
+from elastic_jupyter.policy.idle import Action, Activity
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("activity", "timeout", "want"),
+    [
+        pytest.param(
+            Activity(busy=False, last_execution=NOW - HOUR), HOUR, Action.RECLAIM, id="at the limit"
+        ),
+        pytest.param(
+            Activity(busy=False, last_execution=NOW - HOUR + timedelta(seconds=1)),
+            HOUR,
+            Action.KEEP,
+            id="a second before the limit",
+        ),
+        pytest.param(
+            Activity(busy=True, last_execution=NOW - 5 * HOUR),
+            HOUR,
+            Action.KEEP,
+            id="a long cell is not idle",
+        ),
+        pytest.param(
+            Activity(busy=False, last_execution=NOW - 99 * HOUR),
+            timedelta(0),
+            Action.KEEP,
+            id="0 means never",
+        ),
+        pytest.param(
+            Activity(busy=False, last_execution=NOW - 99 * HOUR),
+            timedelta(seconds=-1),
+            Action.KEEP,
+            id="less than 0 means never",
+        ),
+    ],
+)
+def test_idle_verdict(activity: Activity, timeout: timedelta, want: Action) -> None:
+    assert idle.decide(activity, timeout=timeout, now=NOW).action is want
+
+
+@given(st.timedeltas(timedelta(0), 99 * HOUR), st.timedeltas(timedelta(seconds=1), 9 * HOUR))
+def test_a_kernel_is_reclaimed_exactly_from_the_moment_that_the_verdict_names(
+    since: timedelta, timeout: timedelta
+) -> None:
+    activity = Activity(busy=False, last_execution=NOW - since)
+    verdict = idle.decide(activity, timeout=timeout, now=NOW)
+    assert verdict.reclaim_at is not None
+    assert (verdict.action is Action.RECLAIM) == (NOW >= verdict.reclaim_at)
+    again = idle.decide(activity, timeout=timeout, now=verdict.reclaim_at)
+    assert again.action is Action.RECLAIM
