@@ -1,0 +1,164 @@
+"""JupyterGateway: serves the kernels of a team's notebooks."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from elastic_jupyter.api.base import (
+    AGE,
+    INT32,
+    INT64,
+    PRESERVED,
+    Column,
+    Conditions,
+    Json,
+    Model,
+    Name,
+    Resource,
+)
+
+#: Seconds a kernel may be idle where ``cullIdleTimeout`` is absent.
+DEFAULT_CULL_IDLE_TIMEOUT = 3600
+#: Seconds between two looks at idle kernels where ``cullInterval`` is absent or not positive.
+DEFAULT_CULL_INTERVAL = 10
+#: Seconds from scheduling to the first answer where ``launchTimeoutSeconds`` is absent.
+DEFAULT_LAUNCH_TIMEOUT = 600
+
+
+class LogLevel(StrEnum):
+    """How much the gateway logs."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+class GatewaySpec(Model):
+    """What a team wants of its gateway."""
+
+    kernels: Annotated[list[Name], Field(max_length=256)] | None = Field(
+        default=None,
+        description="Names of the JupyterKernelSpecs on offer; where absent or empty, all of this "
+        "namespace and the built-in ``python3``.",
+    )
+    default_kernel: Name | None = Field(
+        default=None,
+        description="Name of the kernel spec that is started where none is asked for; default "
+        "``python3``.",
+    )
+    cull_idle_timeout: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = Field(
+        default=None,
+        description="Seconds without an execution after which a kernel is stopped and its GPU "
+        f"given back, whatever tabs are open; default {DEFAULT_CULL_IDLE_TIMEOUT}; 0 or less: "
+        "never.",
+        json_schema_extra=INT32,
+    )
+    cull_interval: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = Field(
+        default=None,
+        description="Seconds between two looks for idle kernels; default and 0 or less: "
+        f"{DEFAULT_CULL_INTERVAL}.",
+        json_schema_extra=INT32,
+    )
+    log_level: LogLevel | None = Field(
+        default=None, description="Least level of the gateway's log messages; default INFO."
+    )
+    resources: Json | None = Field(
+        default=None,
+        description="Compute resources of the gateway's container (ResourceRequirements).",
+        json_schema_extra=PRESERVED,
+    )
+    image: Annotated[str, Field(max_length=1024)] | None = Field(
+        default=None,
+        description="Image of the gateway; default: the operator's. Images of Enterprise Gateway "
+        "are replaced by the operator's, see the condition ImageReplaced.",
+    )
+    cluster_role: Name | None = Field(
+        default=None,
+        description="Name of a ClusterRole that the gateway's ServiceAccount is bound to in this "
+        "namespace, beside its own Role. Only what the operator's allow-list names is bound, see "
+        "the condition ClusterRoleBound.",
+    )
+    launch_timeout_seconds: Annotated[int, Field(ge=1, le=86400)] | None = Field(
+        default=None,
+        description="Seconds that a kernel's pod may take from scheduling to its first answer, "
+        f"pulling its image included; default {DEFAULT_LAUNCH_TIMEOUT}.",
+        json_schema_extra=INT32,
+    )
+
+
+class KernelCounts(Model):
+    """Number of kernels of the gateway in each phase."""
+
+    queued: int = Field(default=0, description="Kernels that wait for a GPU.")
+    pending: int = Field(default=0, description="Kernels whose pod is being started.")
+    running: int = Field(default=0, description="Kernels whose container runs.")
+    failed: int = Field(default=0, description="Kernels that ended.")
+
+
+class GatewayStatus(Model):
+    """What is: the status of the gateway's Deployment, and ours."""
+
+    observed_generation: int | None = Field(
+        default=None,
+        description="The metadata.generation that this status was made from.",
+        json_schema_extra=INT64,
+    )
+    replicas: int | None = Field(
+        default=None, description="Number of gateway pods.", json_schema_extra=INT32
+    )
+    updated_replicas: int | None = Field(
+        default=None,
+        description="Number of gateway pods of the present spec.",
+        json_schema_extra=INT32,
+    )
+    ready_replicas: int | None = Field(
+        default=None, description="Number of gateway pods that answer.", json_schema_extra=INT32
+    )
+    available_replicas: int | None = Field(
+        default=None,
+        description="Number of gateway pods that answer for long enough.",
+        json_schema_extra=INT32,
+    )
+    unavailable_replicas: int | None = Field(
+        default=None, description="Number of gateway pods still to come.", json_schema_extra=INT32
+    )
+    collision_count: int | None = Field(
+        default=None,
+        description="Count of hash collisions of the Deployment.",
+        json_schema_extra=INT32,
+    )
+    conditions: Conditions | None = None
+    kernels: KernelCounts | None = Field(
+        default=None, description="Number of kernels in each phase."
+    )
+
+
+class JupyterGateway(Resource):
+    """Serves Jupyter kernels to notebooks; each kernel is a JupyterKernel in this namespace."""
+
+    plural: ClassVar[str] = "jupytergateways"
+    short_names: ClassVar[tuple[str, ...]] = ("jgw",)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(
+            name="Ready", type="string", json_path='.status.conditions[?(@.type=="Ready")].status'
+        ),
+        Column(
+            name="Reason", type="string", json_path='.status.conditions[?(@.type=="Ready")].reason'
+        ),
+        Column(name="Running", type="integer", json_path=".status.kernels.running"),
+        Column(name="Queued", type="integer", json_path=".status.kernels.queued"),
+        Column(
+            name="Idle limit",
+            type="integer",
+            json_path=".spec.cullIdleTimeout",
+            description="Seconds; empty: 3600.",
+        ),
+        AGE,
+    )
+
+    kind: Literal["JupyterGateway"] = "JupyterGateway"
+    spec: GatewaySpec = Field(default_factory=GatewaySpec)
+    status: GatewayStatus | None = None

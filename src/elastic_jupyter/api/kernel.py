@@ -1,0 +1,172 @@
+"""JupyterKernel: one running or wanted kernel, the only truth about it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from elastic_jupyter.api.base import (
+    AGE,
+    INT32,
+    INT64,
+    PRESERVED,
+    Column,
+    Conditions,
+    Json,
+    Message,
+    Model,
+    Name,
+    Resource,
+)
+
+
+class Phase(StrEnum):
+    """Where a kernel is in its life (docs/architecture.md)."""
+
+    QUEUED = "Queued"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    FAILED = "Failed"
+    SUCCEEDED = "Succeeded"
+
+
+class GatewayReference(Model):
+    """The JupyterGateway that serves the kernel, in the kernel's namespace."""
+
+    name: Name = Field(description="Name of the JupyterGateway.")
+    namespace: Name | None = Field(
+        default=None, description="Namespace of the JupyterGateway: the kernel's own."
+    )
+
+
+class NotebookReference(Model):
+    """The JupyterNotebook that the kernel was started from; may be in another namespace."""
+
+    namespace: Name = Field(description="Namespace of the JupyterNotebook.")
+    name: Name = Field(description="Name of the JupyterNotebook.")
+    uid: Annotated[str, Field(max_length=128)] = Field(
+        description="uid of the JupyterNotebook: the kernel is deleted with it."
+    )
+
+
+class KernelSpec(Model):
+    """What is wanted: written by the gateway, or by hand."""
+
+    template: Json = Field(
+        default_factory=dict,
+        description="Pod of the kernel (PodTemplateSpec). Its first container is the kernel's, and "
+        "its restartPolicy is Never whatever is said here. Unknown keys of its metadata become "
+        "labels.",
+        json_schema_extra=PRESERVED,
+    )
+    kernel_id: Annotated[str, Field(max_length=63)] | None = Field(
+        default=None,
+        alias="kernelID",
+        description="Jupyter's id of the kernel; where absent, the uid of the object.",
+    )
+    kernel_spec_name: Name | None = Field(
+        default=None, description="Name of the kernel spec that the user picked."
+    )
+    gateway_ref: GatewayReference | None = Field(
+        default=None,
+        description="The JupyterGateway that serves the kernel; where absent, nobody connects.",
+    )
+    notebook_ref: NotebookReference | None = Field(
+        default=None, description="The JupyterNotebook that the kernel was started from."
+    )
+    user: Annotated[str, Field(max_length=253)] | None = Field(
+        default=None, description="Name of the user."
+    )
+
+
+class Queue(Model):
+    """Place of a kernel among those that wait for the same GPU."""
+
+    position: int = Field(description="Place, counted from 1.", json_schema_extra=INT32)
+    length: int = Field(description="Number of waiting kernels.", json_schema_extra=INT32)
+    reason: Message | None = Field(
+        default=None, description="Why the first of them waits, in the scheduler's words."
+    )
+
+
+class Activity(Model):
+    """What the gateway saw of the kernel. Written by the gateway alone."""
+
+    last_activity: datetime | None = Field(
+        default=None, description="End of the user's last execution, or the kernel's start."
+    )
+    reclaim_at: datetime | None = Field(
+        default=None, description="When the kernel is stopped if nothing is executed until then."
+    )
+    connected: bool | None = Field(
+        default=None, description="Whether the gateway has a connection to the kernel."
+    )
+
+
+class KernelStatus(Model):
+    """What is: written by the operator, except ``activity``, which is the gateway's."""
+
+    phase: Phase | None = Field(
+        default=None, description="Queued, Pending, Running, Failed or Succeeded."
+    )
+    pod_name: Name | None = Field(default=None, description="Name of the kernel's pod.")
+    pod_ip: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, alias="podIP", description="Address of the kernel's pod, as soon as known."
+    )
+    epoch: int | None = Field(
+        default=None,
+        description="Which pod of this kernel it is, counted from 1.",
+        json_schema_extra=INT64,
+    )
+    queue: Queue | None = Field(
+        default=None, description="Place in the queue for a GPU; absent where it does not wait."
+    )
+    conditions: Conditions | None = None
+    start_time: datetime | None = Field(
+        default=None, description="When the operator first saw the kernel."
+    )
+    completion_time: datetime | None = Field(default=None, description="When the kernel ended.")
+    last_reconcile_time: datetime | None = Field(
+        default=None, description="When the operator last changed this status."
+    )
+    activity: Activity | None = Field(
+        default=None, description="What the gateway saw of the kernel."
+    )
+
+
+class JupyterKernel(Resource):
+    """A Jupyter kernel and its pod."""
+
+    plural: ClassVar[str] = "jupyterkernels"
+    short_names: ClassVar[tuple[str, ...]] = ("jk",)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(name="Phase", type="string", json_path=".status.phase"),
+        Column(
+            name="Reason",
+            type="string",
+            json_path='.status.conditions[?(@.type=="Running")].reason',
+        ),
+        Column(name="User", type="string", json_path=".spec.user"),
+        Column(name="Gateway", type="string", json_path=".spec.gatewayRef.name"),
+        Column(
+            name="GPU",
+            type="string",
+            json_path=r".spec.template.spec.containers[0].resources.limits.nvidia\.com/gpu",
+        ),
+        Column(name="Place", type="integer", json_path=".status.queue.position"),
+        Column(
+            name="Idle for",
+            type="date",
+            json_path=".status.activity.lastActivity",
+            description="Time since the user's last execution.",
+        ),
+        Column(name="Spec", type="string", json_path=".spec.kernelSpecName", priority=1),
+        Column(name="Pod IP", type="string", json_path=".status.podIP", priority=1),
+        Column(name="Epoch", type="integer", json_path=".status.epoch", priority=1),
+        AGE,
+    )
+
+    kind: Literal["JupyterKernel"] = "JupyterKernel"
+    spec: KernelSpec = Field(default_factory=KernelSpec)
+    status: KernelStatus | None = None

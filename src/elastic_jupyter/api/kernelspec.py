@@ -1,0 +1,102 @@
+"""JupyterKernelSpec: what a user picks in the launcher."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from elastic_jupyter.api.base import (
+    AGE,
+    INT64,
+    PRESERVED,
+    Column,
+    Conditions,
+    Json,
+    Model,
+    ObjectReference,
+    Resource,
+)
+
+Argument = Annotated[str, Field(max_length=4096)]
+
+
+class KernelSpecSpec(Model):
+    """What the kernel is and which pod it gets."""
+
+    language: Annotated[str, Field(max_length=63)] | None = Field(
+        default=None, description="Programming language; default ``python``."
+    )
+    display_name: Annotated[str, Field(max_length=253)] | None = Field(
+        default=None, description="Name in the launcher; default: the name of the object."
+    )
+    image: Annotated[str, Field(max_length=1024)] | None = Field(
+        default=None,
+        description="Image of the kernel; wins over the template's. Kernel images of Enterprise "
+        "Gateway are replaced by the operator's.",
+    )
+    env: Annotated[list[Json], Field(max_length=256)] | None = Field(
+        default=None,
+        description="Environment variables of the kernel (EnvVar); win over the template's.",
+        json_schema_extra={
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": {"type": "string", "maxLength": 1024}},
+                "x-kubernetes-preserve-unknown-fields": True,
+            }
+        },
+    )
+    command: Annotated[list[Argument], Field(max_length=256)] | None = Field(
+        default=None,
+        description="Arguments that start the kernel, with ``{connection_file}`` for the path of "
+        "its connection file; default ``python -m ipykernel_launcher -f {connection_file}``. A "
+        "command of Enterprise Gateway's launchers is ignored, see the condition CommandIgnored.",
+    )
+    class_name: Annotated[str, Field(max_length=253)] | None = Field(
+        default=None,
+        description="Accepted and without effect: it named the process proxy class of Enterprise "
+        "Gateway, and every kernel is a JupyterKernel here.",
+    )
+    template: ObjectReference | None = Field(
+        default=None,
+        description="The JupyterKernelTemplate that gives the pod, in this namespace.",
+    )
+    resources: Json | None = Field(
+        default=None,
+        description="Compute resources of the kernel (ResourceRequirements), for example a limit "
+        "of nvidia.com/gpu: 1; win over the template's.",
+        json_schema_extra=PRESERVED,
+    )
+
+
+class KernelSpecStatus(Model):
+    """What is."""
+
+    observed_generation: int | None = Field(
+        default=None,
+        description="The metadata.generation that this status was made from.",
+        json_schema_extra=INT64,
+    )
+    conditions: Conditions | None = None
+
+
+class JupyterKernelSpec(Resource):
+    """A kind of kernel that gateways of this namespace offer."""
+
+    plural: ClassVar[str] = "jupyterkernelspecs"
+    short_names: ClassVar[tuple[str, ...]] = ("jks",)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(name="Display name", type="string", json_path=".spec.displayName"),
+        Column(
+            name="Ready", type="string", json_path='.status.conditions[?(@.type=="Ready")].status'
+        ),
+        Column(
+            name="Reason", type="string", json_path='.status.conditions[?(@.type=="Ready")].reason'
+        ),
+        Column(name="Template", type="string", json_path=".spec.template.name"),
+        Column(name="Image", type="string", json_path=".spec.image", priority=1),
+        AGE,
+    )
+
+    kind: Literal["JupyterKernelSpec"] = "JupyterKernelSpec"
+    spec: KernelSpecSpec = Field(default_factory=KernelSpecSpec)
+    status: KernelSpecStatus | None = None

@@ -1,0 +1,62 @@
+"""JupyterKernelTemplate: the pod that a kernel spec becomes."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from elastic_jupyter.api.base import (
+    AGE,
+    INT64,
+    PRESERVED,
+    Column,
+    Conditions,
+    Json,
+    Model,
+    Resource,
+)
+
+
+class KernelTemplateSpec(Model):
+    """The pod."""
+
+    template: Json = Field(
+        default_factory=dict,
+        description="Pod of the kernel (PodTemplateSpec). Its first container is the kernel's, and "
+        "its restartPolicy is Never whatever is said here. Unknown keys of its metadata become "
+        "labels.",
+        json_schema_extra=PRESERVED,
+    )
+
+
+class KernelTemplateStatus(Model):
+    """What is."""
+
+    observed_generation: int | None = Field(
+        default=None,
+        description="The metadata.generation that this status was made from.",
+        json_schema_extra=INT64,
+    )
+    conditions: Conditions | None = None
+
+
+class JupyterKernelTemplate(Resource):
+    """A pod template that JupyterKernelSpecs of this namespace refer to."""
+
+    plural: ClassVar[str] = "jupyterkerneltemplates"
+    short_names: ClassVar[tuple[str, ...]] = ("jkt",)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(
+            name="Ready", type="string", json_path='.status.conditions[?(@.type=="Ready")].status'
+        ),
+        Column(name="Image", type="string", json_path=".spec.template.spec.containers[0].image"),
+        Column(
+            name="GPU",
+            type="string",
+            json_path=r".spec.template.spec.containers[0].resources.limits.nvidia\.com/gpu",
+        ),
+        AGE,
+    )
+
+    kind: Literal["JupyterKernelTemplate"] = "JupyterKernelTemplate"
+    spec: KernelTemplateSpec = Field(default_factory=KernelTemplateSpec)
+    status: KernelTemplateStatus | None = None

@@ -1,0 +1,104 @@
+"""Names that several processes must agree on: group, labels, annotations, children, mount paths."""
+
+import re
+
+GROUP = "kubeflow.tkestack.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+LABEL_NAME = "app.kubernetes.io/name"
+LABEL_INSTANCE = "app.kubernetes.io/instance"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "elastic-jupyter"
+
+APP_NOTEBOOK = "jupyter-notebook"
+APP_GATEWAY = "jupyter-gateway"
+APP_KERNEL = "jupyter-kernel"
+
+#: The gateway's name and the kernel's id: on JupyterKernels, their pods and their Secrets.
+LABEL_GATEWAY = f"{GROUP}/gateway"
+LABEL_KERNEL_ID = f"{GROUP}/kernel-id"
+#: Which pod of a kernel this is, counted from 1: on the pod and its Secret.
+LABEL_EPOCH = f"{GROUP}/epoch"
+
+#: When the kernel was asked for, RFC 3339 with microseconds: the order of the queue.
+ANNOTATION_ASKED_AT = f"{GROUP}/asked-at"
+#: Epoch of the last pod that an earlier object of this kernel had; the first one here has the next.
+ANNOTATION_LAST_EPOCH = f"{GROUP}/last-epoch"
+
+#: Scheduling gate of a pod that waits for its turn.
+GATE_QUEUE = f"{GROUP}/queue"
+
+#: With this label Kueue admits a pod, and its gate is used instead of ours.
+LABEL_KUEUE = "kueue.x-k8s.io/queue-name"
+
+CONNECTION_DIRECTORY = "/run/elastic-jupyter/connection"
+CONNECTION_KEY = "connection.json"
+CONNECTION_FILE = f"{CONNECTION_DIRECTORY}/{CONNECTION_KEY}"
+MASTER_KEY_DIRECTORY = "/run/elastic-jupyter/master-key"
+MASTER_KEY_KEY = "key"
+
+#: Fixed ports of a kernel on its pod's address; below 32768, where no outgoing connection starts.
+PORTS = {
+    "shell_port": 20001,
+    "iopub_port": 20002,
+    "stdin_port": 20003,
+    "control_port": 20004,
+    "hb_port": 20005,
+}
+#: Port of notebooks and gateways, of their containers and of their Services.
+HTTP_PORT = 8888
+
+DEFAULT_USER = "jovyan"
+#: Longest user name in an object's name: with a kernel id (36) and ``-connection`` it stays below
+#: the 63 characters of a label.
+_LONGEST_USER = 26
+
+
+def safe_user(user: str) -> str:
+    """Return ``user`` as the start of an object's name: a DNS label of at most 26 characters."""
+    safe = re.sub(r"[^a-z0-9]+", "-", user.lower()).strip("-")[:_LONGEST_USER].strip("-")
+    return safe or DEFAULT_USER
+
+
+def kernel_object_name(user: str, kernel_id: str) -> str:
+    """Return the name of the JupyterKernel and of its pod: ``jovyan-<kernel id>``."""
+    return f"{safe_user(user)}-{kernel_id}"
+
+
+def connection_secret_name(kernel: str) -> str:
+    """Return the name of the Secret with the connection file of the JupyterKernel ``kernel``."""
+    return f"{kernel}-connection"
+
+
+def master_key_secret_name(gateway: str) -> str:
+    """Return the name of the Secret with the gateway's master key (32 random bytes)."""
+    return f"{gateway}-master-key"
+
+
+def tombstones_secret_name(gateway: str) -> str:
+    """Return the name of the Secret in which the gateway remembers reclaimed kernels."""
+    return f"{gateway}-tombstones"
+
+
+def handover_lease_name(gateway: str) -> str:
+    """Return the name of the Lease by which one gateway pod hands over to the next."""
+    return f"{gateway}-gateway"
+
+
+def gateway_token_secret_name(notebook: str) -> str:
+    """Return the name of the Secret with the notebook's token for its gateway (key ``token``)."""
+    return f"{notebook}-gateway-token"
+
+
+def auth_secret_name(notebook: str) -> str:
+    """Return the name of the Secret with the notebook's login.
+
+    Keys: ``token`` and, when a password was set, ``hashed-password``.
+    """
+    return f"{notebook}-auth"
+
+
+def service_url(name: str, namespace: str) -> str:
+    """Return the URL of a notebook's or gateway's Service inside the cluster."""
+    return f"http://{name}.{namespace}:{HTTP_PORT}"
