@@ -1,0 +1,5 @@
+"""Where the objects are. Start with ``protocol.py``; ``kubernetes.py`` holds what implements it.
+
+Imports ``api`` and ``kube``. This file imports nothing: who needs only the protocol pays for no
+client library.
+"""

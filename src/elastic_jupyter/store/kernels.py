@@ -1,0 +1,100 @@
+"""JupyterKernels in the API server."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any, TypeAlias
+
+from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.names import LABEL_GATEWAY
+from elastic_jupyter.errors import Conflict, Invalid, NotFound
+from elastic_jupyter.kube.client import Client
+from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, Key, Object
+from elastic_jupyter.kube.reflector import Reflector
+from elastic_jupyter.store.parsing import LenientParser, parse
+from elastic_jupyter.store.protocol import Change, Gone, Put, Synced
+
+GATEWAY_MANAGER = "elastic-jupyter-gateway"
+OPERATOR_MANAGER = "elastic-jupyter-operator"
+
+_Seen: TypeAlias = tuple[Key, Object | None, Object | None]
+
+
+class KubernetesKernelStore:
+    """``KernelStore`` on the API server."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def get(self, key: Key) -> JupyterKernel:
+        return parse(JupyterKernel, await self._client.get(JUPYTER_KERNEL, *key))
+
+    async def watch(
+        self, namespace: str | None, *, gateway: str | None
+    ) -> AsyncGenerator[Change, None]:
+        selector = None if gateway is None else f"{LABEL_GATEWAY}={gateway}"
+        reflector = Reflector(self._client, JUPYTER_KERNEL, namespace, selector)
+        parser = LenientParser()
+        # None: synced. The follower itself: it ended, which only a defect can make it do.
+        seen: asyncio.Queue[_Seen | asyncio.Task[None] | None] = asyncio.Queue()
+        reflector.on_change(lambda key, old, new: seen.put_nowait((key, old, new)))
+        reflector.on_synced(lambda: seen.put_nowait(None))
+        follower = asyncio.create_task(reflector.run())
+        follower.add_done_callback(seen.put_nowait)
+        try:
+            while True:
+                item = await seen.get()
+                if item is None:
+                    yield Synced()
+                elif isinstance(item, asyncio.Task):
+                    item.result()
+                    raise RuntimeError("the reflector of the kernels ended")
+                elif change := _change(item, parser):
+                    yield change
+        finally:
+            follower.cancel()
+            await asyncio.wait([follower])
+
+    async def create(self, kernel: JupyterKernel) -> JupyterKernel:
+        created = await self._client.create(
+            JUPYTER_KERNEL, kernel.to_dict(), field_manager=GATEWAY_MANAGER
+        )
+        return parse(JupyterKernel, created)
+
+    async def delete(self, key: Key, *, uid: str) -> None:
+        # NotFound: gone already. Conflict: gone, and another one has its name.
+        with contextlib.suppress(NotFound, Conflict):
+            await self._client.delete(JUPYTER_KERNEL, *key, uid=uid)
+
+    async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
+        body = {"metadata": {"uid": uid}, "status": {"activity": activity}}
+        try:
+            await self._client.patch(
+                JUPYTER_KERNEL, *key, body, subresource="status", field_manager=GATEWAY_MANAGER
+            )
+        except (Conflict, Invalid) as error:
+            # A uid that does not match is refused as one or the other; so may be other things.
+            current = await self._client.get(JUPYTER_KERNEL, *key)
+            if current["metadata"]["uid"] != uid:
+                raise NotFound(f"JupyterKernel {key} with uid {uid} is gone") from error
+            raise
+
+    async def patch_status(
+        self, key: Key, status: dict[str, Any], *, version: str
+    ) -> JupyterKernel:
+        body = {"metadata": {"resourceVersion": version}, "status": status}
+        patched = await self._client.patch(
+            JUPYTER_KERNEL, *key, body, subresource="status", field_manager=OPERATOR_MANAGER
+        )
+        return parse(JupyterKernel, patched)
+
+
+def _change(seen: _Seen, parser: LenientParser) -> Put | Gone | None:
+    key, old, new = seen
+    if new is None:
+        if old is None:
+            return None
+        parser.forget(old)
+        return Gone(key, old["metadata"]["uid"])
+    kernel = parser.parse(JupyterKernel, new)
+    return None if kernel is None else Put(kernel)

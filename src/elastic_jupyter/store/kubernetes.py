@@ -1,0 +1,23 @@
+"""The stores that live in the API server: import them from here."""
+
+from elastic_jupyter.kube.client import Client
+from elastic_jupyter.store.catalog import KubernetesCatalog
+from elastic_jupyter.store.kernels import KubernetesKernelStore
+from elastic_jupyter.store.lease import KubernetesLease
+from elastic_jupyter.store.tombstones import SecretTombstones
+
+__all__ = [
+    "KubernetesCatalog",
+    "KubernetesKernelStore",
+    "KubernetesLease",
+    "SecretTombstones",
+    "connect",
+]
+
+
+def connect() -> Client:
+    """Return what the stores here take: the pod's API server, or the one of ``$KUBECONFIG``.
+
+    Raises ``ConfigError``. Call ``close`` on it at the end.
+    """
+    return Client.from_environment()
