@@ -1,0 +1,71 @@
+"""The life of one kernel: what follows from its phase and from what is seen of its pod.
+
+The whole life cycle is the table ``TRANSITIONS``; nothing about phases is decided elsewhere. The
+phase is what was last written down, the sight is of the incarnation (uid, epoch) that belongs to
+it. A pair that the table lacks is a stale sight: nothing happens, and a fresher one will come.
+Source: design, section 4.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from elastic_jupyter.api.kernel import Phase
+
+
+class Sight(Enum):
+    """What is seen of the pod of this incarnation."""
+
+    NEVER_MADE = "never made"
+    REFUSED = "refused for good"
+    WAITING = "waits for a GPU"
+    STARTING = "is scheduled, pulled, started"
+    RUNNING = "container runs"
+    SUCCEEDED = "container ended with 0"
+    FAILED = "container or pod failed"
+    LOST = "was made and is gone"
+
+
+class Action(Enum):
+    """What the reconciler does."""
+
+    NONE = "nothing"
+    START = "make the Secret and the pod"
+    CLEAN_UP = "write the end down, then remove pod and Secret"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The phase to write down, and what to do. A CLEAN_UP comes after the writing."""
+
+    phase: Phase
+    action: Action
+
+
+_State: TypeAlias = Phase | None
+
+_BEFORE_RUNNING: tuple[_State, ...] = (None, Phase.QUEUED, Phase.PENDING)
+_ALIVE: tuple[_State, ...] = (*_BEFORE_RUNNING, Phase.RUNNING)
+_ENDED = (Phase.FAILED, Phase.SUCCEEDED)
+
+TRANSITIONS: dict[tuple[_State, Sight], Verdict] = {
+    **{(old, Sight.NEVER_MADE): Verdict(Phase.PENDING, Action.START) for old in _BEFORE_RUNNING},
+    **{(old, Sight.WAITING): Verdict(Phase.QUEUED, Action.NONE) for old in _BEFORE_RUNNING},
+    **{(old, Sight.STARTING): Verdict(Phase.PENDING, Action.NONE) for old in _BEFORE_RUNNING},
+    **{(old, Sight.RUNNING): Verdict(Phase.RUNNING, Action.NONE) for old in _ALIVE},
+    **{(old, Sight.SUCCEEDED): Verdict(Phase.SUCCEEDED, Action.CLEAN_UP) for old in _ALIVE},
+    **{(old, Sight.FAILED): Verdict(Phase.FAILED, Action.CLEAN_UP) for old in _ALIVE},
+    **{(old, Sight.LOST): Verdict(Phase.FAILED, Action.CLEAN_UP) for old in _ALIVE},
+    **{(old, Sight.REFUSED): Verdict(Phase.FAILED, Action.CLEAN_UP) for old in _BEFORE_RUNNING},
+    # What has ended stays ended, whatever is still seen of its pod.
+    **{(old, sight): Verdict(old, Action.CLEAN_UP) for old in _ENDED for sight in Sight},
+}
+
+
+def decide(phase: Phase | None, sight: Sight) -> Verdict:
+    """Return what follows; ``phase`` is None while nothing was written down yet."""
+    verdict = TRANSITIONS.get((phase, sight))
+    if verdict is None:
+        assert phase is not None  # the table is complete for None, a test says so
+        return Verdict(phase, Action.NONE)
+    return verdict
