@@ -1,0 +1,141 @@
+"""Makes the children of an object so, and keeps them so.
+
+Server-side apply under one field manager: what the operator says is repaired, what others add
+stays, as the annotation of ``kubectl rollout restart``. A child is never taken from another owner.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from elastic_jupyter.errors import AlreadyExists, NotFound
+from elastic_jupyter.kube.client import Client
+from elastic_jupyter.kube.kinds import Key, Kind, Object, key_of
+from elastic_jupyter.kube.reflector import Reflector
+
+FIELD_MANAGER = "elastic-jupyter-operator"
+
+
+class Children:
+    """Writes children; ``reflectors`` hold those of the kinds that are watched."""
+
+    def __init__(self, client: Client, reflectors: Mapping[Kind, Reflector]) -> None:
+        self._client = client
+        self._reflectors = reflectors
+        # What was sent, and what came of it, so that a value that the API server writes in another
+        # way than we do (1000m, 1) is not sent again in every pass.
+        self._settled: dict[tuple[Kind, Key], tuple[str, str]] = {}
+
+    async def find(self, kind: Kind, key: Key) -> Object | None:
+        """Return what exists under a name, also when somebody else made it."""
+        cached = self._reflectors[kind].cache.get(key)
+        if cached is not None:
+            return cached
+        try:
+            return await self._client.get(kind, *key)
+        except NotFound:
+            return None
+
+    async def apply(self, kind: Kind, desired: Object) -> Object:
+        """Make the child as desired; return it as it is.
+
+        Raises ``AlreadyExists`` when the name belongs to somebody else.
+        """
+        key = key_of(desired)
+        live = await self.find(kind, key)
+        if live is not None:
+            _check_owner(kind, desired, live)
+            if self._is_settled(kind, key, desired, live):
+                return live
+        made = await self._client.apply(kind, desired, field_manager=FIELD_MANAGER)
+        self._settled[kind, key] = (_digest(desired), _digest(_lasting(made)))
+        return made
+
+    async def make_once(self, kind: Kind, desired: Object) -> Object:
+        """Create the child if there is none; never change one that is there.
+
+        Raises ``AlreadyExists`` when the name belongs to somebody else.
+        """
+        live = await self.find(kind, key_of(desired))
+        if live is None:
+            try:
+                return await self._client.create(kind, desired, field_manager=FIELD_MANAGER)
+            except AlreadyExists:
+                live = await self._client.get(kind, *key_of(desired))
+        _check_owner(kind, desired, live)
+        return live
+
+    async def remove(self, kind: Kind, key: Key, *, owner_uid: str) -> None:
+        """Delete a child of this owner, if it is there."""
+        live = self._reflectors[kind].cache.get(key)
+        if live is None or controller_uid(live) != owner_uid:
+            return
+        try:
+            await self._client.delete(kind, *key, uid=live["metadata"]["uid"])
+        except NotFound:
+            return
+
+    def forget(self, kind: Kind, key: Key) -> None:
+        """Drop what is remembered of a child that is gone."""
+        self._settled.pop((kind, key), None)
+
+    def _is_settled(self, kind: Kind, key: Key, desired: Object, live: Object) -> bool:
+        if covers(live, desired):
+            return True
+        return self._settled.get((kind, key)) == (_digest(desired), _digest(_lasting(live)))
+
+
+def controller_uid(obj: Object) -> str | None:
+    """Return the uid of the owner that controls an object."""
+    for owner in obj["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            uid: str = owner["uid"]
+            return uid
+    return None
+
+
+def covers(live: Any, desired: Any) -> bool:
+    """Say whether ``live`` has all that ``desired`` says; defaults and additions may be there too.
+
+    Lists must have the same length. What is empty, false or zero may be missing: the API server
+    drops such values of many fields.
+    """
+    if isinstance(desired, Mapping):
+        if not desired:
+            return live is None or isinstance(live, Mapping)
+        return isinstance(live, Mapping) and all(
+            covers(live.get(key), value) for key, value in desired.items()
+        )
+    if isinstance(desired, list):
+        if not desired:
+            return not live
+        return (
+            isinstance(live, list)
+            and len(live) == len(desired)
+            and all(covers(one, other) for one, other in zip(live, desired, strict=True))
+        )
+    return live == desired or (live is None and not desired)
+
+
+def _check_owner(kind: Kind, desired: Object, live: Object) -> None:
+    wanted = controller_uid(desired)
+    if controller_uid(live) == wanted:
+        return
+    owners = live["metadata"].get("ownerReferences") or []
+    whose = ", ".join(f"{owner['kind']} {owner['name']}" for owner in owners) or "nobody"
+    raise AlreadyExists(
+        f"{kind} {key_of(live)} exists already and belongs to {whose}; delete or rename it"
+    )
+
+
+def _lasting(obj: Object) -> Object:
+    """Return what a person or we could have changed, without what the cluster writes."""
+    metadata = obj["metadata"]
+    kept = {key: metadata.get(key) for key in ("uid", "labels", "ownerReferences")}
+    rest = {key: value for key, value in obj.items() if key not in ("metadata", "status")}
+    return {**rest, "metadata": kept}
+
+
+def _digest(obj: Object) -> str:
+    return hashlib.sha256(json.dumps(obj, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,337 @@
+"""JupyterKernel: keeps its pod and connection Secret as the life cycle says.
+
+Children: the Secret ``<name>-connection`` and, after it, the bare pod ``<name>``, both of the
+incarnation (uid, epoch). Writes all of the status but ``activity``. Woken by the kernel, its pod,
+its Secret, the gateway's master key, and the queue when a place changes.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from elastic_jupyter import logs
+from elastic_jupyter.api import names
+from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.clock import Clock
+from elastic_jupyter.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from elastic_jupyter.kube.client import Client
+from elastic_jupyter.kube.events import EventRecorder
+from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Kind, Object, key_of
+from elastic_jupyter.operator import kernel_status, sight
+from elastic_jupyter.operator.children import FIELD_MANAGER, controller_uid
+from elastic_jupyter.operator.kernel_status import Told
+from elastic_jupyter.operator.objects import common
+from elastic_jupyter.operator.objects.kernel import (
+    image_choice,
+    make_connection_secret,
+    make_pod,
+)
+from elastic_jupyter.operator.own_writes import OwnWrites
+from elastic_jupyter.operator.sight import PodSight
+from elastic_jupyter.policy import lifecycle
+from elastic_jupyter.policy.images import Choice, Images
+from elastic_jupyter.policy.keys import connection_key
+from elastic_jupyter.policy.lifecycle import Action, Sight
+from elastic_jupyter.policy.queue import Place
+from elastic_jupyter.runtime.controller import DONE, Result
+from elastic_jupyter.store.parsing import parse
+from elastic_jupyter.store.protocol import KernelStore
+
+#: Seconds between SIGTERM and SIGKILL for a kernel that is not wanted any more. ipykernel as PID 1
+#: ignores SIGTERM, and the default of 30 s would hold the GPU for that long.
+GRACE_SECONDS = 2
+
+#: Seconds until something is tried again that nothing in the cluster will tell us about: a quota,
+#: a policy, a pod of that name which is not ours.
+_BLOCKED_RETRY = 10.0
+
+#: Seconds until a decision on a kernel that somebody else has written meanwhile is made again. The
+#: watch tells what was written within milliseconds.
+_STALE_RETRY = 0.02
+
+_GATEWAY_NOT_FOUND = "GatewayNotFound"
+_PREVIOUS_POD = "PreviousPodTerminating"
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class KernelCaches:
+    """Live views of what the reflectors know."""
+
+    kernels: Mapping[Key, Object]
+    pods: Mapping[Key, Object]
+    secrets: Mapping[Key, Object]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A kernel and its pod of this epoch. ``made``: the status names a pod of this epoch."""
+
+    kernel: JupyterKernel
+    epoch: int
+    made: bool
+    pod: PodSight
+
+    @property
+    def phase(self) -> Phase | None:
+        return self.kernel.status.phase if self.kernel.status else None
+
+
+class KernelReconciler:
+    """Makes JupyterKernels true."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        store: KernelStore,
+        caches: KernelCaches,
+        recorder: EventRecorder,
+        clock: Clock,
+        images: Images,
+        place_of: Callable[[Key], Place | None],
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._caches = caches
+        self._recorder = recorder
+        self._clock = clock
+        self._images = images
+        self._place_of = place_of
+        self._own = OwnWrites()
+        # Pods made for (uid, epoch) that the status does not name yet.
+        self._made: dict[Key, tuple[str, int]] = {}
+
+    async def reconcile(self, key: Key) -> Result:
+        """Look at one kernel once."""
+        seen = await self._observe(key)
+        if seen is None:
+            self._own.forget(key)
+            self._made.pop(key, None)
+            await self._remove_orphans(key)
+            return DONE
+        if lifecycle.decide(seen.phase, seen.pod.sight).action is Action.START:
+            seen = await self._start(key, seen)
+        elif seen.pod.sight in (Sight.WAITING, Sight.STARTING):
+            await self._restore_secret(seen)
+        phase = lifecycle.decide(seen.phase, seen.pod.sight).phase
+        told = Told(phase, seen.epoch, seen.made, seen.pod, image=self._image(seen.kernel))
+        if seen.pod.sight is Sight.WAITING:
+            place = self._place_of(key)
+            if place is None:
+                return DONE  # the queue has not looked at it yet; it wakes us when it has
+            told = replace(told, place=place)
+        try:
+            await self._report(key, seen.kernel, told)
+        except Conflict:
+            return Result(_STALE_RETRY)
+        if kernel_status.is_ended(phase):
+            await self._clean_up(key, seen.kernel)
+        return self._result(told)
+
+    # -- observe
+
+    async def _observe(self, key: Key) -> _Seen | None:
+        cached = self._caches.kernels.get(key)
+        if cached is None or cached["metadata"].get("deletionTimestamp"):
+            return None
+        kernel = self._own.newest(key, parse(JupyterKernel, cached))
+        epoch = _epoch(kernel)
+        made = bool(kernel.status and kernel.status.pod_name)
+        made = made or self._made.get(key) == (kernel.metadata.uid, epoch)
+        pod = self._caches.pods.get(key)
+        if pod is None and made and not (kernel.status and _has_ended(kernel)):
+            pod = await self._live_pod(key)  # is it gone, or not in the cache yet?
+        if pod is not None and _is_incarnation(pod, kernel, epoch):
+            return _Seen(kernel, epoch, True, sight.look(pod))
+        if made:
+            conditions = kernel.status.to_dict().get("conditions") if kernel.status else None
+            return _Seen(kernel, epoch, True, sight.lost(conditions or []))
+        return _Seen(kernel, epoch, False, PodSight(Sight.NEVER_MADE))
+
+    async def _live_pod(self, key: Key) -> Object | None:
+        try:
+            return await self._client.get(POD, *key)
+        except NotFound:
+            return None
+
+    # -- act
+
+    async def _start(self, key: Key, seen: _Seen) -> _Seen:
+        """Make Secret and pod; return what is seen then. May run again after any crash."""
+        try:
+            pod = make_pod(seen.kernel, epoch=seen.epoch, ours=self._images)
+            found = await self._make_children(seen, pod)
+        except Invalid as error:
+            return replace(seen, pod=PodSight(Sight.REFUSED, error.reason, str(error)))
+        except Forbidden as error:
+            return replace(seen, pod=PodSight(Sight.NEVER_MADE, error.reason, str(error)))
+        made = found.sight is not Sight.NEVER_MADE
+        if made:
+            self._made[key] = (seen.kernel.metadata.uid or "", seen.epoch)
+        return replace(seen, pod=found, made=made)
+
+    async def _make_children(self, seen: _Seen, pod: Object) -> PodSight:
+        signing_key = self._signing_key(seen.kernel)
+        if signing_key is None:
+            gateway = seen.kernel.spec.gateway_ref
+            text = f"JupyterGateway {gateway.name if gateway else ''} has no master key yet"
+            return PodSight(Sight.NEVER_MADE, _GATEWAY_NOT_FOUND, text)
+        secret = make_connection_secret(seen.kernel, epoch=seen.epoch, key=signing_key)
+        # The Secret first: a kubelet that does not find it tries again only after a second or more.
+        hindrance = await self._create(SECRET, secret, seen) or await self._create(POD, pod, seen)
+        if hindrance:
+            return hindrance
+        return sight.look({**pod, "status": {}})
+
+    async def _restore_secret(self, seen: _Seen) -> None:
+        """Make the Secret again that a pod still needs in order to start."""
+        name = names.connection_secret_name(seen.kernel.metadata.name or "")
+        if Key(seen.kernel.metadata.namespace or "", name) in self._caches.secrets:
+            return
+        signing_key = self._signing_key(seen.kernel)
+        if signing_key is not None:
+            secret = make_connection_secret(seen.kernel, epoch=seen.epoch, key=signing_key)
+            await self._create(SECRET, secret, seen)
+
+    async def _create(self, kind: Kind, obj: Object, seen: _Seen) -> PodSight | None:
+        """Create a child, or find that it is there already; return what is in the way, if so."""
+        key = key_of(obj)
+        for _ in range(2):
+            try:
+                await self._client.create(kind, obj, field_manager=FIELD_MANAGER)
+                return None
+            except AlreadyExists:
+                pass
+            try:
+                other = await self._client.get(kind, *key)
+            except NotFound:
+                continue
+            if _is_incarnation(other, seen.kernel, seen.epoch):
+                return None
+            if not _is_of_a_kernel(other):
+                text = f"a {kind} named {key.name} exists that is not this kernel's; delete it"
+                return PodSight(Sight.NEVER_MADE, "NameTaken", text)
+            await self._delete(kind, other)
+            if kind is POD:  # takes its grace period, and its end wakes us
+                break
+        text = f"the previous {kind} {key.name} is being deleted"
+        return PodSight(Sight.NEVER_MADE, _PREVIOUS_POD, text)
+
+    def _image(self, kernel: JupyterKernel) -> Choice:
+        return image_choice(kernel, self._images)
+
+    def _signing_key(self, kernel: JupyterKernel) -> str | None:
+        """Return the key of the kernel's messages; None while its gateway has no master key."""
+        gateway = kernel.spec.gateway_ref
+        if gateway is None:
+            return secrets.token_hex(32)  # made by hand: whoever may read the Secret connects
+        name = names.master_key_secret_name(gateway.name)
+        secret = self._caches.secrets.get(Key(kernel.metadata.namespace or "", name))
+        master = common.decoded(secret, names.MASTER_KEY_KEY) if secret else None
+        return connection_key(master, kernel.metadata.uid or "") if master else None
+
+    # -- report
+
+    async def _report(self, key: Key, kernel: JupyterKernel, told: Told) -> None:
+        patch = kernel_status.patch(kernel, told, now=self._clock.now())
+        if not patch:
+            return
+        version = kernel.metadata.resource_version or ""
+        try:
+            after = await self._store.patch_status(key, patch, version=version)
+        except NotFound:
+            return  # deleted meanwhile; its end wakes us
+        self._own.wrote(key, before=kernel, after=after)
+        self._made.pop(key, None)
+        old = kernel.status.phase if kernel.status else None
+        if told.phase is not old:
+            log.info("phase changed", old=old, new=told.phase, reason=told.seen.reason)
+        for event in kernel_status.events(kernel, told):
+            await self._recorder.event(
+                kernel.to_dict(), type=event.type, reason=event.reason, message=event.message
+            )
+
+    def _result(self, told: Told) -> Result:
+        # What the gateway and the previous pod do is told by the watch.
+        told_by_watch = told.seen.reason in (_GATEWAY_NOT_FOUND, _PREVIOUS_POD)
+        if told.seen.sight is Sight.NEVER_MADE and not told_by_watch:
+            return Result(_BLOCKED_RETRY)
+        return DONE
+
+    # -- clean up
+
+    async def _clean_up(self, key: Key, kernel: JupyterKernel) -> None:
+        """Remove pod and Secret of a kernel that has ended and stays."""
+        for kind, child in self._children(key):
+            if controller_uid(child) == kernel.metadata.uid:
+                await self._delete(kind, child)
+
+    async def _remove_orphans(self, key: Key) -> None:
+        """Remove what is left of a kernel that is gone; ownerReferences are the backstop."""
+        children = [(kind, child) for kind, child in self._children(key) if _is_of_a_kernel(child)]
+        if not children:
+            return
+        living = await self._living_uid(key)
+        for kind, child in children:
+            if controller_uid(child) != living:
+                await self._delete(kind, child)
+
+    async def _living_uid(self, key: Key) -> str | None:
+        """Ask the API server: the caches of kernels and pods are not of the same moment."""
+        try:
+            kernel = await self._client.get(JUPYTER_KERNEL, *key)
+        except NotFound:
+            return None
+        metadata = kernel["metadata"]
+        return None if metadata.get("deletionTimestamp") else metadata["uid"]
+
+    def _children(self, key: Key) -> list[tuple[Kind, Object]]:
+        secret = Key(key.namespace, names.connection_secret_name(key.name))
+        found = ((POD, self._caches.pods.get(key)), (SECRET, self._caches.secrets.get(secret)))
+        return [(kind, child) for kind, child in found if child is not None]
+
+    async def _delete(self, kind: Kind, child: Object) -> None:
+        metadata = child["metadata"]
+        grace = GRACE_SECONDS if kind is POD else None
+        if metadata.get("deletionTimestamp") and (
+            grace is None or (metadata.get("deletionGracePeriodSeconds") or 0) <= grace
+        ):
+            return  # on its way
+        try:
+            await self._client.delete(
+                kind, *key_of(child), uid=metadata["uid"], grace_seconds=grace
+            )
+        except (NotFound, Conflict):
+            return  # gone, or another one has the name
+        log.info("deleted", kind=kind, name=metadata["name"])
+
+
+def _epoch(kernel: JupyterKernel) -> int:
+    if kernel.status and kernel.status.epoch:
+        return kernel.status.epoch
+    last = (kernel.metadata.annotations or {}).get(names.ANNOTATION_LAST_EPOCH, "")
+    return int(last) + 1 if last.isdecimal() else 1
+
+
+def _has_ended(kernel: JupyterKernel) -> bool:
+    phase = kernel.status.phase if kernel.status else None
+    return phase is not None and kernel_status.is_ended(phase)
+
+
+def _is_incarnation(child: Object, kernel: JupyterKernel, epoch: int) -> bool:
+    labels = child["metadata"].get("labels") or {}
+    return controller_uid(child) == kernel.metadata.uid and (
+        labels.get(names.LABEL_EPOCH) == str(epoch)
+    )
+
+
+def _is_of_a_kernel(child: Object) -> bool:
+    owners = child["metadata"].get("ownerReferences") or ()
+    return any(
+        owner.get("controller")
+        and owner["kind"] == JUPYTER_KERNEL.kind
+        and owner["apiVersion"].startswith(f"{names.GROUP}/")
+        for owner in owners
+    )

@@ -1,0 +1,129 @@
+"""The status of a JupyterKernel, from what was decided and seen. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.kube.kinds import Object
+from elastic_jupyter.operator.report import (
+    IMAGE_REPLACED,
+    Condition,
+    conditions,
+    image_replaced,
+    merge_patch,
+    timestamp,
+)
+from elastic_jupyter.operator.sight import PodSight
+from elastic_jupyter.policy import notices
+from elastic_jupyter.policy.images import Choice
+from elastic_jupyter.policy.lifecycle import Sight
+from elastic_jupyter.policy.queue import Place
+
+STARTED = "Started"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one pass has to say of a kernel. ``pod_made``: this epoch's pod exists or existed."""
+
+    phase: Phase
+    epoch: int
+    pod_made: bool
+    seen: PodSight
+    place: Place | None = None
+    image: Choice | None = None
+
+
+def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> Object:
+    """Return the merge patch of the status; empty: it says all that already.
+
+    A field that is None is removed. ``activity`` is the gateway's and never touched.
+    """
+    old = kernel.status.to_dict() if kernel.status else {}
+    if old.get("phase") in (Phase.FAILED, Phase.SUCCEEDED):
+        return {}  # the end is written once
+    ended = told.phase in (Phase.FAILED, Phase.SUCCEEDED)
+    new: dict[str, Any] = {
+        "phase": told.phase.value,
+        "epoch": told.epoch,
+        "podName": kernel.metadata.name if told.pod_made else None,
+        "podIP": told.seen.ip or old.get("podIP"),
+        "queue": _queue(told),
+        "conditions": conditions(
+            old.get("conditions") or (),
+            _conditions(told),
+            now=now,
+            generation=kernel.metadata.generation,
+        ),
+        "startTime": old.get("startTime") or timestamp(now),
+        "completionTime": timestamp(now) if ended else None,
+    }
+    difference = merge_patch(old, new)
+    return {**difference, "lastReconcileTime": timestamp(now)} if difference else {}
+
+
+def is_ended(phase: Phase) -> bool:
+    """Say whether a phase is an end."""
+    return phase in (Phase.FAILED, Phase.SUCCEEDED)
+
+
+def _queue(told: Told) -> Mapping[str, Any] | None:
+    if told.phase is not Phase.QUEUED or told.place is None:
+        return None
+    place = told.place
+    # None removes an older reason: a merge patch would keep it.
+    return {
+        "position": place.position,
+        "length": place.length,
+        "reason": place.reason or None,
+    }
+
+
+def _conditions(told: Told) -> list[Condition]:
+    said = [_running(told)]
+    if told.phase is Phase.FAILED:
+        said.append(Condition("Failed", True, told.seen.reason, told.seen.message))
+    if told.phase is Phase.SUCCEEDED:
+        said.append(Condition("Succeeded", True, told.seen.reason, told.seen.message))
+    if told.image and told.image.replaced:
+        said.append(image_replaced(told.image))
+    return said
+
+
+def _running(told: Told) -> Condition:
+    if told.phase is Phase.RUNNING:
+        return Condition("Running", True, told.seen.reason or STARTED, told.seen.message)
+    if told.phase is Phase.QUEUED and told.place:
+        place = told.place
+        where = f"{notices.place(place.position, place.length)} in the queue"
+        text = f"{where}; {place.reason}" if place.reason else where
+        return Condition("Running", False, "Queued", text)
+    return Condition("Running", False, told.seen.reason, told.seen.message)
+
+
+@dataclass(frozen=True)
+class Event:
+    """What to tell a person who looks at the kernel with ``kubectl describe``."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def events(kernel: JupyterKernel, told: Told) -> list[Event]:
+    """Return what is worth an Event in the step from the old status to what is told."""
+    old = kernel.status.phase if kernel.status else None
+    known = {condition.type for condition in (kernel.status and kernel.status.conditions) or []}
+    found = []
+    if told.phase is Phase.FAILED and old is not Phase.FAILED:
+        found.append(Event("Warning", told.seen.reason, told.seen.message))
+    if told.phase is Phase.QUEUED and old is not Phase.QUEUED and told.place:
+        reason = told.place.reason or "it waits for its turn to get a GPU"
+        found.append(Event("Normal", "Queued", reason))
+    if told.seen.sight is Sight.NEVER_MADE and told.seen.reason:
+        found.append(Event("Warning", told.seen.reason, told.seen.message))
+    if told.image and told.image.replaced and IMAGE_REPLACED not in known:
+        found.append(Event("Warning", IMAGE_REPLACED, image_replaced(told.image).message))
+    return found

@@ -1,0 +1,172 @@
+"""What all children have in common: labels, owner, data of Secrets, templates of users."""
+
+import base64
+import copy
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.base import Resource
+from elastic_jupyter.errors import Invalid
+from elastic_jupyter.kube.kinds import Object
+
+#: Fields of ``metadata`` that Kubernetes knows; anything else in a template becomes a label.
+_METADATA = frozenset(
+    (
+        *("annotations", "labels", "name", "namespace", "generateName", "ownerReferences"),
+        *("finalizers", "uid", "resourceVersion", "generation", "managedFields", "selfLink"),
+        *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+    )
+)
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
+
+#: The user of all our images.
+_USER = 1000
+_UNPRIVILEGED: Object = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+_NON_ROOT: Object = {
+    "runAsNonRoot": True,
+    "runAsUser": _USER,
+    "runAsGroup": _USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def labels(app: str, instance: str) -> dict[str, str]:
+    """Return the labels of every child; ``app`` is one of ``names.APP_*``."""
+    return {
+        names.LABEL_NAME: app,
+        names.LABEL_INSTANCE: label_value(instance),
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+    }
+
+
+def label_value(text: str) -> str:
+    """Return ``text`` as the value of a label: too long ones end in a hash of the whole."""
+    if len(text) <= 63:
+        return text
+    return f"{text[:52]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def owner_reference(owner: Resource) -> Object:
+    """Return the reference by which a child goes with its owner."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": owner.kind,
+        "name": owner.metadata.name,
+        "uid": owner.metadata.uid,
+        "controller": True,
+    }
+
+
+def metadata(name: str, owner: Resource, child_labels: Mapping[str, str]) -> Object:
+    """Return the metadata of a child in its owner's namespace."""
+    return {
+        "name": name,
+        "namespace": owner.metadata.namespace,
+        "labels": dict(child_labels),
+        "ownerReferences": [owner_reference(owner)],
+    }
+
+
+def encoded(data: Mapping[str, bytes | str]) -> dict[str, str]:
+    """Return ``data`` as a Secret holds it."""
+    return {
+        key: base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
+        for key, value in data.items()
+    }
+
+
+def decoded(secret: Object, key: str) -> bytes | None:
+    """Return one value of a Secret, None when it is missing or broken."""
+    value = (secret.get("data") or {}).get(key)
+    try:
+        return base64.b64decode(value, validate=True) if value else None
+    except ValueError:
+        return None
+
+
+def pod_spec(template: Mapping[str, Any], *, field: str) -> Object:
+    """Return a copy of the pod spec in a user's template, with at least one container.
+
+    Nobody but us checked it: raises ``Invalid``, which names the field, when its shape is wrong.
+    """
+    spec = copy.deepcopy(template.get("spec") or {})
+    if not isinstance(spec, dict):
+        raise Invalid(f"{field}.spec must be an object")
+    containers = spec.setdefault("containers", []) or []
+    if not isinstance(containers, list) or not all(isinstance(one, dict) for one in containers):
+        raise Invalid(f"{field}.spec.containers must be a list of objects")
+    spec["containers"] = containers or [{}]
+    for part in ("volumes", "schedulingGates"):
+        _check_list(spec, part, f"{field}.spec")
+    for part in ("env", "volumeMounts", "args", "command"):
+        _check_list(spec["containers"][0], part, f"{field}.spec.containers[0]")
+    return spec
+
+
+def _check_list(holder: Object, part: str, field: str) -> None:
+    if not isinstance(holder.get(part) or [], list):
+        raise Invalid(f"{field}.{part} must be a list")
+
+
+def template_labels(template: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels in a user's template, and its unknown metadata as labels.
+
+    The original's examples write ``metadata: {app: ..., component: ...}`` and mean labels.
+    """
+    given = template.get("metadata")
+    if not isinstance(given, Mapping):
+        return {}
+    known = given.get("labels")
+    return {key: str(given[key]) for key in lifted(template)} | dict(
+        known if isinstance(known, Mapping) else {}
+    )
+
+
+def lifted(template: Mapping[str, Any]) -> list[str]:
+    """Return the unknown keys of a template's metadata that become labels, sorted."""
+    given = template.get("metadata")
+    if not isinstance(given, Mapping):
+        return []
+    return sorted(
+        key
+        for key, value in given.items()
+        if key not in _METADATA and isinstance(value, str) and _LABEL_VALUE.fullmatch(value)
+    )
+
+
+def template_annotations(template: Mapping[str, Any]) -> dict[str, str]:
+    """Return the annotations in a user's template."""
+    given = template.get("metadata")
+    known = given.get("annotations") if isinstance(given, Mapping) else None
+    return dict(known) if isinstance(known, Mapping) else {}
+
+
+def restrict(spec: Object, container: Object) -> None:
+    """Give a container of our images what Pod Security "restricted" asks for.
+
+    What the template says of either stays. Other containers of the pod are left alone: their
+    images may need root.
+    """
+    if "securityContext" not in spec:
+        spec["securityContext"] = {"fsGroup": _USER}
+        container.setdefault("securityContext", {**_UNPRIVILEGED, **_NON_ROOT})
+    container.setdefault("securityContext", dict(_UNPRIVILEGED))
+
+
+def with_env(container: Object, *entries: Object) -> None:
+    """Set environment variables of a container; ours win over those of the same name."""
+    ours = {entry["name"] for entry in entries}
+    rest = [
+        entry
+        for entry in container.get("env") or []
+        if not (isinstance(entry, dict) and entry.get("name") in ours)
+    ]
+    container["env"] = [*rest, *entries]
+
+
+def from_secret(name: str, secret: str, key: str) -> Object:
+    """Return an environment variable that is read from a Secret."""
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}

@@ -1,0 +1,183 @@
+"""The children of a JupyterGateway that serve: Deployment, Service, keys and memory."""
+
+from typing import Any
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.gateway import (
+    DEFAULT_CULL_IDLE_TIMEOUT,
+    DEFAULT_CULL_INTERVAL,
+    DEFAULT_LAUNCH_TIMEOUT,
+    JupyterGateway,
+)
+from elastic_jupyter.kube.kinds import Object
+from elastic_jupyter.operator.objects import common
+from elastic_jupyter.policy.images import Images
+
+_MASTER_KEY_VOLUME = "master-key"
+
+#: A new gateway takes over before the old one goes, and the old one finishes its requests.
+_GRACE_SECONDS = 60
+
+ANNOTATION_MASTER_KEY = f"{names.GROUP}/master-key-uid"
+
+
+def make_master_key_secret(gateway: JupyterGateway, *, key: bytes) -> Object:
+    """Return the Secret that all keys and tokens of this gateway derive from. Made once."""
+    return {
+        "metadata": common.metadata(
+            names.master_key_secret_name(_name(gateway)), gateway, _labels(gateway)
+        ),
+        "type": "Opaque",
+        "data": common.encoded({names.MASTER_KEY_KEY: key}),
+    }
+
+
+def make_tombstones_secret(gateway: JupyterGateway) -> Object:
+    """Return the empty Secret in which the gateway remembers reclaimed kernels. Made once."""
+    return {
+        "metadata": common.metadata(
+            names.tombstones_secret_name(_name(gateway)), gateway, _labels(gateway)
+        ),
+        "type": "Opaque",
+    }
+
+
+def make_handover_lease(gateway: JupyterGateway) -> Object:
+    """Return the empty Lease by which gateway pods hand over. Made once."""
+    return {
+        "metadata": common.metadata(
+            names.handover_lease_name(_name(gateway)), gateway, _labels(gateway)
+        ),
+        "spec": {},
+    }
+
+
+def make_service(gateway: JupyterGateway) -> Object:
+    """Return the Service by which notebooks reach the gateway."""
+    return {
+        "metadata": common.metadata(_name(gateway), gateway, _labels(gateway)),
+        "spec": {
+            "selector": selector(gateway),
+            "ports": [{"name": "http", "port": names.HTTP_PORT, "targetPort": names.HTTP_PORT}],
+        },
+    }
+
+
+def make_deployment(
+    gateway: JupyterGateway, *, image: str, ours: Images, master_key_uid: str
+) -> Object:
+    """Return the Deployment of the gateway.
+
+    ``master_key_uid`` is the uid of the Secret with the master key: the pod reads the key when it
+    starts, so a new key needs a new pod.
+    """
+    container: dict[str, Any] = {
+        "name": "gateway",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": _env(gateway, ours),
+        "ports": [{"name": "http", "containerPort": names.HTTP_PORT, "protocol": "TCP"}],
+        "livenessProbe": _probe("/livez", period=10, failures=6),
+        # Recovery of many kernels may take long, and is no reason to start again.
+        "startupProbe": _probe("/livez", period=1, failures=120),
+        "readinessProbe": _probe("/readyz", period=1, failures=2),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {
+                "name": _MASTER_KEY_VOLUME,
+                "mountPath": names.MASTER_KEY_DIRECTORY,
+                "readOnly": True,
+            },
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+    pod: dict[str, Any] = {
+        "serviceAccountName": _name(gateway),
+        "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        "enableServiceLinks": False,
+        "containers": [container],
+        "volumes": [
+            {
+                "name": _MASTER_KEY_VOLUME,
+                "secret": {"secretName": names.master_key_secret_name(_name(gateway))},
+            },
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    common.restrict(pod, container)
+    container["securityContext"]["readOnlyRootFilesystem"] = True
+    if gateway.spec.resources:
+        container["resources"] = gateway.spec.resources
+    return {
+        "metadata": common.metadata(_name(gateway), gateway, _labels(gateway)),
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": selector(gateway)},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+            },
+            "template": {
+                "metadata": {
+                    "labels": _labels(gateway),
+                    "annotations": {ANNOTATION_MASTER_KEY: master_key_uid},
+                },
+                "spec": pod,
+            },
+        },
+    }
+
+
+def selector(gateway: JupyterGateway) -> dict[str, str]:
+    """Return the labels by which the gateway's own pods are found. Never changed: immutable."""
+    return {
+        names.LABEL_NAME: names.APP_GATEWAY,
+        names.LABEL_INSTANCE: common.label_value(_name(gateway)),
+    }
+
+
+def _name(gateway: JupyterGateway) -> str:
+    return gateway.metadata.name or ""
+
+
+def _labels(gateway: JupyterGateway) -> dict[str, str]:
+    return common.labels(names.APP_GATEWAY, _name(gateway))
+
+
+def _env(gateway: JupyterGateway, ours: Images) -> list[Object]:
+    spec = gateway.spec
+    timeout = spec.cull_idle_timeout
+    interval = spec.cull_interval or 0
+    values = {
+        "ELASTIC_JUPYTER_GATEWAY": _name(gateway),
+        "ELASTIC_JUPYTER_GATEWAY_UID": gateway.metadata.uid or "",
+        "ELASTIC_JUPYTER_KERNEL_IMAGE": ours.kernel,
+        "ELASTIC_JUPYTER_CULL_IDLE_TIMEOUT": str(
+            DEFAULT_CULL_IDLE_TIMEOUT if timeout is None else timeout
+        ),
+        "ELASTIC_JUPYTER_CULL_INTERVAL": str(interval if interval > 0 else DEFAULT_CULL_INTERVAL),
+        "ELASTIC_JUPYTER_KERNELS": ",".join(spec.kernels or ()),
+        "ELASTIC_JUPYTER_DEFAULT_KERNEL": spec.default_kernel or "",
+        "ELASTIC_JUPYTER_LOG_LEVEL": spec.log_level or "",
+        "ELASTIC_JUPYTER_LAUNCH_TIMEOUT": str(
+            spec.launch_timeout_seconds or DEFAULT_LAUNCH_TIMEOUT
+        ),
+    }
+    return [
+        {"name": "ELASTIC_JUPYTER_NAMESPACE", **_field("metadata.namespace")},
+        {"name": "POD_NAME", **_field("metadata.name")},
+        *({"name": name, "value": str(value)} for name, value in values.items() if value),
+    ]
+
+
+def _field(path: str) -> Object:
+    return {"valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+
+def _probe(path: str, *, period: int, failures: int) -> Object:
+    return {
+        "httpGet": {"path": path, "port": names.HTTP_PORT},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }

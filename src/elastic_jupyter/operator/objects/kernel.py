@@ -1,0 +1,125 @@
+"""The children of a JupyterKernel: its connection Secret and its pod."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.kube.kinds import Object
+from elastic_jupyter.operator.objects import common
+from elastic_jupyter.policy import accelerators, images
+from elastic_jupyter.policy.compose import DEFAULT_ARGV
+from elastic_jupyter.policy.images import Choice, Images
+
+_VOLUME = "elastic-jupyter-connection"
+
+
+def make_connection_secret(kernel: JupyterKernel, *, epoch: int, key: str) -> Object:
+    """Return the Secret with the connection file of one incarnation; ``key`` signs messages."""
+    connection = {
+        "ip": "0.0.0.0",
+        "transport": "tcp",
+        "signature_scheme": "hmac-sha256",
+        "key": key,
+        "kernel_name": "",
+        **names.PORTS,
+    }
+    return {
+        "metadata": common.metadata(
+            names.connection_secret_name(kernel.metadata.name or ""),
+            kernel,
+            _labels(kernel, epoch),
+        ),
+        "type": "Opaque",
+        "immutable": True,
+        "data": common.encoded({names.CONNECTION_KEY: json.dumps(connection)}),
+    }
+
+
+def make_pod(kernel: JupyterKernel, *, epoch: int, ours: Images) -> Object:
+    """Return the pod of one incarnation of a kernel.
+
+    Raises ``Invalid`` when the template has no shape of a pod.
+    """
+    template = kernel.spec.template
+    spec = common.pod_spec(template, field="spec.template")
+    _complete_container(spec["containers"][0], kernel, ours)
+    spec["restartPolicy"] = "Never"
+    # Variables for every Service of a namespace slow a start down, and leak names into cells.
+    spec["enableServiceLinks"] = False
+    if not (spec.get("serviceAccountName") or spec.get("serviceAccount")):
+        spec["automountServiceAccountToken"] = False
+    if spec["containers"][0]["image"] == ours.kernel:
+        common.restrict(spec, spec["containers"][0])
+    spec["volumes"] = [
+        *(spec.get("volumes") or []),
+        {
+            "name": _VOLUME,
+            "secret": {"secretName": names.connection_secret_name(kernel.metadata.name or "")},
+        },
+    ]
+    labels = {**common.template_labels(template), **_labels(kernel, epoch)}
+    if accelerators.requests(spec) and names.LABEL_KUEUE not in labels:
+        gates = spec.get("schedulingGates") or []
+        spec["schedulingGates"] = [*gates, {"name": names.GATE_QUEUE}]
+    metadata = common.metadata(kernel.metadata.name or "", kernel, labels)
+    metadata["annotations"] = {**common.template_annotations(template), **_asked_at(kernel)}
+    return {"metadata": metadata, "spec": spec}
+
+
+def image_choice(kernel: JupyterKernel, ours: Images) -> Choice:
+    """Return which image a kernel's container runs, and which it was asked to run."""
+    spec = kernel.spec.template.get("spec")
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    first = containers[0] if isinstance(containers, list) and containers else None
+    return images.kernel(first.get("image") if isinstance(first, dict) else None, ours)
+
+
+def kernel_id(kernel: JupyterKernel) -> str:
+    """Return Jupyter's id of a kernel; one made by hand may have none and goes by its uid."""
+    return kernel.spec.kernel_id or kernel.metadata.uid or ""
+
+
+def _labels(kernel: JupyterKernel, epoch: int) -> dict[str, str]:
+    gateway = kernel.spec.gateway_ref
+    return {
+        **common.labels(names.APP_KERNEL, kernel.metadata.name or ""),
+        **({names.LABEL_GATEWAY: common.label_value(gateway.name)} if gateway else {}),
+        names.LABEL_KERNEL_ID: kernel_id(kernel),
+        names.LABEL_EPOCH: str(epoch),
+    }
+
+
+def _asked_at(kernel: JupyterKernel) -> Mapping[str, str]:
+    stamp = (kernel.metadata.annotations or {}).get(names.ANNOTATION_ASKED_AT)
+    return {names.ANNOTATION_ASKED_AT: stamp} if stamp else {}
+
+
+def _complete_container(container: dict[str, Any], kernel: JupyterKernel, ours: Images) -> None:
+    container.setdefault("name", "kernel")
+    container["image"] = images.kernel(container.get("image"), ours).image
+    if container["image"] == ours.kernel:
+        container.setdefault("imagePullPolicy", "IfNotPresent")
+        if not container.get("command") and not container.get("args"):
+            container["command"] = list(DEFAULT_ARGV)
+    for part in ("command", "args"):
+        if container.get(part):
+            container[part] = [_with_connection_file(word) for word in container[part]]
+    container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+    container["volumeMounts"] = [
+        *(container.get("volumeMounts") or []),
+        {"name": _VOLUME, "mountPath": names.CONNECTION_DIRECTORY, "readOnly": True},
+    ]
+    common.with_env(
+        container,
+        {"name": "KERNEL_ID", "value": kernel_id(kernel)},
+        {"name": "KERNEL_USERNAME", "value": kernel.spec.user or names.DEFAULT_USER},
+        {"name": "KERNEL_NAMESPACE", "value": kernel.metadata.namespace},
+    )
+
+
+def _with_connection_file(word: Any) -> Any:
+    if not isinstance(word, str):
+        return word  # the API server refuses it and says so
+    return word.replace("{connection_file}", names.CONNECTION_FILE)

@@ -1,0 +1,214 @@
+"""The children of a JupyterNotebook: Deployment, Service, and the Secrets with its tokens."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.notebook import AuthMode, JupyterNotebook
+from elastic_jupyter.kube.kinds import Object
+from elastic_jupyter.operator.objects import common
+from elastic_jupyter.policy import passwords
+
+TOKEN = "token"
+HASHED_PASSWORD = "hashed-password"
+#: Random, new with every change of the login; what the pod is rolled by.
+REVISION = "revision"
+
+ANNOTATION_SECRETS = f"{names.GROUP}/secrets"
+_PASSWORD_VARIABLE = "ELASTIC_JUPYTER_HASHED_PASSWORD"
+
+
+@dataclass(frozen=True)
+class GatewayAccess:
+    """How a notebook reaches its gateway."""
+
+    url: str
+    token: str
+
+
+def make_gateway_token_secret(notebook: JupyterNotebook, *, token: str) -> Object:
+    """Return the Secret with the token by which the gateway knows this notebook."""
+    return {
+        "metadata": _metadata(notebook, names.gateway_token_secret_name(_name(notebook))),
+        "type": "Opaque",
+        "data": common.encoded({TOKEN: token}),
+    }
+
+
+def login_data(
+    notebook: JupyterNotebook, stored: Mapping[str, bytes], *, random: str
+) -> dict[str, str] | None:
+    """Return the data of the login Secret; None: no login is asked for.
+
+    ``stored`` is what the Secret holds now: a generated token and a hash stay as they are.
+    ``random`` is fresh hex digits, used where something new is needed.
+    """
+    auth = notebook.spec.auth
+    if auth and auth.mode is AuthMode.DISABLE:
+        return None
+    wanted: dict[str, str] = {}
+    kept = {key: value.decode(errors="replace") for key, value in stored.items()}
+    if auth and auth.password:
+        old = kept.get(HASHED_PASSWORD, "")
+        wanted[HASHED_PASSWORD] = (
+            old if passwords.matches(auth.password, old) else _hashed(auth.password, random)
+        )
+    if auth and auth.token:
+        wanted[TOKEN] = auth.token
+    elif not wanted:
+        wanted[TOKEN] = kept.get(TOKEN) or random
+    unchanged = all(kept.get(key) == wanted.get(key) for key in (TOKEN, HASHED_PASSWORD))
+    wanted[REVISION] = (kept.get(REVISION) if unchanged else None) or random[::-1][:16]
+    return wanted
+
+
+def _hashed(password: str, random: str) -> str:
+    if passwords.is_hashed(password):
+        return password
+    return passwords.hashed(password, salt=random[:24])
+
+
+def make_login_secret(notebook: JupyterNotebook, *, data: Mapping[str, str]) -> Object:
+    """Return the Secret with the notebook's login."""
+    return {
+        "metadata": _metadata(notebook, names.auth_secret_name(_name(notebook))),
+        "type": "Opaque",
+        "data": common.encoded(data),
+    }
+
+
+def make_service(notebook: JupyterNotebook) -> Object:
+    """Return the Service by which users reach the notebook server."""
+    return {
+        "metadata": _metadata(notebook, _name(notebook)),
+        "spec": {
+            "selector": selector(notebook),
+            "ports": [{"name": "http", "port": names.HTTP_PORT, "targetPort": names.HTTP_PORT}],
+        },
+    }
+
+
+def make_deployment(
+    notebook: JupyterNotebook,
+    *,
+    image: str,
+    access: GatewayAccess | None,
+    login: Mapping[str, str] | None,
+) -> Object:
+    """Return the Deployment of the notebook server; ``image`` is ours.
+
+    Raises ``Invalid`` when the template has no shape of a pod.
+    """
+    template = notebook.spec.template or {}
+    spec = common.pod_spec(template, field="spec.template")
+    container = spec["containers"][0]
+    container.setdefault("name", "notebook")
+    if container.setdefault("image", image) == image:
+        _complete_ours(spec, container)
+    else:
+        container["args"] = [*(container.get("args") or []), *_login_arguments(login)]
+    common.with_env(container, *_env(notebook, access, login))
+    if not any(entry.get("name") == "KERNEL_USERNAME" for entry in container["env"]):
+        container["env"].append({"name": "KERNEL_USERNAME", "value": names.DEFAULT_USER})
+    return {
+        "metadata": _metadata(notebook, _name(notebook)),
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": selector(notebook)},
+            # One server a user: two at once would both answer for the same tabs.
+            "strategy": {"type": "Recreate"},
+            "template": {
+                "metadata": {
+                    "labels": {**common.template_labels(template), **_labels(notebook)},
+                    "annotations": {
+                        **common.template_annotations(template),
+                        ANNOTATION_SECRETS: _revision(access, login),
+                    },
+                },
+                "spec": spec,
+            },
+        },
+    }
+
+
+def selector(notebook: JupyterNotebook) -> dict[str, str]:
+    """Return the labels by which the notebook's pod is found. Never changed: immutable."""
+    return {
+        names.LABEL_NAME: names.APP_NOTEBOOK,
+        names.LABEL_INSTANCE: common.label_value(_name(notebook)),
+    }
+
+
+def _complete_ours(spec: dict[str, Any], container: dict[str, Any]) -> None:
+    container.setdefault("imagePullPolicy", "IfNotPresent")
+    container.setdefault(
+        "ports", [{"name": "http", "containerPort": names.HTTP_PORT, "protocol": "TCP"}]
+    )
+    container.setdefault(
+        "readinessProbe",
+        {
+            "httpGet": {"path": "/api", "port": names.HTTP_PORT},
+            "periodSeconds": 2,
+            "timeoutSeconds": 5,
+        },
+    )
+    common.restrict(spec, container)
+    spec.setdefault("automountServiceAccountToken", False)
+    spec.setdefault("enableServiceLinks", False)
+
+
+def _env(
+    notebook: JupyterNotebook, access: GatewayAccess | None, login: Mapping[str, str] | None
+) -> list[Object]:
+    env: list[Object] = []
+    if access:
+        secret = names.gateway_token_secret_name(_name(notebook))
+        env.append({"name": "JUPYTER_GATEWAY_URL", "value": access.url})
+        env.append(common.from_secret("JUPYTER_GATEWAY_AUTH_TOKEN", secret, TOKEN))
+    if login is None:
+        env.append({"name": "ELASTIC_JUPYTER_AUTH", "value": "disable"})
+        return env
+    secret = names.auth_secret_name(_name(notebook))
+    if TOKEN in login:
+        env.append(common.from_secret("JUPYTER_TOKEN", secret, TOKEN))
+    if HASHED_PASSWORD in login:
+        env.append(common.from_secret(_PASSWORD_VARIABLE, secret, HASHED_PASSWORD))
+    return env
+
+
+def _login_arguments(login: Mapping[str, str] | None) -> list[str]:
+    """Return the arguments of an image that is not ours and does not read our variables.
+
+    ``ServerApp`` for Jupyter Server alone, ``NotebookApp`` for the classic notebook and, through
+    its shim, for JupyterLab. A token comes as JUPYTER_TOKEN, which all of them read.
+    """
+    apps = ("ServerApp", "NotebookApp")
+    if login is None:
+        return [f"--{app}.{trait}=" for app in apps for trait in ("token", "password")]
+    if HASHED_PASSWORD in login:
+        return [f"--{app}.password=$({_PASSWORD_VARIABLE})" for app in apps]
+    return []
+
+
+def _revision(access: GatewayAccess | None, login: Mapping[str, str] | None) -> str:
+    """Return a word that changes with the Secrets and says nothing about them.
+
+    The gateway's token is 256 bits of HMAC, so its hash gives nothing away; a user's own token may
+    be short, so a random number stands for it.
+    """
+    parts = (access.token if access else "", login[REVISION] if login else "")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _metadata(notebook: JupyterNotebook, name: str) -> Object:
+    return common.metadata(name, notebook, _labels(notebook))
+
+
+def _labels(notebook: JupyterNotebook) -> dict[str, str]:
+    return common.labels(names.APP_NOTEBOOK, _name(notebook))
+
+
+def _name(notebook: JupyterNotebook) -> str:
+    return notebook.metadata.name or ""

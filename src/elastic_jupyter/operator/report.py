@@ -1,0 +1,82 @@
+"""Building a status: conditions that remember when they changed, and the patch to write."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from elastic_jupyter.api.base import MAX_MESSAGE
+from elastic_jupyter.kube.kinds import Object
+from elastic_jupyter.policy.images import Choice
+
+IMAGE_REPLACED = "ImageReplaced"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is to be said of an object now. ``status`` None stands for Unknown."""
+
+    type: str
+    status: bool | None
+    reason: str
+    message: str = ""
+
+
+def conditions(
+    old: Iterable[Object], wanted: Iterable[Condition], *, now: datetime, generation: int | None
+) -> list[Object]:
+    """Return the API's JSON of ``wanted``; times of what did not change are taken from ``old``."""
+    before = {condition["type"]: condition for condition in old}
+    return [_condition(before.get(one.type), one, now=now, generation=generation) for one in wanted]
+
+
+def _condition(
+    old: Object | None, wanted: Condition, *, now: datetime, generation: int | None
+) -> Object:
+    status = "Unknown" if wanted.status is None else str(wanted.status)
+    new: Object = {
+        "type": wanted.type,
+        "status": status,
+        "reason": wanted.reason[:1024],
+        "message": wanted.message[:MAX_MESSAGE],
+    }
+    if generation is not None:
+        new["observedGeneration"] = generation
+    stamp = timestamp(now)
+    if old is None or old.get("status") != status:
+        return new | {"lastUpdateTime": stamp, "lastTransitionTime": stamp}
+    transition = old.get("lastTransitionTime") or stamp
+    if {key: old.get(key) for key in new} == new:
+        return new | {
+            "lastUpdateTime": old.get("lastUpdateTime") or stamp,
+            "lastTransitionTime": transition,
+        }
+    return new | {"lastUpdateTime": stamp, "lastTransitionTime": transition}
+
+
+def image_replaced(choice: Choice) -> Condition:
+    """Return the condition, and the Event, that tells which image runs."""
+    text = f"{choice.replaced} is an image of the original; {choice.image} runs in its place"
+    return Condition(IMAGE_REPLACED, True, "OriginalImage", text)
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:
+    """Return the JSON merge patch that turns ``old`` into ``new``; empty: nothing changes.
+
+    Only keys of ``new`` are touched, and a None in it removes the key.
+    """
+    patch: Object = {}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, Mapping):
+            inner = merge_patch(before if isinstance(before, Mapping) else {}, value)
+            if inner or before is None:
+                patch[key] = inner
+        elif value != before:
+            patch[key] = value
+    return patch
+
+
+def timestamp(moment: datetime) -> str:
+    """Return aware UTC as Kubernetes writes it, in whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
