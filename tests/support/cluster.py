@@ -102,9 +102,9 @@ class Cluster:
     """The cluster that ``KUBECONFIG`` names."""
 
     def __init__(self) -> None:
-        self._kubectl = find_kubectl()
+        self.kubectl_path = find_kubectl()
         self._proxy = Line(
-            [self._kubectl, "proxy", "--port=0"], r"Starting to serve on (127\.0\.0\.1:\d+)"
+            [self.kubectl_path, "proxy", "--port=0"], r"Starting to serve on (127\.0\.0\.1:\d+)"
         )
         self._url = f"http://{self._proxy.match[1]}"
         self._http = requests.Session()
@@ -127,7 +127,7 @@ class Cluster:
     def kubectl(self, *args: str, input: str | None = None, within: float = 60) -> str:
         """Run kubectl and return its output; raises ``AssertionError`` with its complaint."""
         done = subprocess.run(
-            [self._kubectl, *args], input=input, capture_output=True, text=True, timeout=within
+            [self.kubectl_path, *args], input=input, capture_output=True, text=True, timeout=within
         )
         if done.returncode:
             raise AssertionError(
@@ -148,7 +148,7 @@ class Cluster:
     @contextlib.contextmanager
     def forward(self, namespace: str, target: str, port: int) -> Iterator[str]:
         """Forward a free local port to ``target`` (``deploy/<name>``); yield its URL."""
-        argv = [self._kubectl, "port-forward", "-n", namespace, target, f":{port}"]
+        argv = [self.kubectl_path, "port-forward", "-n", namespace, target, f":{port}"]
         line = Line(argv, r"Forwarding from (127\.0\.0\.1:\d+)")
         try:
             yield f"http://{line.match[1]}"
@@ -168,7 +168,8 @@ class Cluster:
         if answer.status_code == 404:
             return None
         answer.raise_for_status()
-        return answer.json()
+        found: dict[str, Any] = answer.json()
+        return found
 
     def list(self, namespace: str | None, plural: str, **labels: str) -> list[dict[str, Any]]:
         """Return the objects with these labels, given as ``name_of_label="value"``.
@@ -183,7 +184,8 @@ class Cluster:
             timeout=READY_WITHIN,
         )
         answer.raise_for_status()
-        return answer.json()["items"]
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
 
     def create(self, obj: dict[str, Any]) -> dict[str, Any]:
         """Create an object of a core kind (its plural is the kind's name and an s)."""
@@ -194,7 +196,8 @@ class Cluster:
             timeout=READY_WITHIN,
         )
         assert answer.ok, f"create {obj['kind']} {meta.get('name')}: {answer.text}"
-        return answer.json()
+        created: dict[str, Any] = answer.json()
+        return created
 
     def delete(
         self, namespace: str | None, plural: str, name: str, *, grace: int | None = None

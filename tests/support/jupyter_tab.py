@@ -17,6 +17,8 @@ from jupyter_kernel_client.utils import deserialize_msg_from_ws_v1
 from jupyter_kernel_client.wsclient import JupyterSubprotocol, KernelWebSocketClient
 
 Message = dict[str, Any]
+# The proxies of the environment are for the world outside.
+DIRECTLY = {"http": "", "https": ""}
 
 
 class NotebookServer:
@@ -26,18 +28,32 @@ class NotebookServer:
         self.url = url
         self.token = token
         self._tabs: list[Tab] = []
+        self._xsrf: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a client has to send to be let in.
+
+        With no token to send, a server takes a POST only from a page of its own: like a browser
+        this fetches a page first, and gives back the cookie that came with it.
+        """
+        if self.token:
+            return {"Authorization": f"token {self.token}"}
+        if self._xsrf is None:
+            page = requests.get(f"{self.url}/lab", timeout=60, proxies=DIRECTLY)
+            self._xsrf = page.cookies["_xsrf"]
+        return {"Cookie": f"_xsrf={self._xsrf}", "X-XSRFToken": self._xsrf}
 
     def request(self, method: str, path: str, /, *, within: float = 60, **body: Any) -> Any:
         """Ask for ``/api/<path>`` and return the decoded answer; raises ``HTTPError``."""
-        headers = {"Authorization": f"token {self.token}"} if self.token else {}
         # A connection each: one that is kept would not survive a new port-forward.
         answer = requests.request(
             method,
             f"{self.url}/api/{path}",
             json=body or None,
-            headers=headers,
+            headers=self.headers,
             timeout=within,
-            proxies={"http": "", "https": ""},
+            proxies=DIRECTLY,
         )
         if not answer.ok:
             raise requests.HTTPError(
@@ -111,20 +127,31 @@ class Tab:
         self.session = session
         self.kernel_id: str = session["kernel"]["id"]
         self.inbox: list[tuple[float, str, Message]] = []
-        self.client = Websocket(
-            endpoint=f"{server.url.replace('http', 'ws', 1)}/api/kernels/{self.kernel_id}/channels",
-            token=server.token,
-            username="test",
-            timeout=30,
-            subprotocol=JupyterSubprotocol.V1,
-        )
-        self.client.start_channels()
-        assert self.open, f"no websocket to kernel {self.kernel_id}"
+        self.client = self._connect()
 
     @property
     def open(self) -> bool:
         """Whether the one websocket of this tab is still open."""
         return self.client.channels_running
+
+    def _connect(self) -> Websocket:
+        client = Websocket(
+            endpoint=(
+                f"{self.server.url.replace('http', 'ws', 1)}/api/kernels/{self.kernel_id}/channels"
+            ),
+            token=self.server.token,
+            username="test",
+            timeout=30,
+            subprotocol=JupyterSubprotocol.V1,
+        )
+        client.start_channels()
+        assert client.channels_running, f"no websocket to kernel {self.kernel_id}"
+        return client
+
+    def reconnect(self) -> None:
+        """Open a new websocket in place of the old one, as JupyterLab does after a restart."""
+        self.close()
+        self.client = self._connect()
 
     def close(self) -> None:
         """Close the websocket; the kernel stays."""
@@ -172,7 +199,8 @@ class Tab:
         """The last messages, one a line."""
         return "\n".join(
             f"{at:.2f} {channel} {message['header']['msg_type']} "
-            f"for {message['parent_header'].get('msg_id', '-')[-6:]}: {str(message['content'])[:300]}"
+            f"for {message['parent_header'].get('msg_id', '-')[-6:]}: "
+            f"{str(message['content'])[:300]}"
             for at, channel, message in self.inbox[-last:]
         )
 

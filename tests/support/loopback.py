@@ -37,6 +37,10 @@ ANN = tokens.NotebookIdentity("team", "ann-notebook", "uid-ann", "ann")
 BOB = tokens.NotebookIdentity("team", "bob-notebook", "uid-bob", "bob")
 
 
+#: One count for all worlds of a process, so that no kernel gets the address of another.
+_NUMBERS = itertools.count(1)
+
+
 class LoopbackStore:
     """JupyterKernels in memory; each gets a process unless ``hold`` keeps it waiting."""
 
@@ -47,7 +51,6 @@ class LoopbackStore:
         self.refusal: Exception | None = None
         self._directory = directory
         self._watchers: set[asyncio.Queue[Change]] = set()
-        self._numbers = itertools.count(1)
 
     async def get(self, key: Key) -> JupyterKernel:
         if key not in self.objects:
@@ -77,7 +80,7 @@ class LoopbackStore:
         key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
         if key in self.objects:
             raise AlreadyExists(f"{key} exists")
-        number = next(self._numbers)
+        number = next(_NUMBERS)
         body["metadata"]["uid"] = f"uid-{number}"
         last = int(body["metadata"]["annotations"][names.ANNOTATION_LAST_EPOCH])
         body["status"] = {"phase": "Pending", "epoch": last + 1}
@@ -103,7 +106,7 @@ class LoopbackStore:
             **names.PORTS,
         }
         file.write_text(json.dumps(info))
-        environment = {**os.environ, "IPYTHONDIR": str(self._directory / "ipython")}
+        environment = {**os.environ, "IPYTHONDIR": str(self._directory / uid)}
         self.processes[uid] = subprocess.Popen(
             [sys.executable, "-m", "ipykernel_launcher", "-f", str(file)],
             env=environment,
@@ -229,12 +232,14 @@ class Loopback:
         config.ServerApp.update(ip="127.0.0.1", port=_free_port(), allow_root=True)
         gateway = app.GatewayApp(config=config, log=_quiet())
         gateway.settings_of_pod = settings
+        gateway.clients = []
         gateway.connect = lambda _: stores
         os.environ["JUPYTER_RUNTIME_DIR"] = str(self._directory)
         gateway.initialize(argv=[], new_httpserver=True, find_extensions=False)
         gateway.http_server.start()
         await gateway._post_start()
         self._gateways.append(gateway)
+        await gateway.kernel_manager.recovered.wait()
         return gateway
 
     async def end(self, gateway: app.GatewayApp) -> None:
@@ -250,6 +255,10 @@ class Loopback:
                 task.cancel()
             kernel._leave()
             kernel._close_control_socket()
+        for tab in gateway.clients:
+            tab.ws.close()
+            while await tab.ws.read_message() is not None:
+                pass
         gateway.http_server.stop()
         await gateway.http_server.close_all_connections()
         manager.context.destroy(linger=0)

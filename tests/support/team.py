@@ -3,12 +3,12 @@
 import contextlib
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from tests.support import manifests
 from tests.support.cluster import Cluster, is_ready
 from tests.support.eventually import eventually
-from tests.support.jupyter_tab import NotebookServer, Tab
+from tests.support.jupyter_tab import NotebookServer
 
 SYSTEM = "elastic-jupyter-system"
 GATEWAY = "gw"
@@ -17,6 +17,12 @@ CHILDREN = ("pods", "secrets", "jupyterkernels")
 SERVED_WITHIN = 90.0
 
 Object = dict[str, Any]
+
+
+class Tab(Protocol):
+    """Whatever has a kernel of ours open."""
+
+    kernel_id: str
 
 
 class Team:

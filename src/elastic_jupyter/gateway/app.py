@@ -7,11 +7,11 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from jupyter_server.extension.manager import ExtensionManager
 from jupyter_server.serverapp import ServerApp
-from jupyter_server.services.contents.manager import ContentsManager
+from jupyter_server.services.contents.manager import AsyncContentsManager
 from traitlets.config import Config
 
 from elastic_jupyter.api import names
@@ -53,7 +53,7 @@ def kubernetes_stores(settings: GatewayConfig) -> Stores:
     )
 
 
-class NoContents(ContentsManager):  # type: ignore[misc]
+class NoContents(AsyncContentsManager):
     """A gateway has no files."""
 
     files_handler_class = None
@@ -67,17 +67,22 @@ class NoContents(ContentsManager):  # type: ignore[misc]
         return []
 
 
-class GatewayApp(ServerApp):  # type: ignore[misc]
+class GatewayApp(ServerApp):
     """Upstream's server (2.21) without files, sessions, terminals and extensions.
 
     Sessions are the notebook server's; upstream's would show every notebook's kernels to each.
     """
 
     name = "elastic-jupyter-gateway"
-    default_services = ("api",)
+    default_services = ("api",)  # type: ignore[assignment]  # upstream's type is of 13 names
     no_browser_open_file = True
     settings_of_pod: GatewayConfig
     connect: Callable[[GatewayConfig], Stores] = staticmethod(kubernetes_stores)
+
+    @property
+    def kernels(self) -> ElasticMappingKernelManager:
+        """The manager of all kernels."""
+        return cast("ElasticMappingKernelManager", self.kernel_manager)
 
     def find_server_extensions(self) -> None:
         """Find none."""
@@ -92,19 +97,18 @@ class GatewayApp(ServerApp):  # type: ignore[misc]
         """Connect the managers that upstream made to the cluster."""
         super().init_configurables()
         settings = self.settings_of_pod
-        self.identity_provider.master_key = settings.master_key
+        identity_provider = cast("TokenIdentityProvider", self.identity_provider)
+        identity_provider.master_key = settings.master_key
         self.stores = self.connect(settings)
-        self.kernel_spec_manager.bind(self.stores.catalog, offered=settings.kernels)
-        self.kernel_manager.bind(
-            settings, store=self.stores.kernels, tombstones=self.stores.tombstones
-        )
+        self.kernels.specs.bind(self.stores.catalog, offered=settings.kernels)
+        self.kernels.bind(settings, store=self.stores.kernels, tombstones=self.stores.tombstones)
 
     async def _post_start(self) -> None:
         """Start what lives as long as the process; called by upstream in the running loop."""
         self._tasks = [
             self._guard(self.stores.catalog.run()),
             self._guard(self._serve_kernels()),
-            self._guard(self.kernel_manager.cull_for_ever()),
+            self._guard(self.kernels.cull_for_ever()),
         ]
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin_handover)
 
@@ -121,8 +125,8 @@ class GatewayApp(ServerApp):  # type: ignore[misc]
 
     async def _serve_kernels(self) -> None:
         await self.stores.catalog.synced.wait()
-        watch = self._guard(self.kernel_manager.run())
-        await self.kernel_manager.recovered.wait()
+        watch = self._guard(self.kernels.run())
+        await self.kernels.recovered.wait()
         await self.stores.lease.take(self.settings_of_pod.identity)
         await watch
 
@@ -134,17 +138,17 @@ class GatewayApp(ServerApp):  # type: ignore[misc]
     async def _hand_over(self) -> None:
         """Serve on until the next gateway listens to all kernels, then send the clients there."""
         self.log.info("told to end; the next gateway is waited for")
-        if self.kernel_manager.any_running():
+        if self.kernels.any_running():
             taken = asyncio.ensure_future(
                 self.stores.lease.wait_taken_by_other(self.settings_of_pod.identity)
             )
-            alone = asyncio.ensure_future(self.kernel_manager.until_none_runs())
+            alone = asyncio.ensure_future(self.kernels.until_none_runs())
             await asyncio.wait(
                 (taken, alone),
                 timeout=HANDOVER_PATIENCE,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-        for manager in list(self.kernel_manager.kernels.values()):
+        for manager in list(self.kernels.kernels.values()):
             for connection in list(manager.connections):
                 connection.close_for_restart()
         self.stop()
@@ -173,6 +177,7 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
             "open_browser": False,
             "log_level": logging.getLevelNamesMapping()[settings.log_level],
             "terminals_enabled": False,
+            "websocket_ping_timeout": 30_000,  # ms; upstream's default is more than its interval
             "contents_manager_class": NoContents,
             "kernel_manager_class": ElasticMappingKernelManager,
             "kernel_spec_manager_class": CatalogKernelSpecManager,

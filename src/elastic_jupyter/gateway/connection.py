@@ -8,7 +8,8 @@ updated in place and cleared before the output, an interrupt cancels the claim.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_client.session import Session
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
@@ -42,7 +43,7 @@ class Parked:
         close_streams(self.streams)
 
 
-class ElasticConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
+class ElasticConnection(ZMQChannelsWebsocketConnection):
     """Overrides the upstream connection (jupyter_server 2.21) from ``prepare`` to ``disconnect``.
 
     Upstream waits for the kernel during the handshake and opens a subscription per websocket; here
@@ -67,21 +68,20 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
     @property
     def manager(self) -> ElasticKernelManager:
         """The kernel behind this websocket."""
-        manager: ElasticKernelManager = self.parent
-        return manager
+        return cast("ElasticKernelManager", self.parent)
 
     # -- life of the websocket
 
     async def prepare(self) -> None:
         """Accept the handshake at once; say whether a returning front end gets all it missed."""
-        await self._register_session()
+        await self._register_session()  # type: ignore[no-untyped-call]
         if self._returns():
             covered = self.manager.covers(self.session_id, self._last_msg_id(), self._orderly())
             self.websocket_handler.set_header(
                 "X-Elastic-Jupyter-Resumed", "covered" if covered else "gap"
             )
 
-    async def connect(self) -> None:
+    async def connect(self) -> None:  # type: ignore[override]  # upstream: a Future
         """Take part in the kernel's messages, now or when it runs."""
         self.multi_kernel_manager.notify_connect(self.kernel_id)
         ZMQChannelsWebsocketConnection._open_sockets.add(self)
@@ -111,7 +111,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
         for channel, frames in parked.replies if parked else []:
             self._on_reply(channel, frames)
         for channel, stream in self.channels.items():
-            stream.on_recv(lambda frames, channel=channel: self._on_reply(channel, frames))
+            stream.on_recv(partial(self._on_reply, channel))
         iopub.listeners.add(self)
         held, self.held = self.held, []
         for asked in held:
@@ -127,7 +127,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
         close_streams(self.channels)
         self.channels = {}
 
-    def disconnect(self) -> None:
+    def disconnect(self) -> None:  # type: ignore[override]  # as upstream, unlike its base
         """Handle the end of the websocket; keep replies for this front end's return."""
         self.multi_kernel_manager.notify_disconnect(self.kernel_id)
         if self._open_sessions.get(self.session_key) is self.websocket_handler:
@@ -207,7 +207,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
             self.log.warning("a reply with a wrong signature was dropped")
             return
         self._unanswered.pop(message["parent_header"].get("msg_id", ""), None)
-        self._write(channel, parts[1:])
+        self._write(channel, cast("list[bytes]", parts[1:]))
 
     def say(self, parent: messages.Header, *said: Said) -> None:
         """Send messages in the kernel's name, as answers to ``parent``."""

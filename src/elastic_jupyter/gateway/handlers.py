@@ -1,7 +1,7 @@
 """Routes of the gateway: Jupyter's kernels API, and two for the kubelet."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from jupyter_server.base.handlers import JupyterHandler
@@ -11,36 +11,43 @@ from jupyter_server.services.kernelspecs import handlers as kernelspecs
 from jupyter_server.utils import url_escape, url_path_join
 from tornado import web
 
+from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
+
 _KERNEL = upstream._kernel_id_regex
 
 
-class _AfterRecovery(JupyterHandler):  # type: ignore[misc]
+class _AfterRecovery(JupyterHandler):
     """Answers 503 until the first list is complete.
 
     A notebook server drops its kernels on the 404 that it would get instead.
     """
 
+    @property
+    def kernels(self) -> ElasticMappingKernelManager:
+        """The manager of all kernels."""
+        return cast("ElasticMappingKernelManager", self.kernel_manager)
+
     async def prepare(self, *args: Any, **kwargs: Any) -> None:
-        if not self.kernel_manager.recovered.is_set():
+        await super().prepare(*args, **kwargs)
+        if not self.kernels.recovered.is_set():
             self.set_header("Retry-After", "1")
             raise web.HTTPError(503, "the gateway is reading its kernels")
-        await super().prepare(*args, **kwargs)
 
 
-class KernelsHandler(_AfterRecovery, upstream.MainKernelHandler):  # type: ignore[misc]
+class KernelsHandler(_AfterRecovery, upstream.MainKernelHandler):
     """Lists and starts the caller's kernels."""
 
     @web.authenticated
     @authorized
     async def get(self) -> None:
         """List the caller's kernels, also those that are reclaimed."""
-        self.finish(json.dumps(self.kernel_manager.list_for(self.current_user.notebook)))
+        self.finish(json.dumps(self.kernels.list_for(self.current_user.notebook)))
 
     @web.authenticated
     @authorized
     async def post(self) -> None:
         """Start a kernel. Upstream ignores ``env`` and takes the caller's ``kernel_id``."""
-        manager = self.kernel_manager
+        manager = self.kernels
         body = self.get_json_body() or {}
         kernel_id = await manager.start_kernel(
             kernel_name=body.get("name") or manager.default_kernel_name,
@@ -54,28 +61,28 @@ class KernelsHandler(_AfterRecovery, upstream.MainKernelHandler):  # type: ignor
         self.finish(json.dumps(manager.kernel_model(kernel_id)))
 
 
-class KernelHandler(_AfterRecovery, upstream.KernelHandler):  # type: ignore[misc]
+class KernelHandler(_AfterRecovery, upstream.KernelHandler):
     """One kernel."""
 
 
-class KernelActionHandler(_AfterRecovery, upstream.KernelActionHandler):  # type: ignore[misc]
+class KernelActionHandler(_AfterRecovery, upstream.KernelActionHandler):
     """Interrupt and restart."""
 
 
-class ChannelsHandler(_AfterRecovery, KernelWebsocketHandler):  # type: ignore[misc]
+class ChannelsHandler(_AfterRecovery, KernelWebsocketHandler):
     """The websocket, without Nagle's algorithm: it costs 40 ms with delayed ACKs."""
 
     async def open(self, kernel_id: str) -> None:
         """Handle the new websocket."""
         self.set_nodelay(True)
-        await super().open(kernel_id)
+        await super().open(kernel_id)  # type: ignore[no-untyped-call]
 
 
-class KernelSpecsHandler(_AfterRecovery, kernelspecs.MainKernelSpecHandler):  # type: ignore[misc]
+class KernelSpecsHandler(_AfterRecovery, kernelspecs.MainKernelSpecHandler):
     """The specs on offer."""
 
 
-class KernelSpecHandler(_AfterRecovery, kernelspecs.KernelSpecHandler):  # type: ignore[misc]
+class KernelSpecHandler(_AfterRecovery, kernelspecs.KernelSpecHandler):
     """One spec."""
 
 

@@ -10,13 +10,13 @@ from elastic_jupyter.policy.tokens import NotebookIdentity, verify
 
 
 @dataclass
-class NotebookUser(User):  # type: ignore[misc]
+class NotebookUser(User):
     """A Jupyter user that acts for one notebook."""
 
     notebook: NotebookIdentity | None = None
 
 
-class TokenIdentityProvider(IdentityProvider):  # type: ignore[misc]
+class TokenIdentityProvider(IdentityProvider):
     """Takes user and notebook from the token, and from nowhere else (jupyter_server 2.21)."""
 
     master_key: bytes = b""
@@ -31,11 +31,12 @@ class TokenIdentityProvider(IdentityProvider):  # type: ignore[misc]
         identity = verify(self.master_key, self.get_token(handler) or "")
         if identity is None:
             return None
-        handler._token_authenticated = True  # as upstream: no cookie, hence no XSRF check
+        # As upstream notes it: no cookie, hence no XSRF check.
+        handler._token_authenticated = True  # type: ignore[attr-defined]
         return NotebookUser(username=identity.user, notebook=identity)
 
 
-class OwnKernelsOnly(Authorizer):  # type: ignore[misc]
+class OwnKernelsOnly(Authorizer):
     """Lets a notebook reach its own kernels; others do not exist for it."""
 
     def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:

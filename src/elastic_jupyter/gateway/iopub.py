@@ -6,7 +6,7 @@ his own subscription is there yet, and it is what the kernel's activity is read 
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from jupyter_client.session import Session
 from zmq.eventloop.zmqstream import ZMQStream
@@ -66,7 +66,9 @@ class IOPub:
         if header["msg_type"] == "iopub_welcome":
             return
         self._observe(header, parent, message["content"])
-        body = parts[1:]  # without the signature, which websockets do not carry
+        body = cast(
+            "list[bytes]", parts[1:]
+        )  # without the signature, which websockets do not carry
         if self.recording:
             self.ring.append(header["msg_id"], body)
         for listener in list(self.listeners):

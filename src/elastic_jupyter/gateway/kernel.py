@@ -54,7 +54,7 @@ class KernelState(Enum):
     FAILED = "failed"
 
 
-class ElasticKernelManager(ServerKernelManager):  # type: ignore[misc]
+class ElasticKernelManager(ServerKernelManager):
     """Overrides upstream's start, interrupt, restart and shutdown (jupyter_client 8.10).
 
     ``super()`` is not called there: upstream waits for a process, polls it and restarts it.
@@ -434,7 +434,7 @@ class ElasticKernelManager(ServerKernelManager):  # type: ignore[misc]
         self._busy_unknown = False
         self.execution_state = "idle"
 
-    async def interrupt_kernel(self) -> None:
+    async def interrupt_kernel(self) -> None:  # type: ignore[override]
         """Interrupt the running cell, or cancel the wait for a kernel."""
         if self.state is KernelState.RUNNING:
             self._connect_control_socket()
@@ -448,7 +448,9 @@ class ElasticKernelManager(ServerKernelManager):  # type: ignore[misc]
             await self.mapping.remember(self)
             await self._stop()
 
-    async def restart_kernel(self, now: bool = False, newports: bool = False, **kw: Any) -> None:
+    async def restart_kernel(  # type: ignore[override]
+        self, now: bool = False, newports: bool = False, **kw: Any
+    ) -> None:
         """Start an empty kernel under the same id; returns when the store took its object."""
         for connection in list(self.connections):
             connection.fail("KernelRestarted", "The kernel was restarted.")
@@ -458,7 +460,9 @@ class ElasticKernelManager(ServerKernelManager):  # type: ignore[misc]
         self.begin()
         await self.accepted()
 
-    async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
+    async def shutdown_kernel(  # type: ignore[override]
+        self, now: bool = False, restart: bool = False
+    ) -> None:
         """End the kernel for good and remove its object."""
         for connection in list(self.connections):
             connection.fail("KernelShutDown", "The kernel was shut down.")
@@ -469,7 +473,7 @@ class ElasticKernelManager(ServerKernelManager):  # type: ignore[misc]
             if task is not asyncio.current_task():
                 task.cancel()
 
-    async def is_alive(self) -> bool:
+    async def is_alive(self) -> bool:  # type: ignore[override]
         """Return True: a kernel that is listed can be used, whatever its state."""
         return True
 

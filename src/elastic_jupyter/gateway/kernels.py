@@ -39,7 +39,7 @@ RECOVERY_PATIENCE = 10.0
 MAX_SOCKETS = 65_535
 
 
-class ElasticMappingKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]
+class ElasticMappingKernelManager(AsyncMappingKernelManager):
     """Overrides upstream's start, shutdown, list, model and culler (jupyter_server 2.21).
 
     ``bind`` gives it its stores before ``run`` is called; ``super()`` is not called in the
@@ -242,7 +242,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):  # type: ignore[mi
         template = self._template(wish.spec_name, wish.identity, wish.kernel_id, wish.env)
         return wish if template is None else wish.with_template(template)
 
-    async def shutdown_kernel(
+    async def shutdown_kernel(  # type: ignore[override]
         self, kernel_id: str, now: bool = False, restart: bool = False
     ) -> None:
         """End a kernel for good: object, pod, Secret, tombstone and websockets go."""
@@ -252,15 +252,17 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):  # type: ignore[mi
         self._kernel_connections.pop(kernel_id, None)
         await self.forget(manager)
 
-    async def restart_kernel(self, kernel_id: str, now: bool = False) -> None:
+    async def restart_kernel(  # type: ignore[override]
+        self, kernel_id: str, now: bool = False
+    ) -> None:
         """Give an empty kernel under the same id."""
         await self._get(kernel_id).restart_kernel(now=now)
 
-    async def interrupt_kernel(self, kernel_id: str) -> None:
+    async def interrupt_kernel(self, kernel_id: str) -> None:  # type: ignore[override]
         """Interrupt the cell, or the wait for a kernel. Upstream refuses the latter."""
         await self._get(kernel_id).interrupt_kernel()
 
-    async def shutdown_all(self, now: bool = False) -> None:
+    async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
         """Do nothing: a gateway that ends leaves its kernels as they are."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -313,7 +315,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):  # type: ignore[mi
         """Look at every kernel each ``cull_interval``: reclaim idle ones, publish activity."""
         while True:
             await asyncio.sleep(self.settings.cull_interval.total_seconds())
-            await self.cull_kernels()
+            await self.cull_kernels()  # type: ignore[no-untyped-call]
 
     def initialize_culler(self) -> None:
         """Do nothing: ``cull_for_ever`` takes the place of upstream's callback."""

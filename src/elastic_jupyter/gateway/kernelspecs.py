@@ -16,7 +16,7 @@ BUILT_IN = "python3"
 BUILT_IN_ALIAS = "python_kubernetes"
 
 
-class CatalogKernelSpecManager(KernelSpecManager):  # type: ignore[misc]
+class CatalogKernelSpecManager(KernelSpecManager):
     """Kernel specs from the store's catalog instead of directories (jupyter_client 8.10)."""
 
     catalog: Catalog

@@ -5,9 +5,10 @@ because JupyterLab drops queued messages whose session differs from the latest i
 """
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from jupyter_client.jsonutil import json_default
 from jupyter_client.session import Session
@@ -86,8 +87,7 @@ def frame(channel: str, parts: list[bytes], subprotocol: str | None) -> str | by
         "buffers": [bytes(buffer) for buffer in parts[4:]],
     }
     if message["buffers"]:
-        framed = serialize_binary_message(message)
-        return framed
+        return cast("bytes", serialize_binary_message(message))
     return json.dumps(message)
 
 
@@ -95,6 +95,7 @@ def build(said: Said, *, parent: Header, kernel_session: str) -> list[bytes]:
     """Return the parts of a message in the kernel's name, an answer to the request ``parent``."""
     session = Session(session=kernel_session)
     message = session.msg(said.msg_type, content=dict(said.content))
+    message["header"]["msg_id"] = uuid.uuid4().hex  # a session's own would always count from 0
     return [
         session.pack(message["header"]),
         session.pack(dict(parent)),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning import KernelProvisionerBase
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CREATE_PATIENCE = 20.0
 
 
-class JupyterKernelProvisioner(KernelProvisionerBase):  # type: ignore[misc]
+class JupyterKernelProvisioner(KernelProvisionerBase):
     """Starts and stops the JupyterKernel of one kernel manager (``parent``)."""
 
     uid: str | None = None
@@ -122,13 +122,16 @@ class JupyterKernelProvisioner(KernelProvisionerBase):  # type: ignore[misc]
 
 def connection_info(ip: str, master_key: bytes, uid: str) -> KernelConnectionInfo:
     """Return how to reach the kernel object ``uid`` at ``ip``."""
-    return {
-        "ip": ip,
-        "transport": "tcp",
-        "signature_scheme": "hmac-sha256",
-        "key": connection_key(master_key, uid).encode(),
-        **names.PORTS,
-    }
+    return cast(
+        "KernelConnectionInfo",
+        {
+            "ip": ip,
+            "transport": "tcp",
+            "signature_scheme": "hmac-sha256",
+            "key": connection_key(master_key, uid).encode(),
+            **names.PORTS,
+        },
+    )
 
 
 def asked_at() -> str:

@@ -225,8 +225,7 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
             query["last_msg_id"] = self._requests.last_msg_id
             if self._close_code is not None:
                 query["close_code"] = str(self._close_code)
-        connection_args: dict[str, Any] = client.load_connection_args()  # type: ignore[no-untyped-call]
-        arguments = {**connection_args, "connect_timeout": CONNECT_TIMEOUT}
+        arguments = {**client.load_connection_args(), "connect_timeout": CONNECT_TIMEOUT}
         protocol = self._browser_protocol
         opening = asyncio.ensure_future(
             websocket_connect(
@@ -350,7 +349,11 @@ _closing: set["asyncio.Task[None]"] = set()
 
 
 def _close(ws: WebSocketClientConnection) -> None:
-    """Close a websocket and read it to its end: unread messages would hold its close frame back."""
+    """Close a websocket and read it to its end.
+
+    An unread message would hold back the other end's close frame, so that the socket stays for
+    tornado's 5 s, and the task that cannot hand it over for ever.
+    """
 
     async def read_to_the_end() -> None:
         while await ws.read_message() is not None:

@@ -1,0 +1,306 @@
+"""A gateway with real ipykernel processes and real websockets, on loopback."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from elastic_jupyter.errors import Forbidden
+from elastic_jupyter.store.protocol import Key
+from tests.support.front_end import PATIENCE, FrontEnd
+from tests.support.loopback import BOB, Loopback, loopback
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[Loopback]:
+    async with loopback() as world:
+        yield world
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def only_key(world: Loopback) -> Key:
+    (key,) = world.store.objects
+    return key
+
+
+async def test_state_persists_between_cells_and_a_restart_empties_it(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("x = 41")
+    assert (await tab.run("print(x + 1)")).text() == "42\n"
+
+    assert (await front_end.rest("POST", f"/api/kernels/{kernel_id}/restart")).code == 200
+    assert (await tab.run("print('x' in globals())")).text() == "False\n"
+    assert [kernel["id"] for kernel in await front_end.kernels()] == [kernel_id]
+
+
+async def test_an_interrupt_ends_the_running_cell(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    cell = await tab.execute("print('on', flush=True)\nimport time\ntime.sleep(600)")
+    await tab.until(lambda: cell.text() == "on\n")
+    await front_end.rest("POST", f"/api/kernels/{kernel_id}/interrupt")
+    await tab.until(lambda: cell.done)
+    assert cell.reply is not None
+    assert cell.reply["content"]["ename"] == "KeyboardInterrupt"
+
+
+async def test_an_idle_kernel_goes_with_its_tab_open_and_the_next_cell_works(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway(idle=0.5))
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("x = 1")
+    await eventually(lambda: not world.store.objects)
+    assert [kernel["execution_state"] for kernel in await front_end.kernels()] == ["idle"]
+
+    cell = await tab.run("print('again')")
+    assert cell.text() == "again\n"
+    assert "variables are gone" in cell.text("stderr")
+    assert cell.messages[-1]["parent_header"]["msg_id"] == cell.msg_id
+    assert (await tab.run("1")).text("stderr") == "", "the notice is shown once"
+
+
+async def test_a_cell_longer_than_the_timeout_is_not_touched(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(idle=0.5))
+    tab = await front_end.open(await front_end.start())
+    cell = await tab.run("import time\nfor n in range(4):\n    time.sleep(0.5)\nprint('done')")
+    assert cell.text() == "done\n"
+    assert "variables are gone" not in cell.text("stderr")
+
+
+async def test_a_reclaimed_kernel_wakes_after_a_gateway_restart(world: Loopback) -> None:
+    first = await world.gateway(idle=0.5)
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("x = 1")
+    await eventually(lambda: not world.store.objects)
+    await world.end(first)
+
+    front_end = FrontEnd(await world.gateway())
+    assert [kernel["id"] for kernel in await front_end.kernels()] == [kernel_id]
+    cell = await (await front_end.open(kernel_id)).run("print('again')")
+    assert cell.text() == "again\n"
+    assert "variables are gone" in cell.text("stderr")
+    (body,) = world.store.objects.values()
+    assert body["status"]["epoch"] == 2
+
+
+async def test_variables_survive_a_killed_gateway(world: Loopback) -> None:
+    first = await world.gateway()
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("x = 41")
+    await world.end(first)
+
+    front_end = FrontEnd(await world.gateway())
+    tab = await front_end.open(kernel_id)
+    assert (await tab.run("print(x + 1)")).text() == "42\n"
+
+
+async def test_a_recovered_busy_kernel_is_not_idle(world: Loopback, tmp_path: Path) -> None:
+    first = await world.gateway()
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    go_on = tmp_path / "go on"
+    cell = await tab.execute(
+        "print('on', flush=True)\nimport os, time\n"
+        f"while not os.path.exists({str(go_on)!r}):\n    time.sleep(0.05)\nx = 1"
+    )
+    await tab.until(lambda: cell.text() == "on\n")
+    key = only_key(world)
+    world.store.report(
+        key,
+        activity={"lastActivity": (datetime.now(UTC) - timedelta(hours=1)).isoformat()},
+    )
+    await world.end(first)
+
+    second = await world.gateway(idle=10, interval=0.05)
+    looks = 0
+
+    def looked() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks > 20
+
+    await eventually(looked)  # 20 x 0.02 s: several rounds of the culler
+    go_on.touch()
+    tab = await FrontEnd(second).open(kernel_id)
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
+async def test_an_orderly_end_loses_no_line(world: Loopback) -> None:
+    first = await world.gateway()
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    lines = 60
+    cell = await tab.execute(
+        f"import time\nfor n in range({lines}):\n    print(n, flush=True)\n    time.sleep(0.05)"
+    )
+    await tab.until(lambda: "5\n" in cell.text())
+    second = await world.gateway()
+    await second.kernel_manager.recovered.wait()
+    first.stop = lambda *_: None
+    await first._hand_over()
+    with pytest.raises(AssertionError, match="closed"):
+        await tab.until(lambda: False)
+    assert tab.ws.close_code == 1012
+
+    query = f"&last_msg_id={tab.last_iopub}&close_code={tab.ws.close_code}"
+    again = await FrontEnd(second).open(kernel_id, query=query)
+    assert again.resumed == "covered"
+    again.adopt(cell)
+    await again.until(lambda: cell.idle)
+    assert cell.text() == "".join(f"{n}\n" for n in range(lines))
+
+
+async def test_a_front_end_that_was_away_gets_what_it_missed(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    cell = await tab.execute(
+        "import time\nfor n in range(20):\n    print(n, flush=True)\n    time.sleep(0.05)"
+    )
+    await tab.until(lambda: "3\n" in cell.text())
+    tab.ws.close()
+    again = await front_end.open(kernel_id, query=f"&last_msg_id={tab.last_iopub}")
+    assert again.resumed == "covered"
+    again.adopt(cell)
+    await again.until(lambda: cell.done)
+    assert cell.text() == "".join(f"{n}\n" for n in range(20))
+
+
+async def test_waiting_shows_the_place_and_an_interrupt_cancels_it(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    world.store.hold = True
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    cell = await tab.execute("1")
+    await tab.until(lambda: len(cell.waiting) == 1)
+    queue = {"position": 2, "length": 3, "reason": "1 Insufficient nvidia.com/gpu."}
+    world.store.report(only_key(world), phase="Queued", queue=queue)
+    await tab.until(lambda: "2nd of 3" in cell.waiting[-1])
+
+    await front_end.rest("POST", f"/api/kernels/{kernel_id}/interrupt")
+    await tab.until(lambda: cell.done)
+    assert cell.reply is not None
+    assert cell.reply["content"]["ename"] == "KeyboardInterrupt"
+    await eventually(lambda: not world.store.objects)
+
+    world.store.hold = False
+    assert (await tab.run("print('later')")).text() == "later\n"
+
+
+async def test_cells_sent_while_waiting_run_in_order(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    world.store.hold = True
+    tab = await front_end.open(await front_end.start())
+    cells = [await tab.execute(f"seen = [*globals().get('seen', []), {n}]") for n in range(3)]
+    world.store.run(only_key(world))
+    await tab.until(lambda: all(cell.done for cell in cells))
+    assert (await tab.run("print(seen)")).text() == "[0, 1, 2]\n"
+
+
+async def test_a_lost_pod_ends_the_cell_with_the_reason(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    tab = await front_end.open(await front_end.start())
+    cell = await tab.execute("print('on', flush=True)\nimport time\ntime.sleep(600)")
+    await tab.until(lambda: cell.text() == "on\n")
+    world.store.report(
+        only_key(world),
+        phase="Failed",
+        conditions=[
+            {"type": "Failed", "status": "True", "reason": "OOMKilled", "message": "1Gi is used up"}
+        ],
+    )
+    await tab.until(lambda: cell.done)
+    assert cell.reply is not None
+    assert "OOMKilled: 1Gi is used up" in cell.reply["content"]["evalue"]
+    again = await tab.run("print('again')")
+    assert again.text() == "again\n"
+    assert "OOMKilled" in again.text("stderr")
+
+
+async def test_a_start_that_takes_too_long_ends_the_cell_and_leaves_nothing(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway(launch_timeout=1))
+    world.store.hold = True
+    tab = await front_end.open(await front_end.start())
+    cell = await tab.execute("1")
+    await tab.until(lambda: cell.done)
+    assert cell.reply is not None
+    assert "within 1 s" in cell.reply["content"]["evalue"]
+    await eventually(lambda: not world.store.objects)
+
+
+async def test_shutdown_removes_the_object_and_the_tombstone(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("1")
+    assert (await front_end.rest("DELETE", f"/api/kernels/{kernel_id}")).code == 204
+    assert not world.store.objects
+    assert not world.tombstones
+    assert (await front_end.rest("GET", f"/api/kernels/{kernel_id}")).code == 404
+
+
+async def test_a_refused_kernel_is_told_with_the_clusters_words(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    world.store.refusal = Forbidden("exceeded quota: pods=10")
+    response = await front_end.rest("POST", "/api/kernels", {"name": "python3"})
+    assert response.code == 403
+    assert "exceeded quota" in json.loads(response.body)["message"]
+    assert await front_end.kernels() == []
+
+
+async def test_an_unknown_kernel_spec_is_refused_with_the_names_there_are(
+    world: Loopback,
+) -> None:
+    response = await FrontEnd(await world.gateway()).rest("POST", "/api/kernels", {"name": "nope"})
+    assert response.code == 400
+    assert "this gateway has python3" in json.loads(response.body)["message"]
+
+
+async def test_a_notebook_sees_and_reaches_its_own_kernels_only(world: Loopback) -> None:
+    gateway = await world.gateway()
+    kernel_id = await FrontEnd(gateway).start()
+    bob = FrontEnd(gateway, identity=BOB)
+    assert await bob.kernels() == []
+    assert (await bob.rest("GET", f"/api/kernels/{kernel_id}")).code == 404
+    assert (await bob.rest("DELETE", f"/api/kernels/{kernel_id}")).code == 404
+    assert world.store.objects
+
+
+async def test_there_is_no_way_in_without_a_token(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    front_end._token = "forged.token"
+    for path in ("/api/kernels", "/api/kernelspecs"):
+        assert (await front_end.rest("GET", path)).code == 403
+    assert (await front_end.rest("GET", "/readyz")).code == 200
+
+
+async def test_the_user_of_a_kernel_comes_from_the_token(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    await front_end.start(env={"KERNEL_USERNAME": "root", "KERNEL_X": "1", "PATH": "/evil"})
+    (body,) = world.store.objects.values()
+    assert body["spec"]["user"] == "ann"
+    env = {e["name"]: e["value"] for e in body["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert env["KERNEL_USERNAME"] == "ann"
+    assert env["KERNEL_X"] == "1"
+    assert "PATH" not in env

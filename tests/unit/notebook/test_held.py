@@ -1,0 +1,23 @@
+from elastic_jupyter.notebook.held import Held
+
+
+def test_frames_come_out_in_order() -> None:
+    held = Held()
+    for frame in ("a", b"b", "c"):
+        assert held.add(frame)
+    assert held.first() == "a"
+    assert [held.pop() for _ in range(len(held))] == ["a", b"b", "c"]
+
+
+def test_no_more_than_the_count_is_kept() -> None:
+    held = Held(max_count=2)
+    assert [held.add("x") for _ in range(3)] == [True, True, False]
+    held.pop()
+    assert held.add("y")
+
+
+def test_no_more_than_the_bytes_are_kept() -> None:
+    held = Held(max_bytes=10)
+    assert [held.add(b"123456"), held.add(b"12345"), held.add(b"1234")] == [True, False, True]
+    held.pop()
+    assert held.add(b"123456")
