@@ -1,4 +1,4 @@
-module elastic-jupyter.dev/devcluster/coredns
+module devcluster/coredns
 
 go 1.24.0
 

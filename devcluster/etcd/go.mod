@@ -1,4 +1,4 @@
-module elastic-jupyter.dev/devcluster/etcd
+module devcluster/etcd
 
 go 1.24.0
 

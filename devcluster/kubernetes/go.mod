@@ -1,4 +1,4 @@
-module elastic-jupyter.dev/devcluster/kubernetes
+module devcluster/kubernetes
 
 go 1.24.0
 

@@ -1,0 +1,72 @@
+# `make help` lists the targets. The work is in devcluster/ and images/.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.up-to-date
+# tests/bench; for example BENCH="--count 3"
+BENCH ?=
+
+# uv reads variables of its own; a machine that only tells pip about its mirror is understood, too.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+
+.PHONY: help venv test lint generate cluster kubeconfig cluster-down images bench lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## make .venv with everything that development needs
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/uv || $(BIN)/pip install --quiet "$$(grep '^uv==' requirements/dev.txt)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+test: venv ## unit tests, then the cluster tests on a real Kubernetes
+	$(BIN)/pytest tests/unit
+	devcluster/with.sh $(BIN)/pytest tests/cluster
+
+lint: venv ## style, types, layers, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m elastic_jupyter.api.generate --check
+	@if type -P shellcheck >/dev/null; then shellcheck -x .ci/run devcluster/*.sh images/*.sh images/*/*.sh; \
+	else echo "shellcheck: not installed, not run"; fi
+
+generate: venv ## write deploy/crds anew from the models
+	$(BIN)/python -m elastic_jupyter.api.generate
+
+cluster: venv ## build, start and fill the devcluster; with KUBECONFIG: install there
+	devcluster/cluster.sh
+
+kubeconfig: ## print the path of the devcluster's kubeconfig
+	@devcluster/kubeconfig.sh
+
+cluster-down: ## remove the devcluster
+	devcluster/down.sh
+
+images: venv ## build the images, load those that changed (or push them: REGISTRY=host/path)
+	images/build.sh
+
+bench: venv ## the benchmarks, as JSON
+	@devcluster/with.sh $(BIN)/python -m tests.bench $(BENCH)
+
+# The others follow what development uses, so that the tests say something about the images.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
+
+lock: ## pin the newest versions that pyproject.toml allows in requirements/*.txt
+	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet uv; }
+	echo '-e .' | $(LOCK) --upgrade --group dev --no-emit-package elastic-jupyter -o requirements/dev.txt -
+	for extra in operator gateway notebook; do \
+	  $(LOCK) --upgrade -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt pyproject.toml; done
+	$(LOCK) --upgrade -c requirements/dev.txt -o requirements/kernel-python.txt requirements/kernel-python.in
