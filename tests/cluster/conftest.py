@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
 from tests.support.cluster import Cluster, describe
 from tests.support.team import SYSTEM, Team, a_team
 
@@ -48,7 +47,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     if report.failed and cluster is not None:
         operator = [(SYSTEM, name) for name in cluster.names(SYSTEM, "pods")]
         for namespace in sorted(cluster.names(None, "namespaces")):
-            if namespace.startswith("ej-") or "default_namespace" in item.fixturenames:
+            if namespace.startswith("ej-") or (
+                namespace == "default" and "default_namespace" in item.fixturenames
+            ):
                 with contextlib.suppress(OSError):
                     text = describe(cluster, namespace, operator)
                     report.sections.append((f"namespace {namespace}", text))

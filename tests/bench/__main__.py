@@ -1,0 +1,111 @@
+"""``python -m tests.bench``: run the benchmarks of issue "main job", print JSON."""
+
+import argparse
+import datetime
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tests.bench.figures import ratio, summary, verdict
+from tests.bench.lab import Lab, a_lab
+from tests.support.cluster import Cluster
+
+ROUNDS = 20
+# A round trip takes milliseconds, a start takes seconds.
+ROUND_TRIPS_PER_ROUND = 10
+
+
+def memory(lab: Lab, rounds: int) -> dict[str, Any]:
+    """The gateway's memory before any kernel, and what ``rounds`` idle kernels add to it.
+
+    Two kernels come first: what they load is not a kernel's own.
+    """
+    fresh = lab.gateway_memory()
+    kernels = max(1, min(rounds, 10))
+    with lab.holder() as holder:
+        holder.hold(2)
+        some = lab.gateway_memory()
+        holder.hold(2 + kernels)
+        more = lab.gateway_memory()
+    each = (more["rss"] - some["rss"]) / kernels
+    return {
+        "what": "resident memory of the gateway's process",
+        "rounds": kernels,
+        "samples": {"fresh": fresh, "2 kernels": some, f"{2 + kernels} kernels": more},
+        "without kernels": verdict(fresh["rss"], limit=100, goal=70, peer=112, unit="MB"),
+        "per idle kernel with a websocket": verdict(each, limit=0.5, goal=0.2, peer=0.3, unit="MB"),
+    }
+
+
+def start(lab: Lab, rounds: int) -> dict[str, Any]:
+    """POST /api/kernels to the first reply, in s, against a bare pod and ZeroMQ."""
+    seconds = lab.run("start", f"--rounds={rounds}", within=60 + 30 * rounds)
+    compared = ratio(seconds["gateway"], seconds["bare"])
+    return {
+        "what": "POST /api/kernels to first execute reply, image present (s)",
+        "against": "bare pod of the same image + direct ZeroMQ to its first reply",
+        "rounds": rounds,
+        "gateway": summary(seconds["gateway"]),
+        "bare": summary(seconds["bare"]),
+        "spread": compared,
+    } | verdict(compared["ratio"], limit=1.2, goal=0.6, peer=1.5, unit="ratio of medians")
+
+
+def roundtrip(lab: Lab, rounds: int) -> dict[str, Any]:
+    """``1`` to idle, in ms, against ZeroMQ from a pod."""
+    rounds *= ROUND_TRIPS_PER_ROUND
+    ms = lab.run("roundtrip", f"--rounds={rounds}", within=120 + rounds)
+    compared = ratio(ms["notebook"], ms["bare"])
+    return {
+        "what": "execute `1` to idle, through notebook server and gateway, in-cluster (ms)",
+        "against": "direct ZeroMQ from a pod",
+        "rounds": rounds,
+        "notebook": summary(ms["notebook"]),
+        "gateway": summary(ms["gateway"]),
+        "bare": summary(ms["bare"]),
+        "spread": compared,
+    } | verdict(compared["ratio"], limit=2, goal=1.5, peer=16, unit="ratio of medians")
+
+
+# Memory comes first, on a gateway that has served nobody.
+BENCHES: dict[str, Callable[[Lab, int], dict[str, Any]]] = {
+    "memory": memory,
+    "start": start,
+    "roundtrip": roundtrip,
+}
+
+
+def passes(report: Any) -> bool:
+    """Whether no verdict in a report failed."""
+    return not isinstance(report, dict) or (
+        report.get("pass", True) and all(passes(part) for part in report.values())
+    )
+
+
+def main() -> int:
+    """Run the benchmarks that the arguments name; 1 if one is beyond its limit."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each; default %(default)s")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHES)}")
+    args = parser.parse_args()
+    if unknown := set(args.names) - set(BENCHES):
+        parser.error(f"no such bench: {', '.join(sorted(unknown))}")
+    if args.rounds < 2:
+        parser.error("--rounds: at least 2, for a spread")
+    with Cluster() as cluster, a_lab(cluster) as lab:
+        report = {
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "cpus": os.cpu_count(),
+        } | {
+            name: bench(lab, args.rounds)
+            for name, bench in BENCHES.items()
+            if not args.names or name in args.names
+        }
+    print(json.dumps(report, indent=2))
+    return 0 if passes(report) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

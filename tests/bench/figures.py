@@ -1,0 +1,47 @@
+"""From samples to what is printed: median, spread, and the ratio of two medians with its own."""
+
+import random
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+RESAMPLES = 2000
+
+
+def summary(samples: Sequence[float]) -> dict[str, float]:
+    """Return median and 5th to 95th percentile of at least two samples."""
+    points = statistics.quantiles(samples, n=20, method="inclusive")
+    return {
+        "median": round(statistics.median(samples), 3),
+        "p5": round(points[0], 3),
+        "p95": round(points[-1], 3),
+    }
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+    """Return the ratio of the medians and its 90 % bootstrap interval (always the same one)."""
+    chance = random.Random(0)
+
+    def once() -> float:
+        drawn = [statistics.median(chance.choices(s, k=len(s))) for s in (ours, theirs)]
+        return drawn[0] / drawn[1]
+
+    points = statistics.quantiles([once() for _ in range(RESAMPLES)], n=20)
+    return {
+        "ratio": round(statistics.median(ours) / statistics.median(theirs), 3),
+        "low": round(points[0], 3),
+        "high": round(points[-1], 3),
+    }
+
+
+def verdict(figure: float, *, limit: float, goal: float, peer: Any, unit: str) -> dict[str, Any]:
+    """Return how a figure stands to its limit, its goal and what the peer does."""
+    return {
+        "figure": round(figure, 3),
+        "unit": unit,
+        "limit": limit,
+        "goal": goal,
+        "peer": peer,
+        "pass": figure <= limit,
+        "reaches_goal": figure <= goal,
+    }
