@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,6 +104,7 @@ class Tab:
     def __init__(self, ws: WebSocketClientConnection, session: str) -> None:
         self.ws = ws
         self.last_iopub = ""
+        self.ended = False
         self._session = Session(session=session)
         self._cells: dict[str, Cell] = {}
 
@@ -112,6 +114,8 @@ class Tab:
 
     async def send(self, msg_type: str, content: Message, *, channel: str = "shell") -> Cell:
         message = self._session.msg(msg_type, content)
+        # A session counts its messages from 0, so that a tab that comes back would repeat ids.
+        message["msg_id"] = message["header"]["msg_id"] = uuid.uuid4().hex
         message["channel"] = channel
         await self.ws.write_message(json.dumps(message, default=str))
         cell = self._cells[message["header"]["msg_id"]] = Cell(message["header"]["msg_id"])
@@ -144,6 +148,7 @@ class Tab:
 
     async def read(self) -> None:
         raw = await self.ws.read_message()
+        self.ended = raw is None
         assert raw is not None, f"the websocket was closed ({self.ws.close_code})"
         message = json.loads(raw)
         if message["channel"] == "iopub":
@@ -151,3 +156,9 @@ class Tab:
         cell = self._cells.get(message["parent_header"].get("msg_id", ""))
         if cell is not None:
             cell.messages.append(message)
+
+    async def close(self) -> None:
+        """Close the websocket and read it to its end, which tornado tells only once."""
+        self.ws.close()
+        while not self.ended:
+            self.ended = await self.ws.read_message() is None

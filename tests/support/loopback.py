@@ -256,9 +256,7 @@ class Loopback:
             kernel._leave()
             kernel._close_control_socket()
         for tab in gateway.clients:
-            tab.ws.close()
-            while await tab.ws.read_message() is not None:
-                pass
+            await tab.close()
         gateway.http_server.stop()
         await gateway.http_server.close_all_connections()
         manager.context.destroy(linger=0)

@@ -1,29 +1,24 @@
 """A gateway with real ipykernel processes and real websockets, on loopback."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from elastic_jupyter.errors import Forbidden
+from elastic_jupyter.policy import idle
 from elastic_jupyter.store.protocol import Key
-from tests.support.front_end import PATIENCE, FrontEnd
+from tests.support.front_end import FrontEnd
 from tests.support.loopback import BOB, Loopback, loopback
+from tests.support.objects import until
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[Loopback]:
     async with loopback() as world:
         yield world
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def only_key(world: Loopback) -> Key:
@@ -62,7 +57,7 @@ async def test_an_idle_kernel_goes_with_its_tab_open_and_the_next_cell_works(
     kernel_id = await front_end.start()
     tab = await front_end.open(kernel_id)
     await tab.run("x = 1")
-    await eventually(lambda: not world.store.objects)
+    await until(lambda: not world.store.objects)
     assert [kernel["execution_state"] for kernel in await front_end.kernels()] == ["idle"]
 
     cell = await tab.run("print('again')")
@@ -86,7 +81,7 @@ async def test_a_reclaimed_kernel_wakes_after_a_gateway_restart(world: Loopback)
     kernel_id = await front_end.start()
     tab = await front_end.open(kernel_id)
     await tab.run("x = 1")
-    await eventually(lambda: not world.store.objects)
+    await until(lambda: not world.store.objects)
     await world.end(first)
 
     front_end = FrontEnd(await world.gateway())
@@ -129,15 +124,9 @@ async def test_a_recovered_busy_kernel_is_not_idle(world: Loopback, tmp_path: Pa
     )
     await world.end(first)
 
-    second = await world.gateway(idle=10, interval=0.05)
-    looks = 0
-
-    def looked() -> bool:
-        nonlocal looks
-        looks += 1
-        return looks > 20
-
-    await eventually(looked)  # 20 x 0.02 s: several rounds of the culler
+    second = await world.gateway(idle=10)
+    verdict = second.kernel_manager.kernels[kernel_id].verdict(datetime.now(UTC))
+    assert (verdict.action, verdict.reason) == (idle.Action.KEEP, "Busy")
     go_on.touch()
     tab = await FrontEnd(second).open(kernel_id)
     assert (await tab.run("print(x)")).text() == "1\n"
@@ -200,7 +189,7 @@ async def test_waiting_shows_the_place_and_an_interrupt_cancels_it(world: Loopba
     await tab.until(lambda: cell.done)
     assert cell.reply is not None
     assert cell.reply["content"]["ename"] == "KeyboardInterrupt"
-    await eventually(lambda: not world.store.objects)
+    await until(lambda: not world.store.objects)
 
     world.store.hold = False
     assert (await tab.run("print('later')")).text() == "later\n"
@@ -246,7 +235,7 @@ async def test_a_start_that_takes_too_long_ends_the_cell_and_leaves_nothing(
     await tab.until(lambda: cell.done)
     assert cell.reply is not None
     assert "within 1 s" in cell.reply["content"]["evalue"]
-    await eventually(lambda: not world.store.objects)
+    await until(lambda: not world.store.objects)
 
 
 async def test_shutdown_removes_the_object_and_the_tombstone(world: Loopback) -> None:

@@ -39,9 +39,7 @@ def test_numbers_go_on_after_a_clear() -> None:
 
 
 @given(st.lists(st.integers(1, 50), max_size=60), st.integers(0, 70))
-def test_the_limit_in_bytes_holds_and_nothing_is_out_of_order(
-    sizes: list[int], since: int
-) -> None:
+def test_the_limit_in_bytes_holds_and_nothing_is_out_of_order(sizes: list[int], since: int) -> None:
     ring = Ring(max_bytes=100)
     for number, size in enumerate(sizes):
         ring.append(str(number), [b"x" * size])
