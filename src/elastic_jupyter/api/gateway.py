@@ -49,14 +49,14 @@ class GatewaySpec(Model):
         description="Name of the kernel spec that is started where none is asked for; default "
         "``python3``.",
     )
-    cull_idle_timeout: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = Field(
+    cull_idle_timeout: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = Field(
         default=None,
         description="Seconds without an execution after which a kernel is stopped and its GPU "
         f"given back, whatever tabs are open; default {DEFAULT_CULL_IDLE_TIMEOUT}; 0 or less: "
         "never.",
         json_schema_extra=INT32,
     )
-    cull_interval: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = Field(
+    cull_interval: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = Field(
         default=None,
         description="Seconds between two looks for idle kernels; default and 0 or less: "
         f"{DEFAULT_CULL_INTERVAL}.",

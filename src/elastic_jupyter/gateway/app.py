@@ -162,7 +162,8 @@ def main() -> None:
     try:
         settings = GatewayConfig.from_environment()
     except ConfigError as error:
-        sys.exit(f"elastic-jupyter-gateway: {error}")
+        print(f"elastic-jupyter-gateway: {error}", file=sys.stderr)
+        sys.exit(2)
     GatewayApp.settings_of_pod = settings
     GatewayApp.launch_instance(argv=[], config=Config(server_config(settings)))
 
@@ -177,7 +178,6 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
             "open_browser": False,
             "log_level": logging.getLevelNamesMapping()[settings.log_level],
             "terminals_enabled": False,
-            "websocket_ping_timeout": 30_000,  # ms; upstream's default is more than its interval
             "contents_manager_class": NoContents,
             "kernel_manager_class": ElasticMappingKernelManager,
             "kernel_spec_manager_class": CatalogKernelSpecManager,

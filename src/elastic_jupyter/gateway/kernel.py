@@ -451,12 +451,16 @@ class ElasticKernelManager(ServerKernelManager):
     async def restart_kernel(  # type: ignore[override]
         self, now: bool = False, newports: bool = False, **kw: Any
     ) -> None:
-        """Start an empty kernel under the same id; returns when the store took its object."""
+        """Start an empty kernel under the same id; returns when the store took its object.
+
+        Raises ``Invalid``, with the kernel untouched, when its spec's template is no pod any more.
+        """
+        wish = self.mapping.renew(self.wish)
         for connection in list(self.connections):
             connection.fail("KernelRestarted", "The kernel was restarted.")
         self._notice = None
         await self._stop()
-        self.wish = self.mapping.renew(self.wish)
+        self.wish = wish
         self.begin()
         await self.accepted()
 

@@ -136,23 +136,33 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         for kernel_id, tombstone in (await self.tombstones.load()).items():
             if kernel_id in self.kernels:
                 continue
-            if now - datetime.fromisoformat(tombstone["at"]) > TOMBSTONE_AGE:
-                await self.tombstones.remove(kernel_id)
+            try:
+                old = now - datetime.fromisoformat(tombstone["at"]) > TOMBSTONE_AGE
+                if not old:
+                    self._raise_tombstone(kernel_id, tombstone)
+            except (KeyError, TypeError, ValueError) as error:
+                self.log.error("the tombstone of kernel %s is not read: %r", kernel_id, error)
                 continue
-            manager = self._add(
-                self._wish(
-                    kernel_id,
-                    tombstone["spec"],
-                    NotebookIdentity(**tombstone["notebook"], user=tombstone["user"]),
-                    tombstone["env"],
-                )
-            )
-            manager.state = KernelState.RECLAIMED
-            manager.execution_state = "idle"
-            manager.epoch = tombstone["epoch"]
-            manager.kernel_info = tombstone.get("kernelInfo")
-            reason = tombstone["reason"]
-            manager.set_notice(notices.replaced(reason) if reason else notices.reclaimed(None))
+            if old:
+                await self.tombstones.remove(kernel_id)
+
+    def _raise_tombstone(self, kernel_id: str, tombstone: Mapping[str, Any]) -> None:
+        """List a reclaimed kernel again."""
+        settings = self.settings
+        wish = Wish.of_tombstone(
+            kernel_id,
+            tombstone,
+            namespace=settings.namespace,
+            gateway=settings.name,
+            uid=settings.uid,
+        )
+        epoch, reason = int(tombstone["epoch"]), str(tombstone["reason"])
+        manager = self._add(wish)
+        manager.state = KernelState.RECLAIMED
+        manager.execution_state = "idle"
+        manager.epoch = epoch
+        manager.kernel_info = tombstone.get("kernelInfo")
+        manager.set_notice(notices.replaced(reason) if reason else notices.reclaimed(None))
 
     async def remember(self, manager: ElasticKernelManager) -> None:
         """Write the tombstone of a kernel whose object goes."""
@@ -173,8 +183,9 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     ) -> str:
         """Ask for a new kernel; return its id once the store took the object.
 
-        Raises ``web.HTTPError``: 400 for an unknown kernel spec, 403 or 422 with the cluster's
-        reason when the object is refused, 503 when the store does not answer.
+        Raises ``web.HTTPError``: 400 for an unknown kernel spec or one whose template is no pod,
+        400 or 403 with the cluster's reason when the object is refused, 503 when the store does
+        not answer.
         """
         if not self.specs.knows(kernel_name):
             raise web.HTTPError(
@@ -183,14 +194,15 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                 + ", ".join(sorted(self.specs.names())),
             )
         kernel_id = str(uuid.uuid4())
-        manager = self._add(self._wish(kernel_id, kernel_name, identity, allowed_env(env)))
-        manager.begin()
         try:
+            manager = self._add(self._wish(kernel_id, kernel_name, identity, allowed_env(env)))
+            manager.begin()
             await manager.accepted()
         except ElasticJupyterError as error:
-            self.remove_kernel(kernel_id)
-            status = error.http_status if isinstance(error, StoreError) else 503
-            raise web.HTTPError(status, f"the kernel was not accepted: {error}") from error
+            if kernel_id in self.kernels:
+                self.remove_kernel(kernel_id)
+            message = f"the kernel was not accepted: {error}"
+            raise web.HTTPError(error.http_status, message) from error
         return kernel_id
 
     def _add(self, wish: Wish) -> ElasticKernelManager:

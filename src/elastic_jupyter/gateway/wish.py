@@ -111,9 +111,30 @@ class Wish:
                 "uid": identity.uid,
             },
             "env": dict(self.env),
+            "template": dict(self.template),
             "epoch": epoch,
             "reason": reason,
         }
+
+    @classmethod
+    def of_tombstone(
+        cls, kernel_id: str, tombstone: Mapping[str, Any], *, namespace: str, gateway: str, uid: str
+    ) -> "Wish":
+        """Read back what ``tombstone`` wrote; ``uid`` is the gateway's.
+
+        Raises ``KeyError`` or ``TypeError`` when it is something else.
+        """
+        return cls(
+            name=tombstone["name"],
+            namespace=namespace,
+            gateway=gateway,
+            gateway_uid=uid,
+            kernel_id=kernel_id,
+            spec_name=tombstone["spec"],
+            identity=NotebookIdentity(**tombstone["notebook"], user=tombstone["user"]),
+            env=tombstone["env"],
+            template=tombstone["template"],
+        )
 
 
 def allowed_env(env: Mapping[str, Any]) -> dict[str, str]:

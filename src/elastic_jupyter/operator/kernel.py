@@ -27,6 +27,7 @@ from elastic_jupyter.operator.objects.kernel import (
     make_pod,
 )
 from elastic_jupyter.operator.own_writes import OwnWrites
+from elastic_jupyter.operator.report import BLOCKED_RETRY
 from elastic_jupyter.operator.sight import PodSight
 from elastic_jupyter.policy import lifecycle
 from elastic_jupyter.policy.images import Choice, Images
@@ -40,10 +41,6 @@ from elastic_jupyter.store.protocol import KernelStore
 #: Seconds between SIGTERM and SIGKILL for a kernel that is not wanted any more. ipykernel as PID 1
 #: ignores SIGTERM, and the default of 30 s would hold the GPU for that long.
 GRACE_SECONDS = 2
-
-#: Seconds until something is tried again that nothing in the cluster will tell us about: a quota,
-#: a policy, a pod of that name which is not ours.
-_BLOCKED_RETRY = 10.0
 
 #: Seconds until a decision on a kernel that somebody else has written meanwhile is made again. The
 #: watch tells what was written within milliseconds.
@@ -257,7 +254,7 @@ class KernelReconciler:
         # What the gateway and the previous pod do is told by the watch.
         told_by_watch = told.seen.reason in (_GATEWAY_NOT_FOUND, _PREVIOUS_POD)
         if told.seen.sight is Sight.NEVER_MADE and not told_by_watch:
-            return Result(_BLOCKED_RETRY)
+            return Result(BLOCKED_RETRY)
         return DONE
 
     # -- clean up

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.report import (
     IMAGE_REPLACED,
     Condition,
+    Event,
     conditions,
     image_replaced,
     merge_patch,
@@ -101,15 +102,6 @@ def _running(told: Told) -> Condition:
         text = f"{where}; {place.reason}" if place.reason else where
         return Condition("Running", False, "Queued", text)
     return Condition("Running", False, told.seen.reason, told.seen.message)
-
-
-@dataclass(frozen=True)
-class Event:
-    """What to tell a person who looks at the kernel with ``kubectl describe``."""
-
-    type: Literal["Normal", "Warning"]
-    reason: str
-    message: str
 
 
 def events(kernel: JupyterKernel, told: Told) -> list[Event]:

@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
-from elastic_jupyter.api.base import MAX_MESSAGE
+from elastic_jupyter.api.base import MAX_MESSAGE, Model
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.policy.images import Choice
 
 IMAGE_REPLACED = "ImageReplaced"
+
+#: Seconds until something is tried again that nothing in the cluster will tell us about: a quota,
+#: a policy, an object of a child's name which is not ours.
+BLOCKED_RETRY = 10.0
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,15 @@ class Condition:
     status: bool | None
     reason: str
     message: str = ""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What to tell a person who looks at an object with ``kubectl describe``."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
 
 
 def conditions(
@@ -52,6 +65,12 @@ def _condition(
             "lastTransitionTime": transition,
         }
     return new | {"lastUpdateTime": stamp, "lastTransitionTime": transition}
+
+
+def knows(status: Model | None, kind: str) -> bool:
+    """Say whether a status has a condition of this type already."""
+    said = status.to_dict().get("conditions") if status else None
+    return any(condition["type"] == kind for condition in said or ())
 
 
 def image_replaced(choice: Choice) -> Condition:

@@ -4,13 +4,12 @@ A JupyterKernelTemplate gives the pod, the JupyterKernelSpec overrides its first
 is left open comes from the built-in Python kernel. The result is frozen in the JupyterKernel.
 """
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
-from elastic_jupyter.api.names import CONNECTION_FILE
+from elastic_jupyter.policy.pod_template import pod_spec
 
 DEFAULT_ARGV = ("python", "-m", "ipykernel_launcher", "-f", "{connection_file}")
 
@@ -32,15 +31,14 @@ def compose(
 ) -> dict[str, Any]:
     """Return the PodTemplateSpec (a dict of the API's JSON) of a kernel.
 
-    Its first container is the kernel's. ``env`` is what the client asked for and wins over the
-    spec's. Neither argument is changed.
+    Its first container is the kernel's; ``{connection_file}`` stays in its arguments, since only
+    the reconciler knows the path. ``env`` is what the client asked for and wins over the spec's.
+    No argument is changed. Raises ``Invalid`` when the template has no shape of a pod.
     """
     wanted = spec.spec if spec else None
-    pod: dict[str, Any] = copy.deepcopy(template.spec.template) if template else {}
-    containers = pod.setdefault("spec", {}).setdefault("containers", [])
-    if not containers:
-        containers.append({"name": "kernel"})
-    container = containers[0]
+    pod: dict[str, Any] = dict(template.spec.template) if template else {}
+    pod["spec"] = pod_spec(pod, field="spec.template")
+    container = pod["spec"]["containers"][0]
     container.setdefault("name", "kernel")
     if wanted and wanted.image:
         container["image"] = wanted.image
@@ -48,23 +46,18 @@ def compose(
     container.setdefault("imagePullPolicy", "IfNotPresent")
     if wanted and wanted.resources:
         container["resources"] = wanted.resources
-    _set_argv(container, list(wanted.command) if wanted and wanted.command else [])
-    spec_env = list(wanted.env) if wanted and wanted.env else []
-    container["env"] = _merge_env(
-        container.get("env", []), spec_env, [{"name": k, "value": v} for k, v in env.items()]
-    )
-    return pod
-
-
-def _set_argv(container: dict[str, Any], command: list[str]) -> None:
+    command = list(wanted.command or ()) if wanted else []
     if command and not is_gateway_side_launcher(command):
         container["command"], container["args"] = command, []
     elif not container.get("command"):
         container["command"], container["args"] = list(DEFAULT_ARGV), []
-    for part in ("command", "args"):
-        container[part] = [
-            word.replace("{connection_file}", CONNECTION_FILE) for word in container.get(part) or []
-        ]
+    spec_env = list(wanted.env) if wanted and wanted.env else []
+    container["env"] = _merge_env(
+        container.get("env") or [],
+        spec_env,
+        [{"name": name, "value": value} for name, value in env.items()],
+    )
+    return pod
 
 
 def _merge_env(*layers: list[dict[str, Any]]) -> list[dict[str, Any]]:

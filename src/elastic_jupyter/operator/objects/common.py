@@ -1,7 +1,6 @@
 """What all children have in common: labels, owner, data of Secrets, templates of users."""
 
 import base64
-import copy
 import hashlib
 import re
 from collections.abc import Mapping
@@ -9,7 +8,6 @@ from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.base import Resource
-from elastic_jupyter.errors import Invalid
 from elastic_jupyter.kube.kinds import Object
 
 #: Fields of ``metadata`` that Kubernetes knows; anything else in a template becomes a label.
@@ -87,30 +85,6 @@ def decoded(secret: Object, key: str) -> bytes | None:
         return None
 
 
-def pod_spec(template: Mapping[str, Any], *, field: str) -> Object:
-    """Return a copy of the pod spec in a user's template, with at least one container.
-
-    Nobody but us checked it: raises ``Invalid``, which names the field, when its shape is wrong.
-    """
-    spec = copy.deepcopy(template.get("spec") or {})
-    if not isinstance(spec, dict):
-        raise Invalid(f"{field}.spec must be an object")
-    containers = spec.setdefault("containers", []) or []
-    if not isinstance(containers, list) or not all(isinstance(one, dict) for one in containers):
-        raise Invalid(f"{field}.spec.containers must be a list of objects")
-    spec["containers"] = containers or [{}]
-    for part in ("volumes", "schedulingGates"):
-        _check_list(spec, part, f"{field}.spec")
-    for part in ("env", "volumeMounts", "args", "command"):
-        _check_list(spec["containers"][0], part, f"{field}.spec.containers[0]")
-    return spec
-
-
-def _check_list(holder: Object, part: str, field: str) -> None:
-    if not isinstance(holder.get(part) or [], list):
-        raise Invalid(f"{field}.{part} must be a list")
-
-
 def template_labels(template: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels in a user's template, and its unknown metadata as labels.
 
@@ -159,11 +133,7 @@ def restrict(spec: Object, container: Object) -> None:
 def with_env(container: Object, *entries: Object) -> None:
     """Set environment variables of a container; ours win over those of the same name."""
     ours = {entry["name"] for entry in entries}
-    rest = [
-        entry
-        for entry in container.get("env") or []
-        if not (isinstance(entry, dict) and entry.get("name") in ours)
-    ]
+    rest = [entry for entry in container.get("env") or [] if entry["name"] not in ours]
     container["env"] = [*rest, *entries]
 
 

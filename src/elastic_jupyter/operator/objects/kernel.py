@@ -11,6 +11,7 @@ from elastic_jupyter.operator.objects import common
 from elastic_jupyter.policy import accelerators, images
 from elastic_jupyter.policy.compose import DEFAULT_ARGV
 from elastic_jupyter.policy.images import Choice, Images
+from elastic_jupyter.policy.pod_template import pod_spec
 
 _VOLUME = "elastic-jupyter-connection"
 
@@ -43,7 +44,7 @@ def make_pod(kernel: JupyterKernel, *, epoch: int, ours: Images) -> Object:
     Raises ``Invalid`` when the template has no shape of a pod.
     """
     template = kernel.spec.template
-    spec = common.pod_spec(template, field="spec.template")
+    spec = pod_spec(template, field="spec.template")
     _complete_container(spec["containers"][0], kernel, ours)
     spec["restartPolicy"] = "Never"
     # Variables for every Service of a namespace slow a start down, and leak names into cells.

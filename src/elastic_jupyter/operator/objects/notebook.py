@@ -1,7 +1,7 @@
 """The children of a JupyterNotebook: Deployment, Service, and the Secrets with its tokens."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from elastic_jupyter.api.notebook import AuthMode, JupyterNotebook
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import common
 from elastic_jupyter.policy import passwords
+from elastic_jupyter.policy.pod_template import pod_spec
 
 TOKEN = "token"
 HASHED_PASSWORD = "hashed-password"
@@ -18,6 +19,10 @@ REVISION = "revision"
 
 ANNOTATION_SECRETS = f"{names.GROUP}/secrets"
 _PASSWORD_VARIABLE = "ELASTIC_JUPYTER_HASHED_PASSWORD"
+_USER_VARIABLE = "KERNEL_USERNAME"
+
+#: From a notebook's name to that of a child.
+NameOf = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ def make_deployment(
     Raises ``Invalid`` when the template has no shape of a pod.
     """
     template = notebook.spec.template or {}
-    spec = common.pod_spec(template, field="spec.template")
+    spec = pod_spec(template, field="spec.template")
     container = spec["containers"][0]
     container.setdefault("name", "notebook")
     if container.setdefault("image", image) == image:
@@ -110,8 +115,6 @@ def make_deployment(
     else:
         container["args"] = [*(container.get("args") or []), *_login_arguments(login)]
     common.with_env(container, *_env(notebook, access, login))
-    if not any(entry.get("name") == "KERNEL_USERNAME" for entry in container["env"]):
-        container["env"].append({"name": "KERNEL_USERNAME", "value": names.DEFAULT_USER})
     return {
         "metadata": _metadata(notebook, _name(notebook)),
         "spec": {
@@ -131,6 +134,22 @@ def make_deployment(
             },
         },
     }
+
+
+def user_of(notebook: JupyterNotebook) -> str:
+    """Return the user whose kernels the notebook starts.
+
+    As with the original, ``KERNEL_USERNAME`` in the notebook's template names it. From here it
+    goes into the notebook's token; what a client says later is not heard.
+    """
+    spec = (notebook.spec.template or {}).get("spec")
+    containers = spec.get("containers") if isinstance(spec, Mapping) else None
+    first = containers[0] if isinstance(containers, list) and containers else None
+    env = first.get("env") if isinstance(first, Mapping) else None
+    for entry in env if isinstance(env, list) else []:
+        if isinstance(entry, Mapping) and entry.get("name") == _USER_VARIABLE:
+            return str(entry.get("value") or names.DEFAULT_USER)
+    return names.DEFAULT_USER
 
 
 def selector(notebook: JupyterNotebook) -> dict[str, str]:
@@ -162,7 +181,7 @@ def _complete_ours(spec: dict[str, Any], container: dict[str, Any]) -> None:
 def _env(
     notebook: JupyterNotebook, access: GatewayAccess | None, login: Mapping[str, str] | None
 ) -> list[Object]:
-    env: list[Object] = []
+    env: list[Object] = [{"name": _USER_VARIABLE, "value": user_of(notebook)}]
     if access:
         secret = names.gateway_token_secret_name(_name(notebook))
         env.append({"name": "JUPYTER_GATEWAY_URL", "value": access.url})

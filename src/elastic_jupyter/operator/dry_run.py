@@ -1,0 +1,39 @@
+"""Would a kernel of this kind be accepted? Asks the API server, which makes nothing."""
+
+from elastic_jupyter.api.base import ObjectMeta
+from elastic_jupyter.api.kernel import JupyterKernel, KernelSpec
+from elastic_jupyter.api.kernelspec import JupyterKernelSpec
+from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
+from elastic_jupyter.errors import Forbidden, Invalid
+from elastic_jupyter.kube.client import Client
+from elastic_jupyter.kube.kinds import POD
+from elastic_jupyter.operator.objects.kernel import make_pod
+from elastic_jupyter.operator.report import Condition
+from elastic_jupyter.policy.compose import compose
+from elastic_jupyter.policy.images import Images
+
+READY = "Ready"
+
+
+async def ready(
+    client: Client,
+    ours: Images,
+    *,
+    namespace: str,
+    spec: JupyterKernelSpec | None = None,
+    template: JupyterKernelTemplate | None = None,
+) -> Condition:
+    """Return the condition Ready of what a kernel is made from (design, section 2).
+
+    False with the API server's words when it refuses the pod: 422 as ``Invalid``, a quota or a
+    policy as ``Forbidden``.
+    """
+    try:
+        kernel = JupyterKernel(
+            metadata=ObjectMeta(name="dry-run", namespace=namespace, uid="dry-run"),
+            spec=KernelSpec(template=compose(spec, template, default_image=ours.kernel, env={})),
+        )
+        await client.create(POD, make_pod(kernel, epoch=1, ours=ours), dry_run=True)
+    except (Invalid, Forbidden) as error:
+        return Condition(READY, False, error.reason, str(error))
+    return Condition(READY, True, "Accepted")

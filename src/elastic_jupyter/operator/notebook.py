@@ -1,0 +1,203 @@
+"""JupyterNotebook: keeps a user's notebook server.
+
+Children: the Secrets with its gateway token and its login, the Service and the Deployment. Writes
+the status. Deletes the kernels of a notebook that is gone: they belong to the gateway, which may be
+in another namespace. Woken by the notebook, its children, its gateway's coming and going, the
+gateway's master key, and each new kernel that was started from it.
+"""
+
+import secrets
+from collections.abc import Mapping
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.notebook import JupyterNotebook
+from elastic_jupyter.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from elastic_jupyter.kube.client import Client
+from elastic_jupyter.kube.kinds import (
+    DEPLOYMENT,
+    JUPYTER_NOTEBOOK,
+    SECRET,
+    SERVICE,
+    Key,
+    Object,
+    key_of,
+)
+from elastic_jupyter.operator import deployment_status
+from elastic_jupyter.operator.children import Children, controller_uid
+from elastic_jupyter.operator.kernel_index import KernelIndex
+from elastic_jupyter.operator.objects import common
+from elastic_jupyter.operator.objects import notebook as objects
+from elastic_jupyter.operator.objects.notebook import GatewayAccess
+from elastic_jupyter.operator.report import BLOCKED_RETRY, Condition
+from elastic_jupyter.operator.reporter import Reporter
+from elastic_jupyter.policy import tokens
+from elastic_jupyter.policy.images import Images
+from elastic_jupyter.policy.tokens import NotebookIdentity
+from elastic_jupyter.runtime.controller import DONE, Result
+from elastic_jupyter.store.parsing import parse
+from elastic_jupyter.store.protocol import KernelStore
+
+
+class NotebookReconciler:
+    """Makes JupyterNotebooks true."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        store: KernelStore,
+        notebooks: Mapping[Key, Object],
+        secrets: Mapping[Key, Object],
+        kernels: KernelIndex,
+        children: Children,
+        reporter: Reporter,
+        images: Images,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._notebooks = notebooks
+        self._secrets = secrets
+        self._kernels = kernels
+        self._children = children
+        self._reporter = reporter
+        self._images = images
+
+    async def reconcile(self, key: Key) -> Result:
+        """Look at one notebook once."""
+        found = self._notebooks.get(key)
+        if found is not None and found["metadata"].get("deletionTimestamp"):
+            found = None
+        await self._delete_kernels_of_others(key, found)
+        if found is None:
+            return DONE  # owner references clean up the rest
+        notebook = parse(JupyterNotebook, found)
+        ready, deployment, result = await self._make_children(key, notebook)
+        await self._report(key, notebook, ready, deployment)
+        return result
+
+    async def _delete_kernels_of_others(self, key: Key, notebook: Object | None) -> None:
+        """Delete kernels that an earlier notebook of this name has left."""
+        uid = notebook["metadata"]["uid"] if notebook else None
+        left = [
+            kernel
+            for kernel in self._kernels.of_notebook(key)
+            if kernel["spec"]["notebookRef"].get("uid") != uid
+        ]
+        if not left:
+            return
+        # The caches of kernels and notebooks are not of the same moment.
+        living = await self._living_uid(key)
+        for kernel in left:
+            if kernel["spec"]["notebookRef"].get("uid") != living:
+                await self._store.delete(key_of(kernel), uid=kernel["metadata"]["uid"])
+
+    async def _living_uid(self, key: Key) -> str | None:
+        try:
+            notebook = await self._client.get(JUPYTER_NOTEBOOK, *key)
+        except NotFound:
+            return None
+        metadata = notebook["metadata"]
+        return None if metadata.get("deletionTimestamp") else metadata["uid"]
+
+    # -- children
+
+    async def _make_children(
+        self, key: Key, notebook: JupyterNotebook
+    ) -> tuple[Condition, Object | None, Result]:
+        """Make all children; return the condition Ready and the Deployment, if there is one."""
+        access = self._access(notebook)
+        if access is None and notebook.spec.gateway is not None:
+            # A server without its token would show its user no kernels; one that runs, stays.
+            gateway = self._gateway_key(notebook)
+            text = f"JupyterGateway {gateway} does not exist, or has no master key yet"
+            deployment = await self._children.find(DEPLOYMENT, key)
+            if deployment is not None and controller_uid(deployment) != notebook.metadata.uid:
+                deployment = None
+            return (
+                Condition(deployment_status.READY, False, "GatewayNotFound", text),
+                deployment,
+                DONE,
+            )
+        try:
+            deployment = await self._apply(notebook, access)
+        except (AlreadyExists, Invalid, Forbidden) as error:
+            failed = Condition(deployment_status.READY, False, error.reason, str(error))
+            return failed, None, Result(BLOCKED_RETRY)
+        return deployment_status.ready(deployment), deployment, DONE
+
+    async def _apply(self, notebook: JupyterNotebook, access: GatewayAccess | None) -> Object:
+        children = self._children
+        if access is not None:
+            await children.apply(
+                SECRET, objects.make_gateway_token_secret(notebook, token=access.token)
+            )
+        else:
+            await self._remove_secret(notebook, names.gateway_token_secret_name)
+        login = objects.login_data(
+            notebook, await self._stored_login(notebook), random=secrets.token_hex(32)
+        )
+        if login is not None:
+            await children.apply(SECRET, objects.make_login_secret(notebook, data=login))
+        else:
+            await self._remove_secret(notebook, names.auth_secret_name)
+        await children.apply(SERVICE, objects.make_service(notebook))
+        return await children.apply(
+            DEPLOYMENT,
+            objects.make_deployment(
+                notebook, image=self._images.notebook, access=access, login=login
+            ),
+        )
+
+    async def _remove_secret(self, notebook: JupyterNotebook, name_of: objects.NameOf) -> None:
+        metadata = notebook.metadata
+        key = Key(metadata.namespace or "", name_of(metadata.name or ""))
+        await self._children.remove(SECRET, key, owner_uid=metadata.uid or "")
+
+    async def _stored_login(self, notebook: JupyterNotebook) -> dict[str, bytes]:
+        """Return what the login Secret holds; one that is not ours is a conflict found later."""
+        metadata = notebook.metadata
+        key = Key(metadata.namespace or "", names.auth_secret_name(metadata.name or ""))
+        secret = await self._children.find(SECRET, key)
+        if secret is None or controller_uid(secret) != metadata.uid:
+            return {}
+        values = {name: common.decoded(secret, name) for name in secret.get("data") or {}}
+        return {name: value for name, value in values.items() if value is not None}
+
+    # -- the gateway
+
+    def _gateway_key(self, notebook: JupyterNotebook) -> Key:
+        reference = notebook.spec.gateway
+        assert reference is not None
+        return Key(reference.namespace or notebook.metadata.namespace or "", reference.name)
+
+    def _access(self, notebook: JupyterNotebook) -> GatewayAccess | None:
+        """Return the way to the gateway; None: none is named, or it has no master key yet."""
+        if notebook.spec.gateway is None:
+            return None
+        namespace, name = self._gateway_key(notebook)
+        secret = self._secrets.get(Key(namespace, names.master_key_secret_name(name)))
+        master = common.decoded(secret, names.MASTER_KEY_KEY) if secret else None
+        if master is None:
+            return None
+        metadata = notebook.metadata
+        identity = NotebookIdentity(
+            namespace=metadata.namespace or "",
+            name=metadata.name or "",
+            uid=metadata.uid or "",
+            user=objects.user_of(notebook),
+        )
+        return GatewayAccess(names.service_url(name, namespace), tokens.mint(master, identity))
+
+    # -- report
+
+    async def _report(
+        self, key: Key, notebook: JupyterNotebook, ready: Condition, deployment: Object | None
+    ) -> None:
+        await self._reporter.report(
+            JUPYTER_NOTEBOOK,
+            notebook,
+            notebook.status,
+            [ready],
+            url=names.service_url(key.name, key.namespace) if deployment else None,
+            readyReplicas=deployment_status.counts(deployment)["readyReplicas"],
+        )
