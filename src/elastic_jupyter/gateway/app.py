@@ -176,6 +176,7 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
             "port": names.HTTP_PORT,
             "port_retries": 0,
             "open_browser": False,
+            "show_banner": False,
             "log_level": logging.getLevelNamesMapping()[settings.log_level],
             "terminals_enabled": False,
             "contents_manager_class": NoContents,
@@ -185,7 +186,9 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
             "identity_provider_class": TokenIdentityProvider,
             "authorizer_class": OwnKernelsOnly,
             "extra_services": ["elastic_jupyter.gateway.handlers"],
-        }
+        },
+        # Or upstream would make one up, which would open nothing here, and log it.
+        "IdentityProvider": {"token": ""},
     }
 
 

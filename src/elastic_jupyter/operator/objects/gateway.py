@@ -14,6 +14,8 @@ from elastic_jupyter.operator.objects import common
 from elastic_jupyter.policy.images import Images
 
 _MASTER_KEY_VOLUME = "master-key"
+#: The only folder that the gateway may write to.
+_WRITABLE = "/tmp"
 
 #: A new gateway takes over before the old one goes, and the old one finishes its requests.
 _GRACE_SECONDS = 60
@@ -88,7 +90,7 @@ def make_deployment(
                 "mountPath": names.MASTER_KEY_DIRECTORY,
                 "readOnly": True,
             },
-            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "tmp", "mountPath": _WRITABLE},
         ],
     }
     pod: dict[str, Any] = {
@@ -166,6 +168,7 @@ def _env(gateway: JupyterGateway, ours: Images) -> list[Object]:
     return [
         {"name": "ELASTIC_JUPYTER_NAMESPACE", **_field("metadata.namespace")},
         {"name": "POD_NAME", **_field("metadata.name")},
+        {"name": "HOME", "value": _WRITABLE},  # Jupyter makes folders in it
         *({"name": name, "value": str(value)} for name, value in values.items() if value),
     ]
 
