@@ -35,9 +35,8 @@ from elastic_jupyter.notebook.backoff import Backoff
 from elastic_jupyter.notebook.frames import Message, decode, encode
 from elastic_jupyter.notebook.held import Held
 from elastic_jupyter.notebook.ledger import Lane, Ledger
+from elastic_jupyter.notebook.rest import CONNECT_TIMEOUT
 
-#: Seconds to wait for a TCP connection. Within a cluster it takes less than a millisecond or fails.
-CONNECT_TIMEOUT = 3.0
 #: Seconds between pings, and for their answer: a node that vanished is noticed within twice that.
 PING_SECONDS = 15.0
 #: Seconds for iopub messages to come after the answer to a probe: they travel on another socket.

@@ -10,6 +10,7 @@ from jupyter_server.gateway import gateway_client
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders
+from tornado.simple_httpclient import HTTPTimeoutError
 from tornado.web import Application, RequestHandler
 
 from elastic_jupyter.notebook import rest
@@ -18,6 +19,8 @@ from tests.unit.notebook.servers import free_port
 
 KERNELS, INTERRUPT, RESTART = "http://g/api/kernels", "http://g/k/1/interrupt", "http://g/k/restart"
 REFUSED, RESET = ConnectionRefusedError(), ConnectionResetError()
+UNCONNECTED = HTTPTimeoutError("Timeout while connecting")
+UNANSWERED = HTTPTimeoutError("Timeout during request")
 UNKNOWN_NAME, UNREACHABLE = socket.gaierror(-3, "again"), OSError(113, "no route")
 
 
@@ -43,6 +46,9 @@ def answer(code: int, **headers: str) -> HTTPClientError:
         pytest.param("POST", INTERRUPT, RESET, True, id="interrupt, connection reset"),
         pytest.param("POST", KERNELS, REFUSED, True, id="start was not sent: refused"),
         pytest.param("POST", KERNELS, UNKNOWN_NAME, True, id="start was not sent: no name"),
+        pytest.param("POST", KERNELS, UNREACHABLE, True, id="start was not sent: no route"),
+        pytest.param("POST", KERNELS, UNCONNECTED, True, id="start was not sent: no connection"),
+        pytest.param("POST", KERNELS, UNANSWERED, False, id="start may have arrived: no answer"),
         pytest.param("POST", KERNELS, RESET, False, id="start may have arrived: reset"),
         pytest.param("POST", KERNELS, HTTPClientError(599), False, id="start may have arrived"),
         pytest.param("POST", KERNELS, answer(503), False, id="a proxy may have passed it on"),
@@ -120,6 +126,22 @@ async def test_a_start_reaches_a_gateway_that_listens_later(
     endpoint = f"http://127.0.0.1:{port}/api/kernels"
     got = await a_client().fetch(endpoint, method="POST", body="{}")
     assert got.code == 201
+
+
+async def test_an_address_where_nobody_answers_is_given_up_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rest, "CONNECT_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(3)]  # fills the queue: no more is let in
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(address)
+        with pytest.raises(HTTPTimeoutError, match="connecting"):
+            await a_client(patience=0.0).fetch(f"http://127.0.0.1:{address[1]}/", method="GET")
+        for one in waiting:
+            one.close()
 
 
 async def test_a_start_is_not_sent_twice(serve: Serve) -> None:
