@@ -38,6 +38,7 @@ def test_everything_converges_after_the_operator_is_killed_among_twenty_kernels(
     leaving = open_many(server, HALF)
     for tab in leaving:
         assert tab.run("1", within=60).result == "1"
+        tab.close()
     [operator] = [
         pod
         for pod in cluster.list(SYSTEM, "pods")

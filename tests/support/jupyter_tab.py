@@ -6,12 +6,14 @@ websocket (subprotocol v1.kernel.websocket.jupyter.org, as JupyterLab's) that is
 
 import contextlib
 import queue
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import requests
+import websocket
 from jupyter_kernel_client.client import output_hook
 from jupyter_kernel_client.utils import deserialize_msg_from_ws_v1
 from jupyter_kernel_client.wsclient import JupyterSubprotocol, KernelWebSocketClient
@@ -113,6 +115,16 @@ class Websocket(KernelWebSocketClient):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.arrived: queue.Queue[tuple[float, str, Message]] = queue.Queue()
+
+    def stop_channels(self) -> None:
+        """End the websocket and its reader, which else would look for it only every 10 s."""
+        app = self.kernel_socket
+        if app is not None and app.sock is not None and app.sock.sock is not None:
+            app.keep_running = False
+            with contextlib.suppress(OSError, websocket.WebSocketException):
+                app.sock.send_close()
+                app.sock.sock.shutdown(socket.SHUT_RDWR)
+        super().stop_channels()
 
     def _on_message(self, _: Any, message: bytes) -> None:
         channel, parts = deserialize_msg_from_ws_v1(message)

@@ -176,7 +176,6 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
             "port": names.HTTP_PORT,
             "port_retries": 0,
             "open_browser": False,
-            "show_banner": False,
             "log_level": logging.getLevelNamesMapping()[settings.log_level],
             "terminals_enabled": False,
             "contents_manager_class": NoContents,
@@ -187,8 +186,8 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
             "authorizer_class": OwnKernelsOnly,
             "extra_services": ["elastic_jupyter.gateway.handlers"],
         },
-        # Or upstream would make one up, which would open nothing here, and log it.
-        "IdentityProvider": {"token": ""},
+        # Opens nothing: our provider asks the signature alone. Upstream would make one up and log it.
+        "IdentityProvider": {"token": "unused"},
     }
 
 

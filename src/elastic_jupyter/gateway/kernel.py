@@ -174,7 +174,7 @@ class ElasticKernelManager(ServerKernelManager):
 
     def on_gone(self, uid: str) -> None:
         """Note that the object ``uid`` is gone; nothing to do when we deleted it ourselves."""
-        if uid in self.retired:
+        if self.facts is None or self.facts.uid != uid or uid in self.retired:
             return
         self.retired.add(uid)
         self._changed.set()

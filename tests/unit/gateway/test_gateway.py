@@ -225,6 +225,16 @@ async def test_a_lost_pod_ends_the_cell_with_the_reason(world: Loopback) -> None
     assert "OOMKilled" in again.text("stderr")
 
 
+async def test_the_end_of_one_kernel_is_not_the_end_of_another(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    leaving = await front_end.start()
+    tab = await front_end.open(await front_end.start())
+    await tab.run("x = 1")
+    key = next(key for key in world.store.objects if key.name.endswith(leaving))
+    await world.store.delete(key, uid=world.store.objects[key]["metadata"]["uid"])
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
 async def test_a_start_that_takes_too_long_ends_the_cell_and_leaves_nothing(
     world: Loopback,
 ) -> None:
