@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.up-to-date
-# tests/bench; for example BENCH="--count 3"
+# tests/bench; for example BENCH="--rounds 5 --check start"
 BENCH ?=
 
 # uv reads variables of its own; a machine that only tells pip about its mirror is understood, too.

@@ -1,8 +1,9 @@
 """An API server on loopback that fails on demand: what a real one cannot be made to do.
 
 It keeps objects of any kind as dicts, and knows lists in pages, watches with bookmarks, merge
-patch, preconditions and little else. What the API server decides (defaults, validation, field
-ownership, garbage collection) is tested on a real one.
+patch, preconditions, a server-side apply that takes a list as one value, and little else. What the
+API server decides (defaults, validation, conflicts of field owners, garbage collection) is tested
+on a real one.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from elastic_jupyter.kube.kinds import Key, Kind, Object, key_of
-from elastic_jupyter.kube.requests import path
+from elastic_jupyter.kube.requests import APPLY_PATCH, path
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Seen:
         if self.params.get("watch"):
             return "watch"
         return "get" if _is_object(self.path) else "list"
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes something."""
+        return self.method != "GET" and "dryRun" not in self.params
 
 
 @dataclass
@@ -75,6 +81,10 @@ class FakeApiServer:
         """Take requests in but never answer."""
         self.expire_pages = False
         """Forget each list before its second page is asked for."""
+        self.graceful = False
+        """Mark a deleted pod, as for its grace period, and leave it to the test to remove it."""
+        self._applied: dict[tuple[str, str], Object] = {}
+        self._writes_until_lost = 0
         self._objects: dict[str, dict[Key, Object]] = {}
         self._history: list[tuple[int, str, str, Object]] = []
         self._version = 100
@@ -142,6 +152,20 @@ class FakeApiServer:
     ) -> None:
         """Answer the next ``times`` requests (with this verb) with an error; -1: all from now."""
         self._failures.append(_Failure(verb, status, message, reason, headers or {}, times))
+
+    def lose_answer(self, number: int) -> None:
+        """Do what write number ``number`` from now asks for, but cut its connection: 1 is next."""
+        self._writes_until_lost = number
+
+    @property
+    def will_lose_answer(self) -> bool:
+        """Whether the write whose answer is to be lost has not come yet."""
+        return self._writes_until_lost > 0
+
+    @property
+    def writes(self) -> int:
+        """How many requests that change something came in, dry runs not counted."""
+        return sum(seen.writes for seen in self.seen)
 
     def recover(self) -> None:
         """Stop failing."""
@@ -256,7 +280,12 @@ class FakeApiServer:
                 return _send(writer, failure.status, body, failure.headers)
         if seen.verb == "watch":
             return await self._watch(seen, writer)
-        return _send(writer, *self._answer(seen))
+        answer = self._answer(seen)
+        if seen.writes and self._writes_until_lost:
+            self._writes_until_lost -= 1
+            if not self._writes_until_lost:
+                return False
+        return _send(writer, *answer)
 
     async def _watch(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
         version = seen.params.get("resourceVersion")
@@ -303,6 +332,8 @@ class FakeApiServer:
         key = Key(_namespace(collection), name)
         objects = self._objects.get(_all_namespaces(collection), {})
         stored = objects.get(key)
+        if seen.headers.get("content-type") == APPLY_PATCH:
+            return self._apply(seen, collection, stored)
         if stored is None:
             return 404, _status(404, "NotFound", f'"{name}" not found')
         if seen.method == "GET":
@@ -312,7 +343,12 @@ class FakeApiServer:
             metadata = stored["metadata"]
             if any(metadata[field] != value for field, value in want.items()):
                 return 409, _status(409, "Conflict", "Precondition failed: UID in precondition")
-            self._write("DELETED", _kind_of(stored, collection), stored)
+            kind = _kind_of(stored, collection)
+            if self.graceful and kind.kind == "Pod":
+                grace = (seen.body or {}).get("gracePeriodSeconds", 30)
+                self._write("MODIFIED", kind, _being_deleted(stored, grace))
+            else:
+                self._write("DELETED", kind, stored)
             return 200, {"kind": "Status", "status": "Success"}
         return self._patch(seen, collection, stored)
 
@@ -326,6 +362,20 @@ class FakeApiServer:
                 return 409, _status(409, "Conflict", f"{precondition} does not match")
         merged = _merged(stored, seen.body)
         self._write("MODIFIED", _kind_of(stored, collection), merged)
+        return 200, merged
+
+    def _apply(self, seen: Seen, collection: str, stored: Object | None) -> tuple[int, Object]:
+        kind, manager = _kind_of(seen.body, collection), seen.params["fieldManager"]
+        if stored is None:
+            made = self.put(kind, seen.body)
+            self._applied[made["metadata"]["uid"], manager] = seen.body
+            return 201, made
+        owned = (stored["metadata"]["uid"], manager)
+        kept = _without(stored, self._applied.get(owned, {}), seen.body)
+        self._applied[owned] = seen.body
+        merged: Object = _merged(kept, seen.body)
+        if merged != stored:
+            self._write("MODIFIED", kind, merged)
         return 200, merged
 
     def _create(self, seen: Seen) -> tuple[int, Object]:
@@ -430,6 +480,26 @@ def _matches(obj: Object, params: dict[str, str]) -> bool:
             return False
     name = params.get("fieldSelector", "").removeprefix("metadata.name=")
     return name in ("", obj["metadata"].get("name"))
+
+
+def _being_deleted(pod: Object, grace_seconds: int) -> Object:
+    deleted = copy.deepcopy(pod)
+    deleted["metadata"] |= {
+        "deletionTimestamp": "2026-11-24T18:00:00Z",
+        "deletionGracePeriodSeconds": grace_seconds,
+    }
+    return deleted
+
+
+def _without(base: Any, before: Any, now: Any) -> Any:
+    """Return ``base`` without the fields that are in ``before`` and not in ``now``."""
+    if not (isinstance(base, dict) and isinstance(before, dict) and isinstance(now, dict)):
+        return base
+    return {
+        name: _without(value, before.get(name), now.get(name))
+        for name, value in base.items()
+        if name in now or name not in before
+    }
 
 
 def _merged(base: Any, patch: Any) -> Any:

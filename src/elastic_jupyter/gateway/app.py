@@ -186,7 +186,7 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
             "authorizer_class": OwnKernelsOnly,
             "extra_services": ["elastic_jupyter.gateway.handlers"],
         },
-        # Opens nothing: our provider asks the signature alone. Upstream would make one up and log it.
+        # Opens nothing: our provider checks signatures. Upstream would make one up and log it.
         "IdentityProvider": {"token": "unused"},
     }
 
