@@ -119,12 +119,15 @@ class Websocket(KernelWebSocketClient):
     def stop_channels(self) -> None:
         """End the websocket and its reader, which else would look for it only every 10 s."""
         app = self.kernel_socket
-        if app is not None and app.sock is not None and app.sock.sock is not None:
+        connection = app.sock.sock if app is not None and app.sock is not None else None
+        if app is not None and connection is not None:
             app.keep_running = False
             with contextlib.suppress(OSError, websocket.WebSocketException):
                 app.sock.send_close()
-                app.sock.sock.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
         super().stop_channels()
+        if connection is not None:
+            connection.close()
 
     def _on_message(self, _: Any, message: bytes) -> None:
         channel, parts = deserialize_msg_from_ws_v1(message)

@@ -1,0 +1,60 @@
+"""JupyterKernel: names of its fields, and what cannot be one."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from elastic_jupyter.api.kernel import JupyterKernel, KernelSpec, KernelStatus, Phase
+
+
+@pytest.mark.parametrize(
+    ("part", "want"),
+    [
+        pytest.param(
+            KernelSpec(kernel_id="1-2", kernel_spec_name="python3"),
+            {"template": {}, "kernelID": "1-2", "kernelSpecName": "python3"},
+            id="ID is an initialism",
+        ),
+        pytest.param(
+            KernelStatus(phase=Phase.RUNNING, pod_name="a", pod_ip="10.0.0.1"),
+            {"phase": "Running", "podName": "a", "podIP": "10.0.0.1"},
+            id="IP is an initialism",
+        ),
+    ],
+)
+def test_fields_are_named_as_kubernetes_names_its_own(
+    part: KernelSpec | KernelStatus, want: dict[str, Any]
+) -> None:
+    assert part.to_dict() == want
+    assert type(part).model_validate(want) == part
+
+
+def test_a_kernel_made_by_hand_needs_no_more_than_a_name() -> None:
+    kernel = JupyterKernel.model_validate({"metadata": {"name": "mine"}})
+    assert kernel.to_dict() == {
+        "apiVersion": "kubeflow.tkestack.io/v1alpha1",
+        "kind": "JupyterKernel",
+        "metadata": {"name": "mine"},
+        "spec": {"template": {}},
+    }
+
+
+def test_a_null_in_the_users_pod_is_kept() -> None:
+    template = {"spec": {"volumes": [{"name": "scratch", "emptyDir": None}]}}
+    assert KernelSpec(template=template).to_dict() == {"template": template}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param({"kind": "JupyterGateway"}, id="an object of another kind"),
+        pytest.param({"status": {"phase": "Sleeping"}}, id="a phase that there is not"),
+        pytest.param({"status": {"queue": {"position": 1}}}, id="a place in a line of no length"),
+        pytest.param({"spec": {"gatewayRef": {}}}, id="a gateway without a name"),
+        pytest.param({"spec": {"notebookRef": {"name": "nb"}}}, id="a notebook without its uid"),
+    ],
+)
+def test_what_is_no_kernel_is_not_read_as_one(document: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        JupyterKernel.model_validate(document)
