@@ -42,4 +42,4 @@ lock
 "$ROOT/images/build.sh"
 export KUBECONFIG=$OWN_KUBECONFIG
 install "$HERE/overlay"
-say "the devcluster is up: export KUBECONFIG=$OWN_KUBECONFIG"
+say "the devcluster is up: export KUBECONFIG=$OWN_KUBECONFIG (kubectl: $BIN/kubectl)"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from tests.support.cluster import Cluster, describe
-from tests.support.team import SYSTEM, Team, a_team
+from tests.support.eventually import eventually
+from tests.support.team import EXAMPLES, SYSTEM, Team, a_team, sweep
 
 CLUSTER = pytest.StashKey[Cluster]()
 
@@ -37,6 +38,22 @@ def new_team(cluster: Cluster) -> Iterator[Callable[..., Team]]:
 def team(new_team: Callable[..., Team]) -> Team:
     """A gateway that reclaims nothing while the module runs, and its notebook server."""
     return new_team(cullIdleTimeout=3600)
+
+
+@pytest.fixture
+def default_namespace(cluster: Cluster) -> Iterator[str]:
+    """The namespace that the examples name, emptied of what they put there."""
+    yield "default"
+    for folder in ("elastic", "gpu"):
+        cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", EXAMPLES / folder)
+    sweep(cluster, "default", ("jupyterkernels",))
+    for plural in ("pods", "deployments"):
+        eventually(
+            lambda plural=plural: {n for n in cluster.names("default", plural) if "elastic" in n},
+            lambda left: not left,
+            within=60,
+            what=f"the end of the examples' {plural}",
+        )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,17 +1,14 @@
 """The original's quickstart, verbatim, in either order: design 2 and the README's walk-through."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.support.cluster import Cluster, is_ready
-from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Message, NotebookServer, Tab
-from tests.support.team import image_of, served, sweep
+from tests.support.team import EXAMPLES, image_of, served
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "elastic"
 MANIFESTS = {
-    kind: EXAMPLES / f"kubeflow.tkestack.io_v1alpha1_{kind}.yaml"
+    kind: EXAMPLES / "elastic" / f"kubeflow.tkestack.io_v1alpha1_{kind}.yaml"
     for kind in ("jupyternotebook", "jupytergateway")
 }
 NAMED_IMAGE = "ccr.ccs.tencentyun.com/kubeflow-oteam/enterprise-gateway:2.5.0"
@@ -22,22 +19,6 @@ PNG = (
 )
 
 
-@pytest.fixture
-def default_namespace(cluster: Cluster) -> Iterator[str]:
-    """The namespace that the manifests name, emptied of what the quickstart puts there."""
-    yield "default"
-    for path in MANIFESTS.values():
-        cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", str(path))
-    sweep(cluster, "default", ("jupyterkernels",))
-    for plural in ("pods", "deployments"):
-        eventually(
-            lambda plural=plural: {n for n in cluster.names("default", plural) if "elastic" in n},
-            lambda left: not left,
-            within=60,
-            what=f"the end of the quickstart's {plural}",
-        )
-
-
 @pytest.fixture(params=["notebook first", "gateway first"])
 def quickstart(
     request: pytest.FixtureRequest, cluster: Cluster, default_namespace: str
@@ -45,7 +26,7 @@ def quickstart(
     """The notebook server of the quickstart, its manifests applied in one of the two orders."""
     order = list(MANIFESTS.values())
     for path in order if request.param == "notebook first" else order[::-1]:
-        cluster.kubectl("apply", "-f", str(path))
+        cluster.kubectl("apply", "-f", path)
     with served(cluster, default_namespace, "jupyternotebook-elastic") as server:
         yield server
 

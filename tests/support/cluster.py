@@ -124,15 +124,15 @@ class Cluster:
 
     # What users do
 
-    def kubectl(self, *args: str, input: str | None = None, within: float = 60) -> str:
+    def kubectl(self, *args: str | Path, input: str | None = None, within: float = 60) -> str:
         """Run kubectl and return its output; raises ``AssertionError`` with its complaint."""
         done = subprocess.run(
             [self.kubectl_path, *args], input=input, capture_output=True, text=True, timeout=within
         )
         if done.returncode:
-            raise AssertionError(
-                f"kubectl {' '.join(args)}: exit {done.returncode}: {done.stderr or done.stdout}"
-            )
+            command = " ".join(map(str, args))
+            said = done.stderr or done.stdout
+            raise AssertionError(f"kubectl {command}: exit {done.returncode}: {said}")
         return done.stdout
 
     def apply(self, namespace: str, *objects: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
-from elastic_jupyter.errors import AlreadyExists, NotFound
+from elastic_jupyter.errors import AlreadyExists, NotFound, Unavailable
 from elastic_jupyter.gateway import app
 from elastic_jupyter.gateway.config import GatewayConfig
 from elastic_jupyter.policy import tokens
@@ -49,6 +49,7 @@ class LoopbackStore:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.hold = False
         self.refusal: Exception | None = None
+        self.failing_deletes = 0
         self._directory = directory
         self._watchers: set[asyncio.Queue[Change]] = set()
 
@@ -124,6 +125,9 @@ class LoopbackStore:
         self._tell(Put(JupyterKernel.model_validate(body)))
 
     async def delete(self, key: Key, *, uid: str) -> None:
+        if self.failing_deletes:
+            self.failing_deletes -= 1
+            raise Unavailable("no answer")
         body = self.objects.get(key)
         if body is None or body["metadata"]["uid"] != uid:
             return
@@ -169,12 +173,17 @@ class LoopbackCatalog:
 
 
 class LoopbackTombstones(dict[str, dict[str, Any]]):
-    """Tombstones in memory."""
+    """Tombstones in memory; ``failing_puts`` of them are not written."""
+
+    failing_puts = 0
 
     async def load(self) -> dict[str, dict[str, Any]]:
         return copy.deepcopy(dict(self))
 
     async def put(self, kernel_id: str, tombstone: dict[str, Any]) -> None:
+        if self.failing_puts:
+            self.failing_puts -= 1
+            raise Unavailable("no answer")
         self[kernel_id] = json.loads(json.dumps(tombstone))
 
     async def remove(self, kernel_id: str) -> None:

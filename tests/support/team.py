@@ -3,6 +3,7 @@
 import contextlib
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 from tests.support import manifests
@@ -15,6 +16,7 @@ GATEWAY = "gw"
 NOTEBOOK = "nb"
 CHILDREN = ("pods", "secrets", "jupyterkernels")
 SERVED_WITHIN = 90.0
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 Object = dict[str, Any]
 

@@ -50,8 +50,8 @@ PORTS = {
 HTTP_PORT = 8888
 
 DEFAULT_USER = "jovyan"
-#: Longest user name in an object's name: with a kernel id (36) and ``-connection`` it stays below
-#: the 63 characters of a label.
+#: Longest user name in an object's name: with a hyphen and a kernel id (36) that has the 63
+#: characters that a label and a host name may have.
 _LONGEST_USER = 26
 
 

@@ -69,7 +69,7 @@ def _structural(schema: Json, definitions: Json) -> Json:
         if key in _DROPPED:
             continue
         if key == "description":
-            result[key] = _first_paragraphs(value)
+            result[key] = _plain(value)
         elif key == "properties":
             result[key] = {
                 name: _structural(field, definitions) if isinstance(field, dict) else field
@@ -104,6 +104,6 @@ def _without_null(schema: Json, definitions: Json) -> Json:
     return {**_without_null(_resolved(kinds[0], definitions), definitions), **beside}
 
 
-def _first_paragraphs(text: str) -> str:
+def _plain(text: str) -> str:
     """Return a description without reST's doubled backticks, which ``kubectl explain`` shows."""
     return text.replace("``", "`")

@@ -267,6 +267,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.iopub = iopub
         self.state = KernelState.RUNNING
         self.execution_state = "idle"
+        self.reason = ""
         self._launching = None
         if recovered:
             self.spawn(self._learn_whether_busy())
@@ -377,15 +378,18 @@ class ElasticKernelManager(ServerKernelManager):
     # -- reclaim, wake, stop
 
     async def reclaim(self) -> None:
-        """Give the GPU back by policy Delete: the object goes, websockets stay open."""
-        idle_for = datetime.now(UTC) - self.last_execution
-        self.state = KernelState.RECLAIMED
-        self.execution_state = "idle"
-        self._notice = notices.reclaimed(idle_for)
-        self.reason = ""
-        for connection in list(self.connections):
-            connection.detach()
+        """Give the GPU back by policy Delete: the object goes, websockets stay open.
+
+        The tombstone comes first. When it cannot be written the kernel runs on, and the next round
+        of the culler tries again; so it does when the user executes something meanwhile.
+        """
         await self.mapping.remember(self)
+        now = datetime.now(UTC)
+        if self.state is not KernelState.RUNNING or self.verdict(now).action is idle.Action.KEEP:
+            await self.mapping.forget(self)
+            return
+        self.state = KernelState.RECLAIMED
+        self._notice = notices.reclaimed(now - self.last_execution)
         await self._stop()
 
     def want(self) -> None:

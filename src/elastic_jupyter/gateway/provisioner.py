@@ -5,7 +5,7 @@ never touches a pod. Registered as ``elastic-jupyter`` under ``jupyter_client.ke
 """
 
 import asyncio
-import random
+import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,7 @@ from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.errors import AlreadyExists, LaunchFailed, Unavailable
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.policy.keys import connection_key
+from elastic_jupyter.runtime.backoff import Backoff
 from elastic_jupyter.store.protocol import Key
 
 if TYPE_CHECKING:
@@ -60,11 +61,30 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
         """Do nothing: no signal crosses pods; an interrupt goes over the control channel."""
 
     async def kill(self, restart: bool = False) -> None:
-        """Delete the JupyterKernel; the reconciler stops the pod with 2 s of grace."""
-        if self.uid is not None:
-            uid, self.uid = self.uid, None
-            self.manager.retired.add(uid)
+        """Delete the JupyterKernel; the reconciler stops the pod with 2 s of grace.
+
+        While the store does not answer this is tried again in the background: an object that
+        stays holds a GPU. Should this process end before, its successor takes the kernel over.
+        """
+        if self.uid is None:
+            return
+        uid, self.uid = self.uid, None
+        self.manager.retired.add(uid)
+        try:
             await self.manager.store.delete(self.key, uid=uid)
+        except Unavailable as error:
+            self.log.warning("JupyterKernel %s is not deleted yet: %s", self.key, error)
+            self.manager.mapping.spawn(self._delete_later(self.key, uid))
+
+    async def _delete_later(self, key: Key, uid: str) -> None:
+        backoff = Backoff(base=0.5, ceiling=30.0)
+        attempt = 0
+        while True:
+            await asyncio.sleep(backoff.delay(attempt))
+            attempt += 1
+            with contextlib.suppress(Unavailable):
+                await self.manager.store.delete(key, uid=uid)
+                return
 
     async def terminate(self, restart: bool = False) -> None:
         """Same as ``kill``."""
@@ -103,7 +123,8 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
 
     async def _create(self, wish: JupyterKernel) -> JupyterKernel:
         deadline = asyncio.get_running_loop().time() + CREATE_PATIENCE
-        pause = 0.1
+        backoff = Backoff(base=0.1, ceiling=2.0)
+        attempt = 0
         while True:
             try:
                 return await self.manager.store.create(wish)
@@ -116,8 +137,8 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
             except Unavailable as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise LaunchFailed(f"the kernel could not be asked for: {error}") from error
-            await asyncio.sleep(pause * random.uniform(0.5, 1))
-            pause = min(2 * pause, 2.0)
+            await asyncio.sleep(backoff.delay(attempt))
+            attempt += 1
 
 
 def connection_info(ip: str, master_key: bytes, uid: str) -> KernelConnectionInfo:

@@ -4,6 +4,7 @@ A JupyterKernelTemplate gives the pod, the JupyterKernelSpec overrides its first
 is left open comes from the built-in Python kernel. The result is frozen in the JupyterKernel.
 """
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,7 @@ def compose(
     No argument is changed. Raises ``Invalid`` when the template has no shape of a pod.
     """
     wanted = spec.spec if spec else None
-    pod: dict[str, Any] = dict(template.spec.template) if template else {}
+    pod: dict[str, Any] = copy.deepcopy(template.spec.template) if template else {}
     pod["spec"] = pod_spec(pod, field="spec.template")
     container = pod["spec"]["containers"][0]
     container.setdefault("name", "kernel")
@@ -45,13 +46,13 @@ def compose(
     container.setdefault("image", default_image)
     container.setdefault("imagePullPolicy", "IfNotPresent")
     if wanted and wanted.resources:
-        container["resources"] = wanted.resources
+        container["resources"] = copy.deepcopy(wanted.resources)
     command = list(wanted.command or ()) if wanted else []
     if command and not is_gateway_side_launcher(command):
         container["command"], container["args"] = command, []
-    elif not container.get("command"):
+    elif not container.get("command") and not container.get("args"):
         container["command"], container["args"] = list(DEFAULT_ARGV), []
-    spec_env = list(wanted.env) if wanted and wanted.env else []
+    spec_env = copy.deepcopy(wanted.env) if wanted and wanted.env else []
     container["env"] = _merge_env(
         container.get("env") or [],
         spec_env,

@@ -26,8 +26,5 @@ def matches(password: str, stored: str) -> bool:
     """Say whether ``stored`` was made by ``hashed`` from this password, or is the same hash."""
     if is_hashed(password):
         return hmac.compare_digest(password.encode(), stored.encode())
-    algorithm, _, rest = stored.partition(":")
-    salt = rest.partition(":")[0]
-    return algorithm == "sha256" and hmac.compare_digest(
-        hashed(password, salt=salt).encode(), stored.encode()
-    )
+    salt = stored.partition(":")[2].partition(":")[0]
+    return hmac.compare_digest(hashed(password, salt=salt).encode(), stored.encode())

@@ -1,6 +1,7 @@
 """What the five kinds share. Documents are drawn from the schemas that the API server checks."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ TIMES = st.datetimes(timezones=st.just(UTC)).map(
 )
 
 
+@cache
 def documents(kind: type[Resource]) -> st.SearchStrategy[Json]:
     """Objects of a kind, as the API server would accept them."""
     properties = open_api_schema(kind)["properties"]

@@ -36,12 +36,6 @@ def test_a_file_says_what_the_definition_says(kind: type[Resource]) -> None:
     assert yaml.safe_load(text) == custom_resource_definition(kind)
 
 
-def test_no_file_holds_yaml_anchors() -> None:
-    tokens = [token for text in generate.files().values() for token in yaml.scan(text)]
-    assert tokens
-    assert not [token for token in tokens if isinstance(token, yaml.AnchorToken | yaml.AliasToken)]
-
-
 def test_every_kind_has_a_file_of_its_own(written: Path) -> None:
     assert contents(written) == generate.files()
     assert len(generate.files()) == len(generate.KINDS)

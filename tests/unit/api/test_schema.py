@@ -210,8 +210,9 @@ def at(schema: Json, json_path: str) -> Json | None:
 
     Raises ``KeyError`` when there is no such field.
     """
-    for segment in re.split(r"(?<!\\)\.", json_path.removeprefix(".")):
-        if "properties" not in schema:
+    without_filters = re.sub(r"\[\?[^]]*\]", "[]", json_path.removeprefix("."))
+    for segment in re.split(r"(?<!\\)\.", without_filters):
+        if schema["type"] == "object" and "properties" not in schema:
             return None
         name, bracket, _ = segment.partition("[")
         schema = schema["properties"][name]

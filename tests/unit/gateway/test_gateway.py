@@ -67,6 +67,28 @@ async def test_an_idle_kernel_goes_with_its_tab_open_and_the_next_cell_works(
     assert (await tab.run("1")).text("stderr") == "", "the notice is shown once"
 
 
+async def test_a_kernel_runs_on_while_its_tombstone_cannot_be_written(world: Loopback) -> None:
+    world.tombstones.failing_puts = 1_000_000
+    front_end = FrontEnd(await world.gateway(idle=0.5))
+    tab = await front_end.open(await front_end.start())
+    await tab.run("x = 1")
+    await until(lambda: world.tombstones.failing_puts < 1_000_000)
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+    world.tombstones.failing_puts = 0
+    await until(lambda: not world.store.objects)
+    assert world.tombstones
+
+
+async def test_a_delete_that_fails_is_made_up_for(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(idle=0.5))
+    tab = await front_end.open(await front_end.start())
+    world.store.failing_deletes = 2
+    await tab.run("x = 1")
+    await until(lambda: not world.store.objects)
+    assert (await tab.run("print('again')")).text() == "again\n"
+
+
 async def test_a_cell_longer_than_the_timeout_is_not_touched(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway(idle=0.5))
     tab = await front_end.open(await front_end.start())

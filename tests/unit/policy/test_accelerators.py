@@ -108,6 +108,9 @@ def test_extended_resources_have_a_domain_that_is_not_kubernetes_own(
             (),
             id="limits are no object",
         ),
+        pytest.param({"containers": [asking("3k")]}, gpus(3000), id="thousands have a suffix"),
+        pytest.param({"containers": [asking("2Ki")]}, gpus(2048), id="so have powers of two"),
+        pytest.param({"containers": [asking("2000m")]}, gpus(2), id="thousandths that are whole"),
     ],
 )
 def test_what_a_pod_asks_for(pod_spec: dict[str, Any], want: tuple[Request, ...]) -> None:

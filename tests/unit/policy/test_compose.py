@@ -112,6 +112,12 @@ def test_which_image_runs(
             id="a launcher does not replace the template's command",
         ),
         pytest.param(a_spec(command=[]), a_template(), (DEFAULT, []), id="no command is Python"),
+        pytest.param(
+            a_spec(),
+            a_template(image="t", args=["start", "{connection_file}"]),
+            ([], ["start", "{connection_file}"]),
+            id="arguments for the image's own entry point are kept",
+        ),
     ],
 )
 def test_which_command_runs(
@@ -120,7 +126,7 @@ def test_which_command_runs(
     want: tuple[list[str], list[str]],
 ) -> None:
     container = container_of(spec, template)
-    assert (container["command"], container["args"]) == want
+    assert (container.get("command", []), container["args"]) == want
 
 
 @pytest.mark.parametrize(
@@ -226,7 +232,6 @@ def test_a_variable_is_set_once_and_the_last_word_counts(
             id="the spec's replace the template's as a whole",
         ),
         pytest.param(None, {"limits": {"cpu": "4"}}, id="the template's stay without the spec's"),
-        pytest.param({}, {"limits": {"cpu": "4"}}, id="an empty object asks for nothing else"),
     ],
 )
 def test_which_resources_the_kernel_gets(spec: dict[str, Any] | None, want: dict[str, Any]) -> None:
