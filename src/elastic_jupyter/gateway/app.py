@@ -189,7 +189,3 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
         # Opens nothing: our provider checks signatures. Upstream would make one up and log it.
         "IdentityProvider": {"token": "unused"},
     }
-
-
-if __name__ == "__main__":
-    main()
