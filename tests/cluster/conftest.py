@@ -62,12 +62,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     report = yield
     cluster = item.config.stash.get(CLUSTER, None)
     if report.failed and cluster is not None:
-        operator = [(SYSTEM, name) for name in cluster.names(SYSTEM, "pods")]
-        for namespace in sorted(cluster.names(None, "namespaces")):
-            if namespace.startswith("ej-") or (
-                namespace == "default" and "default_namespace" in item.fixturenames
-            ):
-                with contextlib.suppress(OSError):
-                    text = describe(cluster, namespace, operator)
-                    report.sections.append((f"namespace {namespace}", text))
+        with contextlib.suppress(OSError):  # a failed teardown may have closed the proxy
+            report.sections += _everything(cluster, item)
     return report
+
+
+def _everything(cluster: Cluster, item: pytest.Item) -> Iterator[tuple[str, str]]:
+    """Yield title and text for each namespace of the tests."""
+    operator = [(SYSTEM, name) for name in cluster.names(SYSTEM, "pods")]
+    for namespace in sorted(cluster.names(None, "namespaces")):
+        if namespace.startswith("ej-") or (
+            namespace == "default" and "default_namespace" in item.fixturenames
+        ):
+            yield f"namespace {namespace}", describe(cluster, namespace, operator)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from tests.support import manifests
 from tests.support.eventually import eventually
-from tests.support.jupyter_tab import Tab
 from tests.support.team import Team, served
 
 PARTS = ("deployments", "services", "secrets", "serviceaccounts", "roles", "rolebindings",
@@ -59,25 +58,6 @@ def test_shutdown_removes_pod_secret_and_object(team: Team) -> None:
     tab.shutdown()
     team.reclaimed(tab, within=10)
     assert tab.kernel_id not in team.server.kernel_ids()
-
-
-def test_a_replaced_notebook_server_finds_its_kernels_and_their_variables(team: Team) -> None:
-    """Upstream's server deletes all kernels when it ends."""
-    cluster, namespace = team.cluster, team.namespace
-    cluster.apply(namespace, manifests.notebook("moved", namespace=namespace))
-    with served(cluster, namespace, "moved") as server:
-        before = server.open()
-        before.run("x = 1", within=60)
-        before.close()
-    cluster.kubectl("rollout", "restart", "-n", namespace, "deploy/moved")
-    cluster.kubectl("rollout", "status", "-n", namespace, "deploy/moved", within=90)
-    with served(cluster, namespace, "moved") as server:
-        assert server.kernel_ids() == {before.kernel_id}
-        after = Tab(server, before.session)
-        assert after.run("x").result == "1"
-        after.close()
-    cluster.kubectl("delete", "jnb", "moved", "-n", namespace)
-    team.reclaimed(before, within=30)
 
 
 def test_a_deleted_notebook_takes_its_kernels_along_and_no_others(team: Team) -> None:

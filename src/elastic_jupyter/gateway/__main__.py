@@ -1,7 +1,7 @@
 """The entry point ``elastic-jupyter-gateway``: can be ended before it has begun.
 
-As process 1 of its pod a process without a handler ignores SIGTERM. The imports below take a second,
-and a pod that is deleted meanwhile would hold out for its whole grace period.
+As process 1 of its pod a process without a handler ignores SIGTERM. The imports below take a
+second, and a pod that is deleted meanwhile would hold out for its whole grace period.
 """
 
 import os

@@ -6,8 +6,6 @@ and only then is the gateway's configuration final. So everything is set in that
 - the websocket: handlers read ``kernel_websocket_connection_class`` from the web application's
   settings at each handshake; the trait of ``ServerApp`` was read before.
 - kernels: ``kernel_manager_class`` of the mapping kernel manager is observed.
-- the end: ``cleanup_kernels`` is bound anew. Upstream deletes every kernel when the server ends, so
-  that a pod that is moved to another node would take all variables along.
 - REST: ``gateway_client.RetryableHTTPClient`` is looked up by ``gateway_request`` at each call; it
   has no trait, so the module's name is bound anew.
 """
@@ -37,11 +35,6 @@ def load(serverapp: "ServerApp") -> None:
     gateway_client.RetryableHTTPClient = PatientHTTPClient  # type: ignore[misc]
     _replace_connection(serverapp)
     _replace_kernel_manager(serverapp)
-    serverapp.cleanup_kernels = _leave_kernels_alone  # type: ignore[method-assign]
-
-
-async def _leave_kernels_alone() -> None:
-    """Do nothing: kernels end by their user's wish, by idleness, or with the JupyterNotebook."""
 
 
 def _replace_connection(serverapp: "ServerApp") -> None:

@@ -22,6 +22,7 @@ from elastic_jupyter.operator.children import FIELD_MANAGER, controller_uid
 from elastic_jupyter.operator.kernel_status import Told
 from elastic_jupyter.operator.objects import common
 from elastic_jupyter.operator.objects.kernel import (
+    GRACE_SECONDS,
     image_choice,
     make_connection_secret,
     make_pod,
@@ -37,10 +38,6 @@ from elastic_jupyter.policy.queue import Place
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
 from elastic_jupyter.store.protocol import KernelStore
-
-#: Seconds between SIGTERM and SIGKILL for a kernel that is not wanted any more. ipykernel as PID 1
-#: ignores SIGTERM, and the default of 30 s would hold the GPU for that long.
-GRACE_SECONDS = 2
 
 #: Seconds until a decision on a kernel that somebody else has written meanwhile is made again. The
 #: watch tells what was written within milliseconds.

@@ -66,15 +66,6 @@ def test_behind_a_gateway_the_stock_classes_are_replaced(
     assert gateway_client.RetryableHTTPClient is PatientHTTPClient
 
 
-async def test_the_end_of_the_server_is_not_the_end_of_its_kernels(
-    server: Callable[..., Server],
-) -> None:
-    behind = server("http://127.0.0.1:9")  # nobody listens: a request would fail
-    extension._load_jupyter_server_extension(behind.app)
-    await behind.app.cleanup_kernels()
-    assert "await self.cleanup_kernels()" in inspect.getsource(ServerApp._cleanup)
-
-
 def test_without_a_gateway_nothing_is_touched(server: Callable[..., Server]) -> None:
     alone = server(None, ZMQChannelsWebsocketConnection)
     stock = gateway_client.RetryableHTTPClient

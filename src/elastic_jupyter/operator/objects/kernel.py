@@ -13,6 +13,10 @@ from elastic_jupyter.policy.compose import DEFAULT_ARGV
 from elastic_jupyter.policy.images import Choice, Images
 from elastic_jupyter.policy.pod_template import pod_spec
 
+#: Seconds between SIGTERM and SIGKILL, where the template does not say. ipykernel as process 1
+#: ignores SIGTERM, and Kubernetes' default of 30 s would hold the GPU for that long.
+GRACE_SECONDS = 2
+
 _VOLUME = "elastic-jupyter-connection"
 
 
@@ -47,6 +51,7 @@ def make_pod(kernel: JupyterKernel, *, epoch: int, ours: Images) -> Object:
     spec = pod_spec(template, field="spec.template")
     _complete_container(spec["containers"][0], kernel, ours)
     spec["restartPolicy"] = "Never"
+    spec.setdefault("terminationGracePeriodSeconds", GRACE_SECONDS)
     # Variables for every Service of a namespace slow a start down, and leak names into cells.
     spec["enableServiceLinks"] = False
     if not (spec.get("serviceAccountName") or spec.get("serviceAccount")):
