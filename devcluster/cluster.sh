@@ -20,7 +20,7 @@ restart_if_changed() {
 install() { # overlay
   # Server-side: the schemas are too long for the annotation that a client-side apply leaves.
   kubectl apply --server-side --force-conflicts -k "$1" >/dev/null
-  [ "$1" = "$ROOT/deploy" ] || restart_if_changed
+  foreign_cluster || restart_if_changed
   if ! kubectl -n "$SYSTEM" rollout status "$OPERATOR" --timeout=120s >/dev/null; then
     kubectl -n "$SYSTEM" get pods,events >&2 || true
     kubectl -n "$SYSTEM" logs "$OPERATOR" --tail=50 >&2 || true
@@ -40,6 +40,6 @@ lock
 "$HERE/up.sh"
 "$ROOT/images/build.sh" pause
 "$ROOT/images/build.sh"
-export KUBECONFIG=$OWN_KUBECONFIG
+export KUBECONFIG=$OWN_KUBECONFIG # which foreign_cluster knows as our own
 install "$HERE/overlay"
 say "the devcluster is up: export KUBECONFIG=$OWN_KUBECONFIG (kubectl: $BIN/kubectl)"

@@ -1,5 +1,6 @@
 """What a gateway and a kernel may do in the cluster: design 6, asked of the API server."""
 
+import base64
 import json
 
 import pytest
@@ -98,5 +99,6 @@ def test_no_login_or_key_stands_in_a_pod_spec(team: Team) -> None:
             [pod["spec"]["containers"] for pod in team.cluster.list(team.namespace, "pods")]
         )
         for secret in team.cluster.list(team.namespace, "secrets"):
-            for value in (secret.get("data") or {}).values():
+            for encoded in (secret.get("data") or {}).values():
+                value = base64.b64decode(encoded).decode(errors="replace")
                 assert value not in specs

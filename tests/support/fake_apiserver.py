@@ -12,6 +12,7 @@ import copy
 import json
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -83,6 +84,8 @@ class FakeApiServer:
         """Forget each list before its second page is asked for."""
         self.graceful = False
         """Mark a deleted pod, as for its grace period, and leave it to the test to remove it."""
+        self.defaulting: Callable[[Object], None] = lambda obj: None
+        """Changes each object that is written, as defaults and canonical quantities do."""
         self._applied: dict[tuple[str, str], Object] = {}
         self._writes_until_lost = 0
         self._objects: dict[str, dict[Key, Object]] = {}
@@ -167,6 +170,11 @@ class FakeApiServer:
         """How many requests that change something came in, dry runs not counted."""
         return sum(seen.writes for seen in self.seen)
 
+    @property
+    def version(self) -> int:
+        """The newest resource version: higher after each change."""
+        return self._version
+
     def recover(self) -> None:
         """Stop failing."""
         self._failures.clear()
@@ -222,6 +230,7 @@ class FakeApiServer:
         if event_type == "DELETED":
             del self._objects[collection][key_of(obj)]
         else:
+            self.defaulting(obj)
             self._objects.setdefault(collection, {})[key_of(obj)] = obj
         self._history.append((self._version, event_type, collection, copy.deepcopy(obj)))
         for watch in self._watches:

@@ -29,7 +29,7 @@ KERNEL_ID = "5a1f6d0e-0d6c-4c5e-9b0f-0123456789ab"
 RUNNING: Object = {
     "phase": "Running",
     "podIP": "10.0.0.7",
-    "containerStatuses": [{"name": "kernel", "state": {"running": {}}}],
+    "containerStatuses": [{"name": "kernel", "state": {"running": {"startedAt": CREATED}}}],
 }
 
 

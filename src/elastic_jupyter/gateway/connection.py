@@ -146,6 +146,12 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
 
     def close_for_restart(self) -> None:
         """End the websocket so that the client comes back to the gateway that took over."""
+        if self.held:  # they are known to nobody else, and have certainly not run
+            self.fail(
+                "GatewayRestarting",
+                "The gateway was replaced while this waited for its kernel. It did not run: run it "
+                "again.",
+            )
         self.websocket_handler.close(SERVICE_RESTART, "handover")
 
     # -- from the front end

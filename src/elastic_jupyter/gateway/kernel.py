@@ -88,6 +88,8 @@ class ElasticKernelManager(ServerKernelManager):
         self._changed = asyncio.Event()
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._launching: asyncio.Task[None] | None = None
+        # One change of the incarnation at a time: reclaim, wake, interrupt, restart, shutdown.
+        self._changing = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
 
     # -- what the provisioner and the websockets ask
@@ -139,8 +141,7 @@ class ElasticKernelManager(ServerKernelManager):
                 raise LaunchFailed(facts.reason)
             if facts is not None and wanted(facts):
                 return facts
-            if facts is not None and facts.phase is Phase.PENDING and self._deadline is None:
-                self._deadline = loop.time() + limit
+            self._keep_deadline(facts, loop.time() + limit)
             left = None if self._deadline is None else self._deadline - loop.time()
             self._changed.clear()
             try:
@@ -150,6 +151,16 @@ class ElasticKernelManager(ServerKernelManager):
                 raise LaunchFailed(
                     f"the kernel did not start within {limit:.0f} s: {self.waiting_text}"
                 ) from None
+
+    def _keep_deadline(self, facts: Facts | None, deadline: float) -> None:
+        """Count the launch timeout from scheduling on; a place in the queue has none.
+
+        Nor has a recovered kernel: it ran already, and may compute without a word.
+        """
+        if facts is None or facts.phase is Phase.QUEUED or self._busy_unknown:
+            self._deadline = None
+        elif facts.phase in (Phase.PENDING, Phase.RUNNING) and self._deadline is None:
+            self._deadline = deadline
 
     # -- facts from the watch
 
@@ -245,13 +256,17 @@ class ElasticKernelManager(ServerKernelManager):
             self.reason = str(error)
             for connection in list(self.connections):
                 connection.fail("KernelStartError", str(error))
-            await self._bury()
+            async with self._changing:
+                if self.state is KernelState.FAILED:
+                    await self._bury()
 
     async def _bury(self) -> None:
         """Delete the object of a kernel that never ran; the client has been told why."""
-        if self.kernel_id in self.mapping.kernels:
-            await self.mapping.remember(self)
-        await self._make_provisioner().kill()
+        try:
+            if self.facts is not None and self.kernel_id in self.mapping.kernels:
+                await self.mapping.remember(self)
+        finally:
+            await self._make_provisioner().kill()
 
     async def _connect(self) -> None:
         provisioner = self._make_provisioner()
@@ -383,14 +398,16 @@ class ElasticKernelManager(ServerKernelManager):
         The tombstone comes first. When it cannot be written the kernel runs on, and the next round
         of the culler tries again; so it does when the user executes something meanwhile.
         """
-        await self.mapping.remember(self)
-        now = datetime.now(UTC)
-        if self.state is not KernelState.RUNNING or self.verdict(now).action is idle.Action.KEEP:
-            await self.mapping.forget(self)
-            return
-        self.state = KernelState.RECLAIMED
-        self._notice = notices.reclaimed(now - self.last_execution)
-        await self._stop()
+        async with self._changing:
+            await self.mapping.remember(self)
+            now = datetime.now(UTC)
+            runs = self.state is KernelState.RUNNING
+            if not runs or self.verdict(now).action is idle.Action.KEEP:
+                await self.mapping.forget(self)
+                return
+            self.state = KernelState.RECLAIMED
+            self._notice = notices.reclaimed(now - self.last_execution)
+            await self._stop()
 
     def want(self) -> None:
         """An execution asks for the kernel: launch it unless that is under way."""
@@ -400,21 +417,32 @@ class ElasticKernelManager(ServerKernelManager):
             self.state = KernelState.STARTING
 
     async def _start_again(self) -> None:
-        await self._stop()
-        self.begin()
+        async with self._changing:
+            try:
+                await self._stop()
+            except ElasticJupyterError as error:
+                self.state = KernelState.FAILED
+                self.reason = str(error)
+                for connection in list(self.connections):
+                    connection.fail("KernelStartError", str(error))
+                return
+            self.begin()
 
     async def _stop(self) -> None:
         """Ask the kernel to end and delete its object; the reconciler takes the pod away."""
         self._leave()
-        if self._launching is not None:
-            self._launching.cancel()
-            self._launching = None
+        self._cancel_launch()
         provisioner = self._make_provisioner()
         if provisioner.uid is not None:
             if self.facts and self.facts.pod_ip and not self.facts.ended:
                 self._ask_to_shut_down()
             await provisioner.kill()
         self._close_control_socket()
+
+    def _cancel_launch(self) -> None:
+        if self._launching is not None:
+            self._launching.cancel()
+            self._launching = None
 
     def _ask_to_shut_down(self) -> None:
         facts = cast(Facts, self.facts)
@@ -444,13 +472,18 @@ class ElasticKernelManager(ServerKernelManager):
             self._connect_control_socket()
             self.session.send(self._control_socket, self.session.msg("interrupt_request", {}))
             return
-        if self.state is KernelState.STARTING:
+        async with self._changing:
+            if self.state is not KernelState.STARTING:
+                return
+            self._cancel_launch()
             for connection in list(self.connections):
                 connection.fail("KeyboardInterrupt", "The wait for the kernel was interrupted.")
             self.state = KernelState.RECLAIMED
             self.execution_state = "idle"
-            await self.mapping.remember(self)
-            await self._stop()
+            try:
+                await self.mapping.remember(self)
+            finally:
+                await self._stop()
 
     async def restart_kernel(  # type: ignore[override]
         self, now: bool = False, newports: bool = False, **kw: Any
@@ -460,12 +493,14 @@ class ElasticKernelManager(ServerKernelManager):
         Raises ``Invalid``, with the kernel untouched, when its spec's template is no pod any more.
         """
         wish = self.mapping.renew(self.wish)
-        for connection in list(self.connections):
-            connection.fail("KernelRestarted", "The kernel was restarted.")
-        self._notice = None
-        await self._stop()
-        self.wish = wish
-        self.begin()
+        async with self._changing:
+            for connection in list(self.connections):
+                connection.fail("KernelRestarted", "The kernel was restarted.")
+            self._notice = None
+            self.state = KernelState.STARTING
+            await self._stop()
+            self.wish = wish
+            self.begin()
         await self.accepted()
 
     async def shutdown_kernel(  # type: ignore[override]
@@ -474,7 +509,8 @@ class ElasticKernelManager(ServerKernelManager):
         """End the kernel for good and remove its object."""
         for connection in list(self.connections):
             connection.fail("KernelShutDown", "The kernel was shut down.")
-        await self._stop()
+        async with self._changing:
+            await self._stop()
         for connection in list(self.connections):
             connection.websocket_handler.close(1000, "the kernel was shut down")
         for task in list(self._background):

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import uuid
+from collections import deque
 from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -35,6 +36,8 @@ from elastic_jupyter.store.protocol import Gone, KernelStore, Put, TombstoneStor
 TOMBSTONE_AGE = timedelta(days=7)
 #: How long recovery waits for running kernels to answer before the gateway serves, s.
 RECOVERY_PATIENCE = 10.0
+#: Kernels whose end is remembered; the watch is behind by milliseconds.
+MAX_SHUT_DOWN = 1000
 #: libzmq's default of 1,023 sockets is enough for some 170 connected kernels.
 MAX_SOCKETS = 65_535
 
@@ -69,6 +72,8 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         self.recovered = asyncio.Event()
         self._fewer = asyncio.Event()
         self._work: set[asyncio.Task[None]] = set()
+        # The watch may still tell of them after they have gone.
+        self._shut_down: deque[str] = deque(maxlen=MAX_SHUT_DOWN)
         self.default_kernel_name = settings.default_kernel
 
     @property
@@ -122,13 +127,18 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
 
     def _take(self, kernel: JupyterKernel) -> None:
         kernel_id = kernel.spec.kernel_id
-        if not kernel_id:
+        if not kernel_id or kernel_id in self._shut_down:
             return
         manager = self.kernels.get(kernel_id)
         if manager is not None:
             manager.on_facts(Facts.of(kernel))
             return
-        wish = Wish.of(kernel, gateway=self.settings.name, gateway_uid=self.settings.uid)
+        try:
+            wish = Wish.of(kernel, gateway=self.settings.name, gateway_uid=self.settings.uid)
+        except (AttributeError, KeyError, TypeError) as error:
+            # Made by hand, with a template that is no pod: the operator says so.
+            self.log.error("JupyterKernel %s is left out: %r", kernel.metadata.name, error)
+            return
         self._add(wish).resume_from(Facts.of(kernel))
 
     async def _load_tombstones(self) -> None:
@@ -259,6 +269,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     ) -> None:
         """End a kernel for good: object, pod, Secret, tombstone and websockets go."""
         manager = self._get(kernel_id)
+        self._shut_down.append(kernel_id)
         await manager.shutdown_kernel(now=now, restart=restart)
         self.remove_kernel(kernel_id)
         self._kernel_connections.pop(kernel_id, None)

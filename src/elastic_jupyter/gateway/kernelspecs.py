@@ -8,6 +8,7 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
+from elastic_jupyter.errors import Invalid
 from elastic_jupyter.policy.compose import DEFAULT_ARGV, compose
 from elastic_jupyter.store.protocol import Catalog
 
@@ -46,13 +47,23 @@ class CatalogKernelSpecManager(KernelSpecManager):
     def pod_template(
         self, name: str, *, default_image: str, env: Mapping[str, str]
     ) -> dict[str, Any] | None:
-        """Return the PodTemplateSpec of a kernel of this name, or None when it is not known."""
+        """Return the PodTemplateSpec of a kernel of this name, or None when it is not known.
+
+        Raises ``Invalid`` when the spec's template does not exist, or is no pod.
+        """
         name = self._canonical(name)
         spec = self.catalog.specs.get(name)
         if spec is None and name != BUILT_IN:
             return None
-        reference = spec.spec.template.name if spec and spec.spec.template else None
-        template = self.catalog.templates.get(reference) if reference else None
+        template = None
+        reference = spec.spec.template if spec else None
+        if spec is not None and reference is not None:
+            template = self.catalog.templates.get(reference.name)
+            if template is None or reference.namespace not in (None, spec.metadata.namespace):
+                raise Invalid(
+                    f"kernel spec {name}: there is no JupyterKernelTemplate {reference.name} in "
+                    f"namespace {spec.metadata.namespace}"
+                )
         return compose(spec, template, default_image=default_image, env=env)
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:

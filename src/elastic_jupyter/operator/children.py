@@ -81,9 +81,14 @@ class Children:
         self._settled.pop((kind, key), None)
 
     def _is_settled(self, kind: Kind, key: Key, desired: Object, live: Object) -> bool:
+        now = (_digest(desired), _digest(_lasting(live)))
+        sent, came = self._settled.get((kind, key), now)
+        if sent != now[0]:
+            return False  # only an apply takes away what an earlier spec said
         if covers(live, desired):
+            self._settled[kind, key] = now
             return True
-        return self._settled.get((kind, key)) == (_digest(desired), _digest(_lasting(live)))
+        return (kind, key) in self._settled and came == now[1]
 
 
 def controller_uid(obj: Object) -> str | None:

@@ -77,6 +77,7 @@ class GatewayReconciler:
         try:
             deployment = await self._make_children(gateway)
             ready, result = deployment_status.ready(deployment), DONE
+            await self._bind_cluster_role(gateway)
         except (AlreadyExists, Invalid, Forbidden) as error:
             ready = Condition(deployment_status.READY, False, error.reason, str(error))
             result = Result(BLOCKED_RETRY)
@@ -95,7 +96,6 @@ class GatewayReconciler:
         await children.apply(SERVICE_ACCOUNT, rights.make_service_account(gateway))
         await children.apply(ROLE, rights.make_role(gateway))
         await children.apply(ROLE_BINDING, rights.make_role_binding(gateway))
-        await self._bind_cluster_role(gateway)
         await children.apply(SERVICE, objects.make_service(gateway))
         return await children.apply(
             DEPLOYMENT,

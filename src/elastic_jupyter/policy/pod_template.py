@@ -22,6 +22,8 @@ def pod_spec(template: Mapping[str, Any], *, field: str) -> dict[str, Any]:
     spec["containers"] = containers or [{}]
     for part in ("volumes", "schedulingGates"):
         _check_list(spec, part, f"{field}.spec")
+    if not isinstance(spec["containers"][0].get("image") or "", str):
+        raise Invalid(f"{field}.spec.containers[0].image must be a string")
     for part in ("env", "volumeMounts", "args", "command"):
         _check_list(spec["containers"][0], part, f"{field}.spec.containers[0]")
     for entry in spec["containers"][0].get("env") or ():

@@ -1,0 +1,216 @@
+import base64
+
+import pytest
+
+from elastic_jupyter.api.gateway import JupyterGateway
+from elastic_jupyter.kube.kinds import Object
+from elastic_jupyter.operator.objects import gateway as objects
+from elastic_jupyter.operator.objects import gateway_rights as rights
+from tests.support.kernels import IMAGES, MASTER_KEY, a_gateway, model
+
+GROUP = "kubeflow.tkestack.io"
+LABELS = {
+    "app.kubernetes.io/name": "jupyter-gateway",
+    "app.kubernetes.io/instance": "gw",
+    "app.kubernetes.io/managed-by": "elastic-jupyter",
+}
+SELECTOR = {name: LABELS[name] for name in list(LABELS)[:2]}
+GATEWAY = model(JupyterGateway, a_gateway())
+
+
+def metadata(name: str) -> Object:
+    owner = {"apiVersion": f"{GROUP}/v1alpha1", "kind": "JupyterGateway", "name": "gw"}
+    return {
+        "name": name,
+        "namespace": "team",
+        "labels": LABELS,
+        "ownerReferences": [{**owner, "uid": "uid-gw", "controller": True}],
+    }
+
+
+def deployment_of(gateway: Object) -> Object:
+    return objects.make_deployment(
+        model(JupyterGateway, gateway), image="image", ours=IMAGES, master_key_uid="uid-key"
+    )
+
+
+def env_of(gateway: Object) -> dict[str, str]:
+    (container,) = deployment_of(gateway)["spec"]["template"]["spec"]["containers"]
+    return {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
+
+
+def probe(path: str, period: int, failures: int) -> Object:
+    return {
+        "httpGet": {"path": path, "port": 8888},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def field(name: str, path: str) -> Object:
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+
+def test_a_plain_gateway_becomes_a_restricted_deployment() -> None:
+    deployment = deployment_of(a_gateway())
+    (container,) = deployment["spec"]["template"]["spec"].pop("containers")
+    assert deployment == {
+        "metadata": metadata("gw"),
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": SELECTOR},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+            },
+            "template": {
+                "metadata": {
+                    "labels": LABELS,
+                    "annotations": {f"{GROUP}/master-key-uid": "uid-key"},
+                },
+                "spec": {
+                    "serviceAccountName": "gw",
+                    "terminationGracePeriodSeconds": 60,
+                    "enableServiceLinks": False,
+                    "securityContext": {"fsGroup": 1000},
+                    "volumes": [
+                        {"name": "master-key", "secret": {"secretName": "gw-master-key"}},
+                        {"name": "tmp", "emptyDir": {}},
+                    ],
+                },
+            },
+        },
+    }
+    assert container == {
+        "name": "gateway",
+        "image": "image",
+        "imagePullPolicy": "IfNotPresent",
+        "env": [
+            field("ELASTIC_JUPYTER_NAMESPACE", "metadata.namespace"),
+            field("POD_NAME", "metadata.name"),
+            {"name": "HOME", "value": "/tmp"},
+            {"name": "ELASTIC_JUPYTER_GATEWAY", "value": "gw"},
+            {"name": "ELASTIC_JUPYTER_GATEWAY_UID", "value": "uid-gw"},
+            {"name": "ELASTIC_JUPYTER_KERNEL_IMAGE", "value": "ours/kernel:1"},
+            {"name": "ELASTIC_JUPYTER_CULL_IDLE_TIMEOUT", "value": "3600"},
+            {"name": "ELASTIC_JUPYTER_CULL_INTERVAL", "value": "10"},
+            {"name": "ELASTIC_JUPYTER_LAUNCH_TIMEOUT", "value": "600"},
+        ],
+        "ports": [{"name": "http", "containerPort": 8888, "protocol": "TCP"}],
+        "livenessProbe": probe("/livez", 10, 6),
+        "startupProbe": probe("/livez", 1, 120),
+        "readinessProbe": probe("/readyz", 1, 2),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {
+                "name": "master-key",
+                "mountPath": "/run/elastic-jupyter/master-key",
+                "readOnly": True,
+            },
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "runAsGroup": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        pytest.param({"cullIdleTimeout": 0}, {"CULL_IDLE_TIMEOUT": "0"}, id="0 means never"),
+        pytest.param({"cullIdleTimeout": 60}, {"CULL_IDLE_TIMEOUT": "60"}, id="an idle limit"),
+        pytest.param({"cullInterval": 5}, {"CULL_INTERVAL": "5"}, id="an interval"),
+        pytest.param({"cullInterval": -1}, {"CULL_INTERVAL": "10"}, id="no interval is default"),
+        pytest.param({"launchTimeoutSeconds": 9}, {"LAUNCH_TIMEOUT": "9"}, id="a launch timeout"),
+        pytest.param({"logLevel": "DEBUG"}, {"LOG_LEVEL": "DEBUG"}, id="a log level"),
+        pytest.param(
+            {"kernels": ["a", "b"], "defaultKernel": "b"},
+            {"KERNELS": "a,b", "DEFAULT_KERNEL": "b"},
+            id="kernels",
+        ),
+    ],
+)
+def test_the_spec_becomes_the_environment(spec: Object, want: dict[str, str]) -> None:
+    named = {f"ELASTIC_JUPYTER_{name}": value for name, value in want.items()}
+    assert env_of(a_gateway(**spec)) == env_of(a_gateway()) | named
+
+
+def test_resources_are_the_containers_and_a_new_spec_selects_the_same_pods() -> None:
+    limits = {"limits": {"memory": "1Gi"}}
+    spec = deployment_of(a_gateway(resources=limits, logLevel="DEBUG"))["spec"]
+    assert spec["template"]["spec"]["containers"][0]["resources"] == limits
+    assert spec["selector"] == deployment_of(a_gateway())["spec"]["selector"]
+
+
+def test_a_name_too_long_for_a_label_still_selects() -> None:
+    name = "g" * 80
+    deployment = deployment_of(a_gateway(name))["spec"]
+    selector = deployment["selector"]["matchLabels"]
+    assert len(selector["app.kubernetes.io/instance"]) == 63
+    assert selector.items() <= deployment["template"]["metadata"]["labels"].items()
+    others = deployment_of(a_gateway(name + "2"))["spec"]["selector"]["matchLabels"]
+    assert others != selector
+
+
+def test_the_children_that_are_made_once() -> None:
+    key = objects.make_master_key_secret(GATEWAY, key=MASTER_KEY)
+    assert base64.b64decode(key.pop("data")["key"]) == MASTER_KEY
+    assert key == {"metadata": metadata("gw-master-key"), "type": "Opaque"}
+    tombstones = {"metadata": metadata("gw-tombstones"), "type": "Opaque"}
+    assert objects.make_tombstones_secret(GATEWAY) == tombstones
+    lease = {"metadata": metadata("gw-gateway"), "spec": {}}
+    assert objects.make_handover_lease(GATEWAY) == lease
+
+
+def test_the_service_finds_the_gateways_pods() -> None:
+    assert objects.make_service(GATEWAY) == {
+        "metadata": metadata("gw"),
+        "spec": {
+            "selector": SELECTOR,
+            "ports": [{"name": "http", "port": 8888, "targetPort": 8888}],
+        },
+    }
+
+
+def rule(group: str, resources: list[str], verbs: str, names: list[str] | None = None) -> Object:
+    named = {"resourceNames": names} if names else {}
+    return {"apiGroups": [group], "resources": resources, "verbs": verbs.split(), **named}
+
+
+def test_the_role_holds_exactly_its_list_no_pods_and_secrets_only_by_name() -> None:
+    read = ["jupyterkernelspecs", "jupyterkerneltemplates"]
+    assert rights.make_role(GATEWAY) == {
+        "metadata": metadata("gw"),
+        "rules": [
+            rule(GROUP, ["jupyterkernels"], "get list watch create patch update delete"),
+            rule(GROUP, ["jupyterkernels/status"], "get patch update"),
+            rule(GROUP, read, "get list watch"),
+            rule("", ["secrets"], "get patch update", ["gw-tombstones"]),
+            rule("coordination.k8s.io", ["leases"], "get watch patch update", ["gw-gateway"]),
+        ],
+    }
+
+
+def test_the_bindings_are_of_its_account_in_its_namespace() -> None:
+    gateway = model(JupyterGateway, a_gateway(clusterRole="spark"))
+    subjects = [{"kind": "ServiceAccount", "name": "gw", "namespace": "team"}]
+    group = "rbac.authorization.k8s.io"
+    assert rights.make_service_account(gateway) == {"metadata": metadata("gw")}
+    assert rights.make_role_binding(gateway) == {
+        "metadata": metadata("gw"),
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "gw"},
+        "subjects": subjects,
+    }
+    assert rights.make_cluster_role_binding(gateway) == {
+        "metadata": metadata("gw-cluster-role"),
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "spark"},
+        "subjects": subjects,
+    }

@@ -1,0 +1,74 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from elastic_jupyter.api import names
+from elastic_jupyter.kube.kinds import Key, Object
+from elastic_jupyter.operator.claims import claim_of, key_of
+from elastic_jupyter.policy.accelerators import Request
+from elastic_jupyter.policy.queue import Claim, ClassKey, Ticket
+from tests.support.kernels import CREATED, a_kernel, a_pod_of, pod_condition
+
+GPU = a_kernel(gpus=1)
+AT = datetime.fromisoformat(CREATED)
+
+
+def asked(stamp: str) -> Object:
+    return a_pod_of(a_kernel(gpus=1, annotations={names.ANNOTATION_ASKED_AT: stamp}), gated=True)
+
+
+def test_a_gated_pod_claims_what_it_asks_for() -> None:
+    pod = {"nodeSelector": {"b": "2", "a": "1"}, "priorityClassName": "exam"}
+    assert claim_of(a_pod_of(a_kernel(gpus=2, pod=pod), gated=True)) == Claim(
+        ticket=Ticket(AT, AT, "team", "jovyan-1"),
+        wanted=ClassKey((Request("nvidia.com/gpu", 2),), (("a", "1"), ("b", "2")), "exam"),
+        gated=True,
+    )
+
+
+def test_the_head_of_the_queue_carries_the_schedulers_words() -> None:
+    told = pod_condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available")
+    claim = claim_of(a_pod_of(GPU, conditions=[told]))
+    assert claim is not None
+    assert (claim.gated, claim.reason) == (False, "0/3 nodes are available")
+    assert key_of(claim.ticket) == Key("team", "jovyan-1")
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        pytest.param(a_pod_of(a_kernel()), id="it asks for no accelerator"),
+        pytest.param(a_pod_of(GPU, node="n1"), id="it has a node"),
+        pytest.param(a_pod_of(GPU, gated=True, being_deleted=True), id="it is being deleted"),
+        pytest.param(a_pod_of(GPU, phase="Failed"), id="it failed before it had a node"),
+        pytest.param(
+            a_pod_of(a_kernel(gpus=1, pod_metadata={"labels": {names.LABEL_KUEUE: "q"}})),
+            id="Kueue admits it",
+        ),
+    ],
+)
+def test_a_pod_that_does_not_wait_in_our_queue_claims_nothing(pod: Object) -> None:
+    assert claim_of(pod) is None
+
+
+@pytest.mark.parametrize(
+    ("stamp", "want"),
+    [
+        pytest.param(
+            "2026-11-24T16:59:58.123456Z",
+            AT - timedelta(seconds=2) + timedelta(microseconds=123456),
+            id="the wish is older than the pod",
+        ),
+        pytest.param("2026-11-24T16:59:58", AT - timedelta(seconds=2), id="no zone is UTC"),
+        pytest.param("2026-11-24T17:59:58+01:00", AT - timedelta(seconds=2), id="another zone"),
+        pytest.param("2026-11-24T17:05:00Z", AT + timedelta(minutes=5), id="later than the pod"),
+        pytest.param("2026-11-24T16:58:59Z", AT, id="nobody jumps the queue by an old stamp"),
+        pytest.param("yesterday", AT, id="no time at all"),
+    ],
+)
+def test_the_order_is_by_when_the_user_asked(stamp: str, want: datetime) -> None:
+    claim = claim_of(asked(stamp))
+    assert claim is not None
+    assert claim.ticket.asked_at == want
+    assert claim.ticket.asked_at.tzinfo is not None
+    assert claim.ticket.created_at == AT.astimezone(UTC)

@@ -1,0 +1,136 @@
+"""The kernels' reconciler against an API server: state in, passes, state out."""
+
+from elastic_jupyter.api import names
+from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Object
+from elastic_jupyter.operator.kernel import KernelCaches, KernelReconciler
+from elastic_jupyter.store.kernels import KubernetesKernelStore
+from tests.support.kernels import (
+    IMAGES,
+    RUNNING,
+    a_gateway,
+    a_kernel,
+    a_master_key,
+    a_pod_of,
+    ended,
+)
+from tests.unit.operator.world import Pass, World, crash_after_each_write
+
+KERNEL = Key("team", "jovyan-1")
+CONNECTION = Key("team", "jovyan-1-connection")
+
+
+def make(world: World) -> Pass[Key]:
+    """Return a reconciler without memory."""
+    return KernelReconciler(
+        client=world.client,
+        store=KubernetesKernelStore(world.client),
+        caches=KernelCaches(world.cache(JUPYTER_KERNEL), world.cache(POD), world.cache(SECRET)),
+        recorder=world.recorder(),
+        clock=world.clock,
+        images=IMAGES,
+        place_of=lambda key: None,
+    ).reconcile
+
+
+def put(world: World, kernel: Object, *, master_key: bool = True) -> Object:
+    """Put a kernel, and by default its gateway's key, into the world; return it as stored."""
+    if master_key:
+        world.server.put(SECRET, a_master_key(a_gateway()))
+    return world.server.put(JUPYTER_KERNEL, kernel)
+
+
+def prepare(world: World) -> Key:
+    put(world, a_kernel())
+    return KERNEL
+
+
+async def test_a_kernel_gets_its_secret_and_then_its_pod(world: World) -> None:
+    put(world, a_kernel())
+    await world.run(make(world), KERNEL)
+    created = [seen.path.rsplit("/", 1)[1] for seen in world.server.seen if seen.verb == "post"]
+    assert created == ["secrets", "pods"]
+    status = world.server.get(JUPYTER_KERNEL, KERNEL)["status"]
+    assert (status["phase"], status["epoch"], status["podName"]) == ("Pending", 1, "jovyan-1")
+
+
+async def test_a_process_that_dies_after_any_write_is_carried_on() -> None:
+    def picture(world: World) -> object:
+        # The key in the Secret derives from the kernel's uid, which is another in each world.
+        secrets = sorted(world.server.all(SECRET))
+        return world.picture(POD), secrets, world.server.get(JUPYTER_KERNEL, KERNEL)["status"]
+
+    assert await crash_after_each_write(prepare, make, picture) == 3
+
+
+async def test_a_kernel_whose_gateway_has_no_key_waits_and_says_so(world: World) -> None:
+    put(world, a_kernel(), master_key=False)
+    await world.run(make(world), KERNEL)
+    assert not world.server.all(POD)
+    condition = world.condition(JUPYTER_KERNEL, KERNEL, "Running")
+    assert (condition["status"], condition["reason"]) == ("False", "GatewayNotFound")
+    assert "JupyterGateway gw" in condition["message"]
+
+
+async def test_a_pod_of_that_name_which_is_not_a_kernels_is_told_and_left_alone(
+    world: World,
+) -> None:
+    put(world, a_kernel())
+    foreign = {"metadata": {"name": "jovyan-1", "namespace": "team"}, "spec": {"containers": []}}
+    before = world.server.put(POD, foreign)
+    await world.settle()
+    result = await make(world)(KERNEL)
+    assert result.requeue_after, "nothing in the cluster tells when that is mended"
+    assert world.server.get(POD, KERNEL) == before
+    assert world.condition(JUPYTER_KERNEL, KERNEL, "Running")["reason"] == "NameTaken"
+
+
+async def test_an_address_is_told_once_the_pod_has_one(world: World) -> None:
+    kernel = put(world, a_kernel())
+    world.server.put(POD, a_pod_of(kernel, node="n", **RUNNING))
+    await world.run(make(world), KERNEL)
+    status = world.server.get(JUPYTER_KERNEL, KERNEL)["status"]
+    assert (status["phase"], status["podIP"]) == ("Running", "10.0.0.7")
+
+
+async def test_a_kernel_that_ended_keeps_its_reason_and_nothing_else(world: World) -> None:
+    kernel = put(world, a_kernel(container={"resources": {"limits": {"memory": "1Gi"}}}))
+    died = {"phase": "Failed", "containerStatuses": [ended(137, reason="OOMKilled")]}
+    world.server.put(POD, a_pod_of(kernel, node="n", **died))
+    await world.run(make(world), KERNEL)
+    assert not world.server.all(POD)
+    failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
+    assert failed["reason"] == "OOMKilled"
+    assert "its limit of 1Gi" in failed["message"]
+    assert ("Warning", "OOMKilled") in world.events()
+
+
+async def test_what_a_deleted_kernel_left_goes_with_two_seconds_of_grace(world: World) -> None:
+    kernel = put(world, a_kernel())
+    reconcile = make(world)
+    await world.run(reconcile, KERNEL)
+    world.server.remove(JUPYTER_KERNEL, KERNEL)
+    await world.run(make(world), KERNEL)
+    assert not world.server.all(POD)
+    assert CONNECTION not in world.server.all(SECRET)
+    [deletion] = [
+        seen for seen in world.server.seen if seen.verb == "delete" and "/pods/" in seen.path
+    ]
+    assert deletion.body["gracePeriodSeconds"] == 2
+    assert kernel["metadata"]["uid"] not in str(world.server.all(POD))
+
+
+async def test_the_next_incarnation_has_the_next_epoch(world: World) -> None:
+    put(world, a_kernel(annotations={names.ANNOTATION_LAST_EPOCH: "4"}))
+    await world.run(make(world), KERNEL)
+    labels = world.server.get(POD, KERNEL)["metadata"]["labels"]
+    assert labels[names.LABEL_EPOCH] == "5"
+
+
+async def test_a_template_that_is_no_pod_ends_the_kernel_with_the_name_of_the_field(
+    world: World,
+) -> None:
+    put(world, a_kernel(template={"spec": {"containers": "all of them"}}))
+    await world.run(make(world), KERNEL)
+    failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
+    assert failed["reason"] == "Invalid"
+    assert failed["message"].startswith("spec.template.spec.containers")

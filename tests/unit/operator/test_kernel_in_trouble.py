@@ -1,0 +1,326 @@
+"""The kernels' reconciler when something is in the way, is stale, or dies."""
+
+from collections.abc import Callable
+
+import pytest
+
+from elastic_jupyter.api import names
+from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Object
+from elastic_jupyter.operator.kernel import KernelCaches, KernelReconciler
+from elastic_jupyter.operator.report import BLOCKED_RETRY
+from elastic_jupyter.policy.queue import Place
+from elastic_jupyter.runtime.controller import DONE
+from elastic_jupyter.store.kernels import KubernetesKernelStore
+from tests.support.kernels import (
+    CREATED,
+    IMAGES,
+    RUNNING,
+    a_gateway,
+    a_kernel,
+    a_master_key,
+    a_pod_of,
+    ended,
+    pod_condition,
+)
+from tests.unit.operator.world import Pass, World, crash_after_each_write
+
+KERNEL = Key("team", "jovyan-1")
+CONNECTION = Key("team", "jovyan-1-connection")
+ORIGINAL = "ccr.ccs.tencentyun.com/kubeflow-oteam/jupyter-kernel-py:latest"
+EVICTED = pod_condition("DisruptionTarget", "True", "EvictionByEvictionAPI", "the node is drained")
+
+
+def make(
+    world: World,
+    *,
+    caches: KernelCaches | None = None,
+    place_of: Callable[[Key], Place | None] = lambda key: None,
+) -> Pass[Key]:
+    """Return a reconciler without memory; ``caches`` None: those that follow the server."""
+    return KernelReconciler(
+        client=world.client,
+        store=KubernetesKernelStore(world.client),
+        caches=caches
+        or KernelCaches(world.cache(JUPYTER_KERNEL), world.cache(POD), world.cache(SECRET)),
+        recorder=world.recorder(),
+        clock=world.clock,
+        images=IMAGES,
+        place_of=place_of,
+    ).reconcile
+
+
+def put(world: World, kernel: Object) -> Object:
+    """Put a kernel and its gateway's key into the world; return the kernel as stored."""
+    world.server.put(SECRET, a_master_key(a_gateway()))
+    return world.server.put(JUPYTER_KERNEL, kernel)
+
+
+def put_pod(world: World, pod: Object, **status: object) -> None:
+    world.server.put(POD, {**pod, "status": {**pod["status"], **status}})
+
+
+def status_of(world: World) -> Object:
+    status: Object = world.server.get(JUPYTER_KERNEL, KERNEL)["status"]
+    return status
+
+
+def running(world: World) -> Object:
+    return world.condition(JUPYTER_KERNEL, KERNEL, "Running")
+
+
+async def running_kernel(world: World, reconcile: Pass[Key]) -> Object:
+    """Bring a kernel up; return its pod."""
+    kernel = put(world, a_kernel())
+    await world.run(reconcile, KERNEL)
+    world.server.put(POD, a_pod_of(kernel, **RUNNING))
+    await world.run(reconcile, KERNEL)
+    assert status_of(world)["phase"] == "Running"
+    return world.server.get(POD, KERNEL)
+
+
+# -- what is there already
+
+
+@pytest.mark.parametrize("being_deleted", [False, True])
+@pytest.mark.parametrize("same_object", [False, True], ids=["other object", "other epoch"])
+async def test_the_pod_of_an_older_incarnation_is_waited_for(
+    world: World, being_deleted: bool, same_object: bool
+) -> None:
+    world.server.graceful = True
+    old = put(world, a_kernel())
+    world.server.put(POD, a_pod_of(old, being_deleted=being_deleted, **RUNNING))
+    if not same_object:
+        world.server.remove(JUPYTER_KERNEL, KERNEL)
+    kernel = put(world, a_kernel(status={"epoch": 2}))
+    reconcile = make(world)
+    assert await world.run(reconcile, KERNEL) == DONE  # its end wakes us
+    assert world.server.get(POD, KERNEL)["metadata"]["deletionGracePeriodSeconds"] == 2
+    assert running(world) == {
+        "status": "False",
+        "reason": "PreviousPodTerminating",
+        "message": "the previous Pod jovyan-1 is being deleted",
+    }
+    world.server.remove(POD, KERNEL)
+    await world.run(reconcile, KERNEL)
+    made = world.server.get(POD, KERNEL)["metadata"]
+    assert made["ownerReferences"][0]["uid"] == kernel["metadata"]["uid"]
+    assert made["labels"][names.LABEL_EPOCH] == "2"
+    assert running(world)["reason"] == "ContainerCreating"
+
+
+async def test_the_secret_of_an_older_incarnation_is_replaced(world: World) -> None:
+    put(world, a_kernel())
+    await world.run(make(world), KERNEL)
+    old = world.server.get(SECRET, CONNECTION)["data"]
+    world.server.remove(POD, KERNEL)
+    world.server.remove(JUPYTER_KERNEL, KERNEL)
+    put(world, a_kernel())
+    await world.run(make(world), KERNEL)
+    assert world.server.get(SECRET, CONNECTION)["data"] != old
+
+
+async def test_a_secret_of_that_name_which_is_not_a_kernels_is_told_and_left_alone(
+    world: World,
+) -> None:
+    put(world, a_kernel())
+    foreign = {"metadata": {"name": CONNECTION.name, "namespace": "team"}, "data": {"a": "eA=="}}
+    before = world.server.put(SECRET, foreign)
+    result = await world.run(make(world), KERNEL)
+    assert result.requeue_after == BLOCKED_RETRY
+    assert world.server.get(SECRET, CONNECTION) == before
+    assert not world.server.all(POD)
+    assert running(world)["reason"] == "NameTaken"
+    assert "Secret named jovyan-1-connection" in running(world)["message"]
+
+
+# -- what the API server refuses
+
+
+async def test_what_is_forbidden_is_told_once_and_tried_again(world: World) -> None:
+    put(world, a_kernel())
+    reconcile = make(world)
+    world.server.fail(403, verb="post", times=-1, message="exceeded quota: team")
+    result = await world.run(reconcile, KERNEL)
+    assert result.requeue_after == BLOCKED_RETRY
+    assert (status_of(world)["phase"], running(world)["reason"]) == ("Pending", "Forbidden")
+    assert "exceeded quota: team" in running(world)["message"]
+    before = world.server.get(JUPYTER_KERNEL, KERNEL)
+    await reconcile(KERNEL)
+    assert world.server.get(JUPYTER_KERNEL, KERNEL) == before
+    world.server.recover()
+    await world.run(reconcile, KERNEL)
+    assert KERNEL in world.server.all(POD)
+
+
+async def test_what_the_server_calls_invalid_ends_the_kernel(world: World) -> None:
+    put(world, a_kernel())
+    world.server.fail(422, verb="post", message="spec.containers[0].image: Required value")
+    await world.run(make(world), KERNEL)
+    failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
+    assert (status_of(world)["phase"], failed["reason"]) == ("Failed", "Invalid")
+    assert "image: Required value" in failed["message"]
+    assert world.events() == [("Warning", "Invalid")]
+    assert not world.server.all(POD)
+
+
+# -- stale copies
+
+
+async def test_a_status_decided_on_an_old_copy_is_decided_again(world: World) -> None:
+    kernel = put(world, a_kernel())
+    await world.settle()
+    connected = {"activity": {"connected": True}}
+    world.server.put(JUPYTER_KERNEL, {**kernel, "status": connected})
+    reconcile = make(world)
+    result = await reconcile(KERNEL)
+    assert result.requeue_after
+    assert status_of(world) == connected
+    await world.run(reconcile, KERNEL)
+    assert status_of(world).items() >= {**connected, "phase": "Pending"}.items()
+
+
+async def test_what_was_just_written_is_known_before_the_watch_tells_it(world: World) -> None:
+    put(world, a_kernel())
+    await world.settle()
+    frozen = KernelCaches(
+        dict(world.cache(JUPYTER_KERNEL)), dict(world.cache(POD)), dict(world.cache(SECRET))
+    )
+    reconcile = make(world, caches=frozen)
+    await reconcile(KERNEL)
+    seen, before = len(world.server.seen), status_of(world)
+    await reconcile(KERNEL)
+    # The Secret is made again at most: it is not in this cache, and there already.
+    assert status_of(world) == before
+    assert all(one.verb == "post" for one in world.server.seen[seen:] if one.writes)
+
+
+async def test_a_kernel_that_the_cache_does_not_know_yet_keeps_its_pod(world: World) -> None:
+    put(world, a_kernel())
+    await world.run(make(world), KERNEL)
+    behind = KernelCaches({}, world.cache(POD), world.cache(SECRET))
+    await make(world, caches=behind)(KERNEL)
+    assert KERNEL in world.server.all(POD)
+    assert CONNECTION in world.server.all(SECRET)
+
+
+async def test_a_pod_without_a_kernel_that_is_somebody_elses_stays(world: World) -> None:
+    pod = a_pod_of(a_kernel())
+    pod["metadata"]["ownerReferences"][0] |= {"apiVersion": "batch/v1", "kind": "Job"}
+    before = world.server.put(POD, pod)
+    await world.run(make(world), KERNEL)
+    assert world.server.get(POD, KERNEL) == before
+
+
+async def test_a_kernel_that_is_being_deleted_loses_its_pod(world: World) -> None:
+    kernel = put(world, a_kernel())
+    await world.run(make(world), KERNEL)
+    kernel = world.server.get(JUPYTER_KERNEL, KERNEL)
+    kernel["metadata"] |= {"deletionTimestamp": CREATED, "finalizers": ["foregroundDeletion"]}
+    world.server.put(JUPYTER_KERNEL, kernel)
+    await world.run(make(world), KERNEL)
+    assert not world.server.all(POD)
+    assert CONNECTION not in world.server.all(SECRET)
+
+
+# -- what happens to a pod
+
+
+async def test_a_pod_that_is_gone_ends_the_kernel(world: World) -> None:
+    reconcile = make(world)
+    await running_kernel(world, reconcile)
+    world.server.remove(POD, KERNEL)
+    await world.run(reconcile, KERNEL)
+    failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
+    assert (status_of(world)["phase"], failed["reason"]) == ("Failed", "PodLost")
+    assert CONNECTION not in world.server.all(SECRET)
+
+
+async def test_why_a_pod_went_is_remembered_when_it_is_gone(world: World) -> None:
+    pod = await running_kernel(world, make(world))
+    put_pod(world, pod, conditions=[EVICTED])
+    await world.run(make(world), KERNEL)
+    assert status_of(world)["phase"] == "Running"
+    world.server.remove(POD, KERNEL)
+    await world.run(make(world), KERNEL)
+    assert world.condition(JUPYTER_KERNEL, KERNEL, "Failed") == {
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "the node is drained",
+    }
+
+
+async def test_a_secret_is_made_again_while_the_pod_needs_it(world: World) -> None:
+    reconcile = make(world)
+    kernel = put(world, a_kernel())
+    await world.run(reconcile, KERNEL)
+    before = world.server.get(SECRET, CONNECTION)["data"]
+    world.server.remove(SECRET, CONNECTION)
+    await world.run(reconcile, KERNEL)
+    assert world.server.get(SECRET, CONNECTION)["data"] == before
+    world.server.put(POD, a_pod_of(kernel, **RUNNING))
+    world.server.remove(SECRET, CONNECTION)
+    await world.run(reconcile, KERNEL)
+    assert CONNECTION not in world.server.all(SECRET)
+
+
+async def test_a_kernel_for_a_gpu_waits_for_its_place_before_it_says_so(world: World) -> None:
+    places: dict[Key, Place] = {}
+    reconcile = make(world, place_of=places.get)
+    put(world, a_kernel(gpus=1))
+    await world.run(reconcile, KERNEL)
+    assert KERNEL in world.server.all(POD)
+    assert "status" not in world.server.get(JUPYTER_KERNEL, KERNEL)
+    for place in (Place(2, 2, ""), Place(1, 1, "no GPU")):
+        places[KERNEL] = place
+        await world.run(reconcile, KERNEL)
+        queue = status_of(world)["queue"]
+        assert (queue["position"], queue["length"]) == (place.position, place.length)
+    assert (status_of(world)["phase"], queue["reason"]) == ("Queued", "no GPU")
+    assert world.events() == [("Normal", "Queued")]
+
+
+async def test_a_replaced_image_is_told_in_one_event(world: World) -> None:
+    kernel = put(world, a_kernel(container={"image": ORIGINAL}))
+    await world.run(make(world), KERNEL)
+    world.server.put(POD, a_pod_of(kernel, **RUNNING))
+    await world.run(make(world), KERNEL)
+    assert world.events() == [("Warning", "ImageReplaced")]
+    assert world.condition(JUPYTER_KERNEL, KERNEL, "ImageReplaced")["status"] == "True"
+    assert world.server.get(POD, KERNEL)["spec"]["containers"][0]["image"] == IMAGES.kernel
+
+
+# -- crashes
+
+
+def left_over(world: World) -> object:
+    secrets = [key for key in world.server.all(SECRET) if key == CONNECTION]
+    kernels = [kernel.get("status") for kernel in world.server.all(JUPYTER_KERNEL).values()]
+    return world.picture(POD), secrets, kernels
+
+
+async def test_a_process_that_dies_while_it_ends_a_kernel_is_carried_on() -> None:
+    def prepare(world: World) -> Key:
+        kernel = put(world, a_kernel())
+        world.server.put(SECRET, a_connection_of(kernel))
+        world.server.put(POD, a_pod_of(kernel, phase="Failed", containerStatuses=[ended(1)]))
+        return KERNEL
+
+    # The status, its Event, the pod, the Secret.
+    assert await crash_after_each_write(prepare, make, left_over) == 4
+
+
+async def test_a_process_that_dies_while_it_removes_orphans_is_carried_on() -> None:
+    def prepare(world: World) -> Key:
+        kernel = put(world, a_kernel())
+        world.server.put(SECRET, a_connection_of(kernel))
+        world.server.put(POD, a_pod_of(kernel, **RUNNING))
+        world.server.remove(JUPYTER_KERNEL, KERNEL)
+        return KERNEL
+
+    assert await crash_after_each_write(prepare, make, left_over) == 2
+
+
+def a_connection_of(kernel: Object) -> Object:
+    """Return the connection Secret of a kernel: its pod's metadata under another name."""
+    metadata = a_pod_of(kernel)["metadata"]
+    return {"metadata": {**metadata, "name": CONNECTION.name}, "data": {}}

@@ -1,0 +1,225 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.kube.kinds import Object
+from elastic_jupyter.operator import kernel_status
+from elastic_jupyter.operator.kernel_status import Told
+from elastic_jupyter.operator.report import Event
+from elastic_jupyter.operator.sight import PodSight
+from elastic_jupyter.policy.images import Choice
+from elastic_jupyter.policy.lifecycle import Sight
+from elastic_jupyter.policy.queue import Place
+from tests.support.kernels import a_kernel, model
+
+NOW = datetime(2026, 11, 24, 18, tzinfo=UTC)
+BEFORE, STAMP = "2026-11-24T17:00:00Z", "2026-11-24T18:00:00Z"
+GONE = PodSight(Sight.LOST, "PodLost", "the kernel's pod was deleted")
+REPLACED = Choice("ours", replaced="theirs")
+REPLACED_TEXT = "theirs is an image of the original; ours runs in its place"
+
+
+def condition(
+    type_: str, status: str, reason: str, message: str = "", at: str = STAMP, **times: str
+) -> Object:
+    return {
+        "type": type_,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "observedGeneration": 1,
+        "lastUpdateTime": at,
+        "lastTransitionTime": at,
+        **times,
+    }
+
+
+RUNNING: Object = {
+    "phase": "Running",
+    "epoch": 3,
+    "podName": "jovyan-1",
+    "podIP": "10.0.0.7",
+    "conditions": [condition("Running", "True", "Started", at=BEFORE)],
+    "startTime": BEFORE,
+    "lastReconcileTime": BEFORE,
+    "activity": {"connected": True},
+}
+QUEUED: Object = {
+    "phase": "Queued",
+    "epoch": 3,
+    "podName": "jovyan-1",
+    "queue": {"position": 2, "length": 2, "reason": "no GPU"},
+    "conditions": [
+        condition("Running", "False", "Queued", "2nd of 2 in the queue; no GPU", at=BEFORE)
+    ],
+    "startTime": BEFORE,
+    "lastReconcileTime": BEFORE,
+}
+
+
+def kernel(status: Object | None = None) -> JupyterKernel:
+    return model(JupyterKernel, a_kernel(status=status))
+
+
+def told(phase: Phase, seen: PodSight, *, place: Place | None = None) -> Told:
+    return Told(phase, 3, pod_made=True, seen=seen, place=place)
+
+
+RUNS = told(Phase.RUNNING, PodSight(Sight.RUNNING, ip="10.0.0.7"))
+
+
+@pytest.mark.parametrize(
+    ("status", "new", "want"),
+    [
+        pytest.param(
+            None,
+            Told(Phase.PENDING, 3, False, PodSight(Sight.NEVER_MADE, "Forbidden", "quota")),
+            {
+                "phase": "Pending",
+                "epoch": 3,
+                "conditions": [condition("Running", "False", "Forbidden", "quota")],
+                "startTime": STAMP,
+                "lastReconcileTime": STAMP,
+            },
+            id="the first word, without a pod",
+        ),
+        pytest.param(
+            None,
+            told(Phase.QUEUED, PodSight(Sight.WAITING, "Queued"), place=Place(1, 2, "")),
+            {
+                "phase": "Queued",
+                "epoch": 3,
+                "podName": "jovyan-1",
+                "queue": {"position": 1, "length": 2},
+                "conditions": [condition("Running", "False", "Queued", "1st of 2 in the queue")],
+                "startTime": STAMP,
+                "lastReconcileTime": STAMP,
+            },
+            id="queued",
+        ),
+        pytest.param(
+            QUEUED,
+            told(Phase.QUEUED, PodSight(Sight.WAITING), place=Place(1, 1, "")),
+            {
+                "queue": {"position": 1, "length": 1, "reason": None},
+                "conditions": [
+                    condition(
+                        "Running",
+                        "False",
+                        "Queued",
+                        "1st of 1 in the queue",
+                        lastTransitionTime=BEFORE,
+                    )
+                ],
+                "lastReconcileTime": STAMP,
+            },
+            id="moved up, and an older reason is removed",
+        ),
+        pytest.param(
+            QUEUED,
+            RUNS,
+            {
+                "phase": "Running",
+                "podIP": "10.0.0.7",
+                "queue": None,
+                "conditions": [condition("Running", "True", "Started")],
+                "lastReconcileTime": STAMP,
+            },
+            id="its turn came",
+        ),
+        pytest.param(RUNNING, RUNS, {}, id="all that was said before"),
+        pytest.param(
+            RUNNING,
+            told(Phase.FAILED, GONE),
+            {
+                "phase": "Failed",
+                "conditions": [
+                    condition("Running", "False", GONE.reason, GONE.message),
+                    condition("Failed", "True", GONE.reason, GONE.message),
+                ],
+                "completionTime": STAMP,
+                "lastReconcileTime": STAMP,
+            },
+            id="lost, and the address stays",
+        ),
+        pytest.param(
+            RUNNING,
+            told(Phase.SUCCEEDED, PodSight(Sight.SUCCEEDED, "Completed", "code 0", ip="10.0.0.7")),
+            {
+                "phase": "Succeeded",
+                "conditions": [
+                    condition("Running", "False", "Completed", "code 0"),
+                    condition("Succeeded", "True", "Completed", "code 0"),
+                ],
+                "completionTime": STAMP,
+                "lastReconcileTime": STAMP,
+            },
+            id="succeeded",
+        ),
+        pytest.param({**RUNNING, "phase": "Failed"}, RUNS, {}, id="the end is written once"),
+        pytest.param(
+            None,
+            Told(Phase.RUNNING, 1, True, PodSight(Sight.RUNNING), image=REPLACED),
+            {
+                "phase": "Running",
+                "epoch": 1,
+                "podName": "jovyan-1",
+                "conditions": [
+                    condition("Running", "True", "Started"),
+                    condition("ImageReplaced", "True", "OriginalImage", REPLACED_TEXT),
+                ],
+                "startTime": STAMP,
+                "lastReconcileTime": STAMP,
+            },
+            id="an image of the original",
+        ),
+    ],
+)
+def test_the_patch_of_a_status(status: Object | None, new: Told, want: Object) -> None:
+    assert kernel_status.patch(kernel(status), new, now=NOW) == want
+
+
+KNOWN = {**RUNNING, "conditions": [condition("ImageReplaced", "True", "OriginalImage")]}
+QUEUED_AGAIN = told(Phase.QUEUED, PodSight(Sight.WAITING), place=Place(1, 1, "no GPU"))
+ORIGINAL = Told(Phase.RUNNING, 3, True, PodSight(Sight.RUNNING), image=REPLACED)
+
+
+@pytest.mark.parametrize(
+    ("status", "new", "want"),
+    [
+        pytest.param(
+            RUNNING,
+            told(Phase.FAILED, GONE),
+            [Event("Warning", GONE.reason, GONE.message)],
+            id="it failed",
+        ),
+        pytest.param(
+            {**RUNNING, "phase": "Failed"}, told(Phase.FAILED, GONE), [], id="it had failed"
+        ),
+        pytest.param(None, QUEUED_AGAIN, [Event("Normal", "Queued", "no GPU")], id="it waits"),
+        pytest.param(QUEUED, QUEUED_AGAIN, [], id="it waits still"),
+        pytest.param(
+            None,
+            told(Phase.QUEUED, PodSight(Sight.WAITING), place=Place(2, 2, "")),
+            [Event("Normal", "Queued", "it waits for its turn to get a GPU")],
+            id="it waits and nobody said why",
+        ),
+        pytest.param(
+            None,
+            told(Phase.PENDING, PodSight(Sight.NEVER_MADE, "Forbidden", "quota")),
+            [Event("Warning", "Forbidden", "quota")],
+            id="something is in the way",
+        ),
+        pytest.param(QUEUED, RUNS, [], id="that it runs is no news"),
+        pytest.param(
+            None,
+            ORIGINAL,
+            [Event("Warning", "ImageReplaced", REPLACED_TEXT)],
+            id="another image runs",
+        ),
+        pytest.param(KNOWN, ORIGINAL, [], id="another image runs, as told"),
+    ],
+)
+def test_what_is_worth_an_event(status: Object | None, new: Told, want: list[Event]) -> None:
+    assert kernel_status.events(kernel(status), new) == want

@@ -1,0 +1,250 @@
+import base64
+
+import pytest
+
+from elastic_jupyter.kube.kinds import (
+    DEPLOYMENT,
+    JUPYTER_KERNEL,
+    JUPYTER_NOTEBOOK,
+    SECRET,
+    SERVICE,
+    Key,
+    Kind,
+    Object,
+)
+from elastic_jupyter.operator.notebook import NotebookReconciler
+from elastic_jupyter.operator.report import BLOCKED_RETRY
+from elastic_jupyter.policy import tokens
+from elastic_jupyter.policy.tokens import NotebookIdentity
+from elastic_jupyter.runtime.controller import DONE
+from elastic_jupyter.store.kernels import KubernetesKernelStore
+from tests.support.kernels import (
+    CREATED,
+    IMAGES,
+    MASTER_KEY,
+    a_gateway,
+    a_kernel,
+    a_master_key,
+    a_notebook,
+)
+from tests.unit.operator.world import Pass, World, crash_after_each_write
+
+NOTEBOOK, TOKEN, LOGIN = (Key("team", name) for name in ("nb", "nb-gateway-token", "nb-auth"))
+CHILDREN = [(DEPLOYMENT, NOTEBOOK), (SECRET, LOGIN), (SECRET, TOKEN), (SERVICE, NOTEBOOK)]
+ADA = {"spec": {"containers": [{"env": [{"name": "KERNEL_USERNAME", "value": "ada"}]}]}}
+
+
+def make(world: World, *, notebooks: dict[Key, Object] | None = None) -> Pass[Key]:
+    """Return a reconciler without memory; ``notebooks`` None: the cache that follows the server."""
+    return NotebookReconciler(
+        client=world.client,
+        store=KubernetesKernelStore(world.client),
+        notebooks=world.cache(JUPYTER_NOTEBOOK) if notebooks is None else notebooks,
+        secrets=world.cache(SECRET),
+        kernels=world.kernel_index,
+        children=world.children(),
+        reporter=world.reporter(),
+        images=IMAGES,
+    ).reconcile
+
+
+def put(world: World, notebook: Object) -> Object:
+    """Put a notebook and the key of its gateway into the world; return it as stored."""
+    world.server.put(SECRET, a_master_key(a_gateway()))
+    return world.server.put(JUPYTER_NOTEBOOK, notebook)
+
+
+def change(world: World, **spec: object) -> None:
+    notebook = world.server.get(JUPYTER_NOTEBOOK, NOTEBOOK)
+    world.server.put(JUPYTER_NOTEBOOK, {**notebook, "spec": spec})
+
+
+def children_of(world: World) -> list[tuple[Kind, Key]]:
+    return [
+        (kind, key)
+        for kind in (DEPLOYMENT, SECRET, SERVICE)
+        for key in sorted(world.server.all(kind))
+        if key.name != "gw-master-key"
+    ]
+
+
+def value(world: World, key: Key, name: str) -> str:
+    return base64.b64decode(world.server.get(SECRET, key)["data"][name]).decode()
+
+
+def ready(world: World) -> Object:
+    return world.condition(JUPYTER_NOTEBOOK, NOTEBOOK, "Ready")
+
+
+async def test_a_notebook_waits_for_its_gateway_and_then_gets_its_children(world: World) -> None:
+    notebook = world.server.put(JUPYTER_NOTEBOOK, a_notebook(template=ADA))
+    reconcile = make(world)
+    assert await world.run(reconcile, NOTEBOOK) == DONE
+    assert children_of(world) == []
+    assert (ready(world)["status"], ready(world)["reason"]) == ("False", "GatewayNotFound")
+    assert "JupyterGateway team/gw" in ready(world)["message"]
+
+    world.server.put(SECRET, a_master_key(a_gateway()))
+    assert await world.run(reconcile, NOTEBOOK) == DONE
+    assert children_of(world) == CHILDREN
+    uid = notebook["metadata"]["uid"]
+    assert tokens.verify(MASTER_KEY, value(world, TOKEN, "token")) == NotebookIdentity(
+        "team", "nb", uid, "ada"
+    )
+    for kind, key in CHILDREN:
+        (owner,) = world.server.get(kind, key)["metadata"]["ownerReferences"]
+        assert owner["uid"] == uid
+    status = world.server.get(JUPYTER_NOTEBOOK, NOTEBOOK)["status"]
+    assert status["url"] == "http://nb.team:8888"
+    assert ready(world)["reason"] == "Progressing"
+
+
+async def test_a_process_that_dies_after_any_write_is_carried_on() -> None:
+    def prepare(world: World) -> Key:
+        put(world, a_notebook())
+        return NOTEBOOK
+
+    def picture(world: World) -> object:
+        # Token and login are others in each world, and the Deployment carries a word made of them.
+        return children_of(world), world.picture(SERVICE, JUPYTER_NOTEBOOK)
+
+    assert await crash_after_each_write(prepare, make, picture) == len(CHILDREN) + 1
+
+
+async def test_a_login_that_was_made_stays(world: World) -> None:
+    put(world, a_notebook())
+    await world.run(make(world), NOTEBOOK)
+    before = world.server.get(SECRET, LOGIN)["data"]
+    world.server.remove(SERVICE, NOTEBOOK)
+    await world.run(make(world), NOTEBOOK)
+    assert world.server.get(SECRET, LOGIN)["data"] == before
+    assert NOTEBOOK in world.server.all(SERVICE)
+
+
+async def test_a_new_login_rolls_the_pod(world: World) -> None:
+    put(world, a_notebook())
+    await world.run(make(world), NOTEBOOK)
+    before = world.server.get(DEPLOYMENT, NOTEBOOK)["spec"]["template"]["metadata"]
+    change(world, gateway={"name": "gw"}, auth={"token": "mine"})
+    await world.run(make(world), NOTEBOOK)
+    assert value(world, LOGIN, "token") == "mine"
+    after = world.server.get(DEPLOYMENT, NOTEBOOK)["spec"]["template"]["metadata"]
+    assert after["annotations"] != before["annotations"]
+    assert after["labels"] == before["labels"]
+
+
+async def test_secrets_that_are_not_needed_any_more_go(world: World) -> None:
+    put(world, a_notebook())
+    await world.run(make(world), NOTEBOOK)
+    change(world, template=ADA, auth={"mode": "disable"})
+    await world.run(make(world), NOTEBOOK)
+    assert children_of(world) == [(DEPLOYMENT, NOTEBOOK), (SERVICE, NOTEBOOK)]
+
+
+async def test_a_server_that_runs_stays_when_its_gateway_goes(world: World) -> None:
+    put(world, a_notebook())
+    await world.run(make(world), NOTEBOOK)
+    deployment = world.server.get(DEPLOYMENT, NOTEBOOK)
+    world.server.put(DEPLOYMENT, {**deployment, "status": {"readyReplicas": 1}})
+    world.server.remove(SECRET, Key("team", "gw-master-key"))
+    await world.run(make(world), NOTEBOOK)
+    assert children_of(world) == CHILDREN
+    assert ready(world)["reason"] == "GatewayNotFound"
+    assert world.server.get(JUPYTER_NOTEBOOK, NOTEBOOK)["status"]["readyReplicas"] == 1
+
+
+@pytest.mark.parametrize(("kind", "key"), CHILDREN, ids=[f"{k} {n}" for k, n in CHILDREN])
+async def test_a_foreign_object_of_a_childs_name_is_told_and_left_alone(
+    world: World, kind: Kind, key: Key
+) -> None:
+    foreign = {"metadata": {"name": key.name, "namespace": "team"}, "data": {"token": "eA=="}}
+    before = world.server.put(kind, foreign)
+    put(world, a_notebook())
+    assert (await world.run(make(world), NOTEBOOK)).requeue_after == BLOCKED_RETRY
+    assert world.server.get(kind, key) == before
+    assert (ready(world)["status"], ready(world)["reason"]) == ("False", "AlreadyExists")
+    assert f"{kind} {key}" in ready(world)["message"]
+
+
+@pytest.mark.parametrize(("status", "reason"), [(403, "Forbidden"), (422, "Invalid")])
+async def test_what_the_server_refuses_is_told(world: World, status: int, reason: str) -> None:
+    put(world, a_notebook())
+    await world.settle()
+    world.server.fail(status, verb="patch", message="not here")
+    assert (await make(world)(NOTEBOOK)).requeue_after == BLOCKED_RETRY
+    assert ready(world)["reason"] == reason
+    assert "not here" in ready(world)["message"]
+
+
+async def test_a_template_without_the_shape_of_a_pod_is_told(world: World) -> None:
+    put(world, a_notebook(template={"spec": {"containers": "nb"}}))
+    await world.run(make(world), NOTEBOOK)
+    assert ready(world)["reason"] == "Invalid"
+    assert ready(world)["message"].startswith("spec.template.spec.containers must be a list")
+
+
+# -- the kernels of notebooks that are gone
+
+
+def put_kernel(world: World, name: str, *, uid: str, notebook: str = "nb") -> None:
+    reference = {"namespace": "team", "name": notebook, "uid": uid}
+    world.server.put(JUPYTER_KERNEL, a_kernel(name, notebookRef=reference))
+
+
+def kernels(world: World) -> list[str]:
+    return [key.name for key in world.server.all(JUPYTER_KERNEL)]
+
+
+def put_kernels(world: World) -> str:
+    """Put a notebook, two kernels of it, and some of others; return the notebook's uid."""
+    world.reflectors[JUPYTER_KERNEL].on_change(world.kernel_index.changed)
+    uid: str = put(world, a_notebook())["metadata"]["uid"]
+    for name in ("one", "two"):
+        put_kernel(world, name, uid=uid)
+    put_kernel(world, "of-another", uid="other", notebook="nb2")
+    world.server.put(JUPYTER_KERNEL, a_kernel("by-hand"))
+    return uid
+
+
+async def test_the_kernels_of_a_deleted_notebook_go_and_no_others(world: World) -> None:
+    put_kernels(world)
+    await world.run(make(world), NOTEBOOK)
+    assert kernels(world) == ["one", "two", "of-another", "by-hand"]
+    world.server.remove(JUPYTER_NOTEBOOK, NOTEBOOK)
+    assert await world.run(make(world), NOTEBOOK) == DONE
+    assert kernels(world) == ["of-another", "by-hand"]
+
+
+async def test_kernels_go_with_a_notebook_that_is_being_deleted(world: World) -> None:
+    put_kernels(world)
+    notebook = world.server.get(JUPYTER_NOTEBOOK, NOTEBOOK)
+    notebook["metadata"] |= {"deletionTimestamp": CREATED, "finalizers": ["a/b"]}
+    world.server.put(JUPYTER_NOTEBOOK, notebook)
+    await world.run(make(world), NOTEBOOK)
+    assert kernels(world) == ["of-another", "by-hand"]
+    assert children_of(world) == []
+
+
+async def test_a_notebook_of_the_same_name_keeps_its_own_kernels_only(world: World) -> None:
+    put_kernels(world)
+    world.server.remove(JUPYTER_NOTEBOOK, NOTEBOOK)
+    uid = put(world, a_notebook())["metadata"]["uid"]
+    put_kernel(world, "new", uid=uid)
+    await world.run(make(world), NOTEBOOK)
+    assert kernels(world) == ["of-another", "by-hand", "new"]
+
+
+async def test_kernels_of_a_notebook_that_the_cache_does_not_know_yet_stay(world: World) -> None:
+    put_kernels(world)
+    await world.settle()
+    await make(world, notebooks={})(NOTEBOOK)
+    assert kernels(world) == ["one", "two", "of-another", "by-hand"]
+
+
+async def test_a_process_that_dies_while_it_deletes_kernels_is_carried_on() -> None:
+    def prepare(world: World) -> Key:
+        put_kernels(world)
+        world.server.remove(JUPYTER_NOTEBOOK, NOTEBOOK)
+        return NOTEBOOK
+
+    assert await crash_after_each_write(prepare, make, kernels) == 2

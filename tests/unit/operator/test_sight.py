@@ -1,0 +1,190 @@
+import pytest
+
+from elastic_jupyter.api import names
+from elastic_jupyter.kube.kinds import Object
+from elastic_jupyter.operator import sight
+from elastic_jupyter.operator.sight import PodSight
+from elastic_jupyter.policy.lifecycle import Sight
+from tests.support.kernels import RUNNING, a_kernel, a_pod_of, ended, pod_condition, waiting
+
+NO_GPU = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+UNSCHEDULABLE = {"conditions": [pod_condition("PodScheduled", "False", "Unschedulable", NO_GPU)]}
+GATED = {"conditions": [pod_condition("PodScheduled", "False", "SchedulingGated", "gated")]}
+PREEMPTED = pod_condition("DisruptionTarget", "True", "PreemptionByScheduler", "preempted")
+EVICTED = pod_condition("DisruptionTarget", "True", "EvictionByEvictionAPI", "drained")
+NOT_DISRUPTED = pod_condition("DisruptionTarget", "False", "Old", "long ago")
+GPU = a_kernel(gpus=1)
+KUEUE = a_kernel(gpus=1, pod_metadata={"labels": {names.LABEL_KUEUE: "q"}})
+PLAIN = a_kernel()
+LIMITED = a_kernel(container={"resources": {"limits": {"memory": "2Gi"}}})
+
+
+def failed(container: Object, **status: object) -> Object:
+    return {"phase": "Failed", "containerStatuses": [container], **status}
+
+
+def gated_by_kueue() -> Object:
+    pod = a_pod_of(KUEUE, **GATED)
+    pod["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("pod", "want"),
+    [
+        pytest.param(
+            a_pod_of(GPU, gated=True, **GATED), PodSight(Sight.WAITING, "Queued"), id="gated"
+        ),
+        pytest.param(
+            a_pod_of(GPU, **UNSCHEDULABLE),
+            PodSight(Sight.WAITING, "Unschedulable", NO_GPU),
+            id="first in the queue and no GPU free",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **UNSCHEDULABLE),
+            PodSight(Sight.STARTING, "Unschedulable", NO_GPU),
+            id="unschedulable without a GPU is no queue",
+        ),
+        pytest.param(
+            a_pod_of(KUEUE, **UNSCHEDULABLE),
+            PodSight(Sight.STARTING, "Unschedulable", NO_GPU),
+            id="what Kueue admits is not in our queue",
+        ),
+        pytest.param(
+            gated_by_kueue(),
+            PodSight(Sight.STARTING, "SchedulingGated", "gated"),
+            id="the gate of another queue",
+        ),
+        pytest.param(
+            a_pod_of(GPU, **GATED),
+            PodSight(Sight.STARTING, "ContainerCreating"),
+            id="the word on a gate that was just lifted is old",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN), PodSight(Sight.STARTING, "ContainerCreating"), id="just made"
+        ),
+        *(
+            pytest.param(
+                a_pod_of(PLAIN, podIP="10.0.0.7", containerStatuses=[waiting(reason, "why")]),
+                PodSight(Sight.STARTING, want, why, ip="10.0.0.7"),
+                id=f"waits for {reason}",
+            )
+            for reason, want, why in (
+                ("ErrImagePull", "ErrImagePull", "why"),
+                ("CrashLoopBackOff", "CrashLoopBackOff", "why"),
+                ("ContainerCreating", "ContainerCreating", ""),
+                ("PodInitializing", "ContainerCreating", ""),
+            )
+        ),
+        pytest.param(
+            a_pod_of(
+                PLAIN,
+                initContainerStatuses=[waiting("ImagePullBackOff", "no such image")],
+                containerStatuses=[waiting("PodInitializing")],
+            ),
+            PodSight(Sight.STARTING, "ImagePullBackOff", "no such image"),
+            id="an init container cannot be pulled",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **RUNNING), PodSight(Sight.RUNNING, ip="10.0.0.7"), id="running"
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **RUNNING, conditions=[NOT_DISRUPTED]),
+            PodSight(Sight.RUNNING, ip="10.0.0.7"),
+            id="a disruption that did not come",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **RUNNING, being_deleted=True),
+            PodSight(
+                Sight.RUNNING, "Terminating", "the kernel's pod is being deleted", ip="10.0.0.7"
+            ),
+            id="running and being deleted",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **RUNNING, being_deleted=True, conditions=[EVICTED]),
+            PodSight(Sight.RUNNING, "EvictionByEvictionAPI", "drained", ip="10.0.0.7"),
+            id="running and drained",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, being_deleted=True),
+            PodSight(Sight.STARTING, "Terminating", "the kernel's pod is being deleted"),
+            id="deleted before it ran",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **failed(ended(137)), conditions=[PREEMPTED]),
+            PodSight(Sight.FAILED, "PreemptionByScheduler", "preempted"),
+            id="preempted",
+        ),
+        pytest.param(
+            a_pod_of(LIMITED, **failed(ended(137, reason="OOMKilled"))),
+            PodSight(
+                Sight.FAILED,
+                "OOMKilled",
+                "the kernel used more memory than its limit of 2Gi and was killed",
+            ),
+            id="out of memory, with the limit",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **failed(ended(1, message=" Traceback\nNo module ipykernel\n"))),
+            PodSight(
+                Sight.FAILED,
+                "Error",
+                "the kernel's process ended with exit code 1: Traceback\nNo module ipykernel",
+            ),
+            id="exit code with last words",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, phase="Running", containerStatuses=[ended(3)]),
+            PodSight(Sight.FAILED, "Error", "the kernel's process ended with exit code 3"),
+            id="ended while a sidecar still runs",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, phase="Failed", reason="Evicted", message="low on memory"),
+            PodSight(Sight.FAILED, "Evicted", "low on memory"),
+            id="evicted by the kubelet",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, phase="Succeeded", containerStatuses=[ended(0, reason="Completed")]),
+            PodSight(Sight.SUCCEEDED, "Completed", "the kernel's process ended with exit code 0"),
+            id="succeeded",
+        ),
+    ],
+)
+def test_what_a_pod_says(pod: Object, want: PodSight) -> None:
+    assert sight.look(pod) == want
+
+
+def test_only_the_end_of_long_last_words_is_kept() -> None:
+    pod = a_pod_of(PLAIN, **failed(ended(1, message="a" * 5000 + "ValueError")))
+    message = sight.look(pod).message
+    assert message.endswith("ValueError")
+    assert len(message) < 2200
+
+
+@pytest.mark.parametrize(
+    ("condition", "want"),
+    [
+        pytest.param(
+            pod_condition("Running", "True", "PreemptionByScheduler", "preempted"),
+            ("PreemptionByScheduler", "preempted"),
+            id="a reason that was seen before is remembered",
+        ),
+        pytest.param(
+            pod_condition("Running", "True", "Started"),
+            ("PodLost", "the kernel's pod was deleted"),
+            id="it ran and nothing was wrong",
+        ),
+        pytest.param(
+            pod_condition("Running", "True", "Terminating", "being deleted"),
+            ("PodLost", "the kernel's pod was deleted"),
+            id="it was being deleted",
+        ),
+        pytest.param(
+            pod_condition("Running", "False", "ErrImagePull", "no such image"),
+            ("PodLost", "the kernel's pod was deleted"),
+            id="why it did not run yet is no reason to be gone",
+        ),
+    ],
+)
+def test_a_pod_that_is_gone(condition: Object, want: tuple[str, str]) -> None:
+    assert sight.lost([condition]) == PodSight(Sight.LOST, *want)

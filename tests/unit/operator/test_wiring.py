@@ -1,0 +1,217 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from elastic_jupyter.kube.client import Client
+from elastic_jupyter.kube.kinds import (
+    DEPLOYMENT,
+    EVENT,
+    JUPYTER_GATEWAY,
+    JUPYTER_KERNEL,
+    JUPYTER_KERNEL_SPEC,
+    JUPYTER_KERNEL_TEMPLATE,
+    JUPYTER_NOTEBOOK,
+    LEASE,
+    POD,
+    ROLE,
+    ROLE_BINDING,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Key,
+    Object,
+)
+from elastic_jupyter.operator.config import OperatorConfig
+from elastic_jupyter.operator.wiring import CHILDREN, Operator
+from tests.support.clock import LoopClock
+from tests.support.fake_apiserver import FakeApiServer
+from tests.support.kernels import (
+    CREATED,
+    IMAGES,
+    RUNNING,
+    a_gateway,
+    a_kernel,
+    a_kernel_spec,
+    a_kernel_template,
+    a_notebook,
+    pod_condition,
+)
+from tests.support.objects import until
+
+CONFIG = OperatorConfig(IMAGES, frozenset(), "INFO", "text")
+GATEWAY, NOTEBOOK, KERNEL = Key("team", "gw"), Key("team", "nb"), Key("team", "jovyan-1")
+WANT = {
+    DEPLOYMENT: {"gw", "nb"},
+    LEASE: {"gw-gateway"},
+    POD: {"jovyan-1"},
+    ROLE: {"gw"},
+    ROLE_BINDING: {"gw"},
+    SECRET: {
+        "gw-master-key",
+        "gw-tombstones",
+        "nb-gateway-token",
+        "nb-auth",
+        "jovyan-1-connection",
+    },
+    SERVICE: {"gw", "nb"},
+    SERVICE_ACCOUNT: {"gw"},
+}
+
+
+@contextlib.asynccontextmanager
+async def operator(client: Client) -> AsyncIterator[None]:
+    """Run an operator process until the block ends; it dies of nothing else."""
+    task = asyncio.create_task(Operator(client, CONFIG, LoopClock()).run())
+    try:
+        yield
+        assert not task.done(), "the operator ended"
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def children(server: FakeApiServer) -> dict[object, set[str]]:
+    return {kind: {key.name for key in server.all(kind)} for kind in CHILDREN}
+
+
+def phase(server: FakeApiServer, key: Key = KERNEL) -> str | None:
+    status: Object = server.get(JUPYTER_KERNEL, key).get("status") or {}
+    return status.get("phase")
+
+
+def admitted(server: FakeApiServer, key: Key) -> bool:
+    pod = server.all(POD).get(key)
+    return pod is not None and "schedulingGates" not in pod["spec"]
+
+
+def change(
+    server: FakeApiServer, name: str, *, spec: Object | None = None, **status: object
+) -> None:
+    """Do what the scheduler and the kubelet do to a pod."""
+    pod = server.get(POD, Key("team", name))
+    server.put(POD, {**pod, "spec": {**pod["spec"], **(spec or {})}, "status": status})
+
+
+async def quiet(server: FakeApiServer) -> None:
+    """Wait until nothing was written for three seconds, longer than any pause of the operator's."""
+    writes = -1
+    while writes != server.writes:
+        writes = server.writes
+        await asyncio.sleep(3)
+
+
+def put_team(server: FakeApiServer) -> None:
+    """Put a notebook, a kernel and their gateway, the one that all wait for last."""
+    notebook = server.put(JUPYTER_NOTEBOOK, a_notebook())
+    reference = {"namespace": "team", "name": "nb", "uid": notebook["metadata"]["uid"]}
+    server.put(JUPYTER_KERNEL, a_kernel(notebookRef=reference))
+    server.put(JUPYTER_GATEWAY, a_gateway())
+
+
+async def test_a_team_gets_its_children_and_a_restart_doubles_nothing(
+    server: FakeApiServer, client: Client
+) -> None:
+    async with operator(client):
+        put_team(server)
+        await until(lambda: children(server) == WANT)
+        await until(lambda: phase(server) == "Pending")
+        await quiet(server)
+    before = {kind: server.all(kind) for kind in (*CHILDREN, JUPYTER_KERNEL, EVENT)}
+    writes = server.writes
+    async with operator(client):
+        await quiet(server)
+        assert server.writes == writes
+        assert {kind: server.all(kind) for kind in before} == before
+        # And it goes on where the first one was.
+        change(server, KERNEL.name, **RUNNING)
+        await until(lambda: phase(server) == "Running")
+        counts = {"queued": 0, "pending": 0, "running": 1, "failed": 0}
+        await until(lambda: server.get(JUPYTER_GATEWAY, GATEWAY)["status"]["kernels"] == counts)
+
+
+@pytest.mark.parametrize("down", [True, False], ids=["while it is down", "while it runs"])
+async def test_a_notebook_that_is_deleted_takes_its_kernels_along(
+    server: FakeApiServer, client: Client, down: bool
+) -> None:
+    async with operator(client):
+        put_team(server)
+        await until(lambda: children(server) == WANT)
+        await quiet(server)
+        if not down:
+            server.remove(JUPYTER_NOTEBOOK, NOTEBOOK)
+            await until(lambda: not server.all(JUPYTER_KERNEL))
+    if down:
+        server.remove(JUPYTER_NOTEBOOK, NOTEBOOK)
+    async with operator(client):
+        await until(lambda: not server.all(JUPYTER_KERNEL) and not server.all(POD))
+        await until(lambda: Key("team", "jovyan-1-connection") not in server.all(SECRET))
+
+
+async def test_a_child_that_somebody_deletes_is_made_again(
+    server: FakeApiServer, client: Client
+) -> None:
+    async with operator(client):
+        put_team(server)
+        await until(lambda: children(server) == WANT)
+        await quiet(server)
+        for kind in (DEPLOYMENT, SERVICE, ROLE, ROLE_BINDING, SERVICE_ACCOUNT, LEASE):
+            for key in server.all(kind):
+                server.remove(kind, key)
+        await until(lambda: children(server) == WANT)
+
+
+async def test_a_new_master_key_reaches_notebooks_and_waiting_kernels(
+    server: FakeApiServer, client: Client
+) -> None:
+    token = Key("team", "nb-gateway-token")
+    async with operator(client):
+        put_team(server)
+        await until(lambda: children(server) == WANT)
+        await quiet(server)
+        before = server.get(SECRET, token)["data"]
+        server.remove(SECRET, Key("team", "gw-master-key"))
+        await until(lambda: server.get(SECRET, token)["data"] != before)
+        assert children(server) == WANT
+
+
+async def test_kernels_take_turns_at_a_gpu(server: FakeApiServer, client: Client) -> None:
+    server.defaulting = lambda obj: obj["metadata"].setdefault("creationTimestamp", CREATED)
+    no_gpu = pod_condition("PodScheduled", "False", "Unschedulable", "no GPU is free")
+    one, two = Key("team", "k1"), Key("team", "k2")
+    async with operator(client):
+        server.put(JUPYTER_GATEWAY, a_gateway())
+        for key in (one, two):
+            server.put(JUPYTER_KERNEL, a_kernel(key.name, gpus=1))
+        await until(lambda: admitted(server, one))
+        change(server, one.name, conditions=[no_gpu])
+        await until(lambda: phase(server, two) == "Queued")
+        assert server.get(JUPYTER_KERNEL, one)["status"]["queue"] == {
+            "position": 1,
+            "length": 2,
+            "reason": "no GPU is free",
+        }
+        assert server.get(JUPYTER_KERNEL, two)["status"]["queue"]["position"] == 2
+        assert not admitted(server, two)
+        change(server, one.name, spec={"nodeName": "n"}, **RUNNING)
+        await until(lambda: admitted(server, two))
+        await until(lambda: server.get(JUPYTER_KERNEL, two)["status"]["queue"]["length"] == 1)
+        assert phase(server, one) == "Running"
+
+
+async def test_a_template_wakes_the_specs_that_name_it(
+    server: FakeApiServer, client: Client
+) -> None:
+    def reasons() -> list[str]:
+        specs = server.all(JUPYTER_KERNEL_SPEC).values()
+        told = [(spec.get("status") or {}).get("conditions") or [{}] for spec in specs]
+        return [conditions[0].get("reason") for conditions in told]
+
+    async with operator(client):
+        server.put(JUPYTER_KERNEL_SPEC, a_kernel_spec("a", template={"name": "template"}))
+        server.put(JUPYTER_KERNEL_SPEC, a_kernel_spec("b"))
+        await until(lambda: reasons() == ["TemplateNotFound", "Accepted"])
+        server.put(JUPYTER_KERNEL_TEMPLATE, a_kernel_template())
+        await until(lambda: reasons() == ["Accepted", "Accepted"])
