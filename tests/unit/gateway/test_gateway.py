@@ -4,14 +4,16 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.errors import Forbidden
 from elastic_jupyter.policy import idle
 from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import FrontEnd
-from tests.support.loopback import BOB, Loopback, loopback
+from tests.support.loopback import BOB, Loopback, loopback, now
 from tests.support.objects import until
 
 
@@ -270,6 +272,49 @@ async def test_a_start_that_takes_too_long_ends_the_cell_and_leaves_nothing(
     await until(lambda: not world.store.objects)
 
 
+async def test_a_place_in_the_queue_does_not_run_out(world: Loopback) -> None:
+    limit = 5.0  # seconds, which the start itself has to keep
+    front_end = FrontEnd(await world.gateway(launch_timeout=limit))
+    world.store.hold = True
+    tab = await front_end.open(await front_end.start())
+    cell = await tab.execute("print('at last')")
+    queue = {"position": 1, "length": 3, "reason": "1 Insufficient nvidia.com/gpu."}
+    world.store.report(only_key(world), phase="Queued", queue=queue)
+    await tab.until(lambda: any("1st of 3" in text for text in cell.waiting))
+    waited = now() + timedelta(seconds=limit + 0.5)
+    await until(lambda: now() > waited)
+    assert not cell.done
+
+    world.store.run(only_key(world))
+    await tab.until(lambda: cell.done)
+    assert cell.text() == "at last\n", cell.messages
+
+
+@pytest.mark.parametrize("template", [{"spec": "no pod"}, {"spec": {"containers": ["no pod"]}}])
+async def test_a_kernel_that_is_no_pod_does_not_end_the_gateway(
+    world: Loopback, template: dict[str, Any]
+) -> None:
+    first = await world.gateway()
+    await FrontEnd(first).start()
+    key = only_key(world)
+    broken = {**world.store.objects[key], "spec": {"kernelID": "bad", "template": template}}
+    broken["metadata"] = {**broken["metadata"], "name": "by-hand", "uid": "uid-by-hand"}
+    world.store.objects[Key("team", "by-hand")] = broken
+    await world.end(first)
+
+    assert len(await FrontEnd(await world.gateway()).kernels()) == 1
+
+
+async def test_a_spec_whose_template_is_missing_is_refused_with_its_name(world: Loopback) -> None:
+    world.catalog.specs["gpu"] = JupyterKernelSpec.model_validate(
+        {"metadata": {"name": "gpu", "namespace": "team"}, "spec": {"template": {"name": "gone"}}}
+    )
+    response = await FrontEnd(await world.gateway()).rest("POST", "/api/kernels", {"name": "gpu"})
+    assert response.code == 400
+    assert "no JupyterKernelTemplate gone" in json.loads(response.body)["message"]
+    assert not world.tombstones
+
+
 async def test_shutdown_removes_the_object_and_the_tombstone(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway())
     kernel_id = await front_end.start()
@@ -287,6 +332,7 @@ async def test_a_refused_kernel_is_told_with_the_clusters_words(world: Loopback)
     response = await front_end.rest("POST", "/api/kernels", {"name": "python3"})
     assert response.code == 403
     assert "exceeded quota" in json.loads(response.body)["message"]
+    assert not world.tombstones
     assert await front_end.kernels() == []
 
 

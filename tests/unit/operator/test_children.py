@@ -79,9 +79,10 @@ def test_what_covers_what(live: object, desired: object, want: bool) -> None:
 async def test_a_child_is_made_kept_and_repaired(world: World) -> None:
     children, server = world.children(), world.server
     desired = a_child(spec={"ports": [{"port": 80}], "type": "ClusterIP"})
-    for change in ({}, {"ports": []}, {"type": None}):
-        if change:
-            server.put(SERVICE, {**server.get(SERVICE, KEY), "spec": change})
+    drifts: list[Object | None] = [None, {"ports": []}, {"type": None}]
+    for drifted in drifts:
+        if drifted:
+            server.put(SERVICE, {**server.get(SERVICE, KEY), "spec": drifted})
         await world.settle()
         made = await children.apply(SERVICE, desired)
         assert made["spec"] == server.get(SERVICE, KEY)["spec"] == desired["spec"]
@@ -102,6 +103,14 @@ async def test_what_others_add_stays(world: World) -> None:
     made = server.get(SERVICE, KEY)
     assert made["metadata"]["annotations"] == {"restarted-at": "now"}
     assert made["spec"] == {"type": "NodePort"}
+
+
+async def test_what_a_child_was_asked_for_before_goes(world: World) -> None:
+    children = world.children()
+    for spec in ({"type": "NodePort", "ports": []}, {"type": "NodePort"}):
+        await world.settle()
+        await children.apply(SERVICE, a_child(spec=spec))
+    assert world.server.get(SERVICE, KEY)["spec"] == {"type": "NodePort"}
 
 
 async def test_a_value_that_the_server_writes_in_another_way_is_sent_once(world: World) -> None:

@@ -15,7 +15,7 @@ from tests.unit.operator.world import Pass, World, crash_after_each_write
 
 SPEC, TEMPLATE = Key("team", "spec"), Key("team", "template")
 ACCEPTED = ("Ready", "True", "Accepted")
-BY_NAME = {"template": {"name": "template"}}
+BY_NAME: Object = {"template": {"name": "template"}}
 
 
 def make(world: World) -> Pass[Key]:

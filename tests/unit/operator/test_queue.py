@@ -46,9 +46,10 @@ class Line:
         )
         for key, pod in self.world.cache(POD).items():
             self.queue.pod_changed(key, pod)
-        self.world.reflectors[POD].on_change(
-            lambda key, old, new: self.queue.pod_changed(key, new) and None
-        )
+        self.world.reflectors[POD].on_change(lambda key, old, new: self._changed(key, new))
+
+    def _changed(self, key: Key, pod: Object | None) -> None:
+        self.queue.pod_changed(key, pod)
 
     def _wake(self, key: Key) -> None:
         self.told[key.name] = self.queue.place_of(key)

@@ -8,8 +8,10 @@ from elastic_jupyter.policy.lifecycle import Sight
 from tests.support.kernels import RUNNING, a_kernel, a_pod_of, ended, pod_condition, waiting
 
 NO_GPU = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
-UNSCHEDULABLE = {"conditions": [pod_condition("PodScheduled", "False", "Unschedulable", NO_GPU)]}
-GATED = {"conditions": [pod_condition("PodScheduled", "False", "SchedulingGated", "gated")]}
+UNSCHEDULABLE: Object = {
+    "conditions": [pod_condition("PodScheduled", "False", "Unschedulable", NO_GPU)]
+}
+GATED: Object = {"conditions": [pod_condition("PodScheduled", "False", "SchedulingGated", "gated")]}
 PREEMPTED = pod_condition("DisruptionTarget", "True", "PreemptionByScheduler", "preempted")
 EVICTED = pod_condition("DisruptionTarget", "True", "EvictionByEvictionAPI", "drained")
 NOT_DISRUPTED = pod_condition("DisruptionTarget", "False", "Old", "long ago")

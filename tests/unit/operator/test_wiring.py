@@ -197,8 +197,10 @@ async def test_kernels_take_turns_at_a_gpu(server: FakeApiServer, client: Client
         assert not admitted(server, two)
         change(server, one.name, spec={"nodeName": "n"}, **RUNNING)
         await until(lambda: admitted(server, two))
-        await until(lambda: server.get(JUPYTER_KERNEL, two)["status"]["queue"]["length"] == 1)
-        assert phase(server, one) == "Running"
+        await until(lambda: (phase(server, one), phase(server, two)) == ("Running", "Pending"))
+        change(server, two.name, conditions=[no_gpu])
+        await until(lambda: phase(server, two) == "Queued")
+        assert server.get(JUPYTER_KERNEL, two)["status"]["queue"]["position"] == 1
 
 
 async def test_a_template_wakes_the_specs_that_name_it(

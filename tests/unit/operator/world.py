@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import copy
+import functools
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import TypeVar
@@ -67,7 +68,7 @@ class World:
     async def settle(self) -> None:
         """Wait until the caches are what the server has."""
         for kind, reflector in self.reflectors.items():
-            await until(lambda kind=kind, reflector=reflector: self._is_fresh(kind, reflector))
+            await until(functools.partial(self._is_fresh, kind, reflector))
 
     def _is_fresh(self, kind: Kind, reflector: Reflector) -> bool:
         ours = kind in CHILDREN

@@ -218,7 +218,8 @@ def test_a_new_secret_rolls_the_pod_and_an_old_one_does_not() -> None:
 
 
 def login_of(auth: Object | None, stored: Mapping[str, str] | None = None) -> dict[str, str] | None:
-    notebook = model(JupyterNotebook, a_notebook(**({"auth": auth} if auth else {})))
+    spec: Object = {"auth": auth} if auth else {}
+    notebook = model(JupyterNotebook, a_notebook(**spec))
     held = {key: value.encode() for key, value in (stored or {}).items()}
     return objects.login_data(notebook, held, random=RANDOM if stored is None else OTHER)
 
