@@ -186,13 +186,17 @@ async def test_only_a_cluster_role_on_the_list_is_bound(world: World) -> None:
 
 
 async def test_a_replaced_image_is_told_in_one_event(world: World) -> None:
-    gateway = put(world, a_gateway(image=ORIGINAL))
-    for level in ("INFO", "DEBUG"):
+    put(world, a_gateway(image=ORIGINAL))
+    for generation in (1, 2):
         gateway = world.server.get(JUPYTER_GATEWAY, GATEWAY)
-        world.server.put(
-            JUPYTER_GATEWAY, {**gateway, "spec": {"image": ORIGINAL, "logLevel": level}}
-        )
+        gateway["metadata"]["generation"] = generation
+        put(world, gateway)
         await world.run(make(world), GATEWAY)
+    told = world.server.get(JUPYTER_GATEWAY, GATEWAY)["status"]["conditions"]
+    assert [(one["type"], one["observedGeneration"]) for one in told] == [
+        ("Ready", 2),
+        ("ImageReplaced", 2),
+    ]
     assert world.events() == [("Warning", "ImageReplaced")]
     spec = world.server.get(DEPLOYMENT, GATEWAY)["spec"]["template"]["spec"]
     assert spec["containers"][0]["image"] == IMAGES.gateway

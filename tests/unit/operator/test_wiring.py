@@ -150,6 +150,17 @@ async def test_a_notebook_that_is_deleted_takes_its_kernels_along(
         await until(lambda: Key("team", "jovyan-1-connection") not in server.all(SECRET))
 
 
+async def test_a_kernel_that_comes_after_its_notebook_went_goes_too(
+    server: FakeApiServer, client: Client
+) -> None:
+    reference = {"namespace": "team", "name": "nb", "uid": "gone"}
+    async with operator(client):
+        await until(lambda: server.watching)
+        server.put(JUPYTER_KERNEL, a_kernel(notebookRef=reference))
+        server.put(JUPYTER_KERNEL, a_kernel("by-hand", gatewayRef=None))
+        await until(lambda: list(server.all(JUPYTER_KERNEL)) == [Key("team", "by-hand")])
+
+
 async def test_a_child_that_somebody_deletes_is_made_again(
     server: FakeApiServer, client: Client
 ) -> None:
