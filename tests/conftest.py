@@ -3,7 +3,14 @@
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+# How long a case takes says something about the machine, not about the code.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 _NO_SKIP = "ELASTIC_JUPYTER_NO_SKIP"
 

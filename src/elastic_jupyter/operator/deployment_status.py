@@ -10,7 +10,6 @@ READY = "Ready"
 
 #: Numbers of ``apps/v1`` DeploymentStatus that the original showed in the gateway's status, too.
 COUNTS = (
-    "observedGeneration",
     "replicas",
     "updatedReplicas",
     "readyReplicas",

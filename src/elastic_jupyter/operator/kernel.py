@@ -250,7 +250,8 @@ class KernelReconciler:
     def _result(self, told: Told) -> Result:
         # What the gateway and the previous pod do is told by the watch.
         told_by_watch = told.seen.reason in (_GATEWAY_NOT_FOUND, _PREVIOUS_POD)
-        if told.seen.sight is Sight.NEVER_MADE and not told_by_watch:
+        blocked = told.seen.sight is Sight.NEVER_MADE and not kernel_status.is_ended(told.phase)
+        if blocked and not told_by_watch:
             return Result(BLOCKED_RETRY)
         return DONE
 

@@ -458,7 +458,7 @@ HAPPENING = st.sampled_from(["work", "work", "work", "lose", "come_back", "wait"
 STEPS = st.lists(ASKING | HAPPENING.map(lambda name: (name,)), max_size=60)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(covers=st.booleans(), steps=STEPS)
 def test_every_request_ends_once_and_truly_whatever_the_gateway_does(
     covers: bool, steps: list[tuple[str, ...]]

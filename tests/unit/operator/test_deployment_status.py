@@ -70,7 +70,6 @@ def test_ready_says_whether_a_pod_of_the_present_spec_answers(
 
 def test_all_numbers_are_told_and_those_that_are_missing_are_removed() -> None:
     assert deployment_status.counts(a_deployment(replicas=1, availableReplicas=0)) == {
-        "observedGeneration": 2,
         "replicas": 1,
         "updatedReplicas": None,
         "readyReplicas": None,

@@ -279,6 +279,18 @@ async def test_a_kernel_for_a_gpu_waits_for_its_place_before_it_says_so(world: W
     assert world.events() == [("Normal", "Queued")]
 
 
+async def test_a_pod_that_vanishes_before_the_status_names_it_is_not_made_twice(
+    world: World,
+) -> None:
+    put(world, a_kernel(gpus=1))
+    reconcile = make(world)
+    await world.run(reconcile, KERNEL)
+    world.server.remove(POD, KERNEL)
+    await world.run(reconcile, KERNEL)
+    assert not world.server.all(POD)
+    assert world.condition(JUPYTER_KERNEL, KERNEL, "Failed")["reason"] == "PodLost"
+
+
 async def test_a_replaced_image_is_told_in_one_event(world: World) -> None:
     kernel = put(world, a_kernel(container={"image": ORIGINAL}))
     await world.run(make(world), KERNEL)
