@@ -137,6 +137,12 @@ class Column(Model):
     priority: int | None = None
 
 
+READY = Column(
+    name="Ready", type="string", json_path='.status.conditions[?(@.type=="Ready")].status'
+)
+REASON = Column(
+    name="Reason", type="string", json_path='.status.conditions[?(@.type=="Ready")].reason'
+)
 AGE = Column(name="Age", type="date", json_path=".metadata.creationTimestamp")
 
 

@@ -10,6 +10,8 @@ from elastic_jupyter.api.base import (
     INT32,
     INT64,
     PRESERVED,
+    READY,
+    REASON,
     Column,
     Conditions,
     Json,
@@ -142,12 +144,8 @@ class JupyterGateway(Resource):
     plural: ClassVar[str] = "jupytergateways"
     short_names: ClassVar[tuple[str, ...]] = ("jgw",)
     columns: ClassVar[tuple[Column, ...]] = (
-        Column(
-            name="Ready", type="string", json_path='.status.conditions[?(@.type=="Ready")].status'
-        ),
-        Column(
-            name="Reason", type="string", json_path='.status.conditions[?(@.type=="Ready")].reason'
-        ),
+        READY,
+        REASON,
         Column(name="Running", type="integer", json_path=".status.kernels.running"),
         Column(name="Queued", type="integer", json_path=".status.kernels.queued"),
         Column(

@@ -8,6 +8,8 @@ from elastic_jupyter.api.base import (
     AGE,
     INT64,
     PRESERVED,
+    READY,
+    REASON,
     Column,
     Conditions,
     Json,
@@ -86,12 +88,8 @@ class JupyterKernelSpec(Resource):
     short_names: ClassVar[tuple[str, ...]] = ("jks",)
     columns: ClassVar[tuple[Column, ...]] = (
         Column(name="Display name", type="string", json_path=".spec.displayName"),
-        Column(
-            name="Ready", type="string", json_path='.status.conditions[?(@.type=="Ready")].status'
-        ),
-        Column(
-            name="Reason", type="string", json_path='.status.conditions[?(@.type=="Ready")].reason'
-        ),
+        READY,
+        REASON,
         Column(name="Template", type="string", json_path=".spec.template.name"),
         Column(name="Image", type="string", json_path=".spec.image", priority=1),
         AGE,

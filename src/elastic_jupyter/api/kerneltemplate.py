@@ -8,6 +8,7 @@ from elastic_jupyter.api.base import (
     AGE,
     INT64,
     PRESERVED,
+    READY,
     Column,
     Conditions,
     Json,
@@ -45,9 +46,7 @@ class JupyterKernelTemplate(Resource):
     plural: ClassVar[str] = "jupyterkerneltemplates"
     short_names: ClassVar[tuple[str, ...]] = ("jkt",)
     columns: ClassVar[tuple[Column, ...]] = (
-        Column(
-            name="Ready", type="string", json_path='.status.conditions[?(@.type=="Ready")].status'
-        ),
+        READY,
         Column(name="Image", type="string", json_path=".spec.template.spec.containers[0].image"),
         Column(
             name="GPU",

@@ -10,6 +10,8 @@ from elastic_jupyter.api.base import (
     INT32,
     INT64,
     PRESERVED,
+    READY,
+    REASON,
     Column,
     Conditions,
     Json,
@@ -100,12 +102,8 @@ class JupyterNotebook(Resource):
     plural: ClassVar[str] = "jupyternotebooks"
     short_names: ClassVar[tuple[str, ...]] = ("jnb",)
     columns: ClassVar[tuple[Column, ...]] = (
-        Column(
-            name="Ready", type="string", json_path='.status.conditions[?(@.type=="Ready")].status'
-        ),
-        Column(
-            name="Reason", type="string", json_path='.status.conditions[?(@.type=="Ready")].reason'
-        ),
+        READY,
+        REASON,
         Column(name="Gateway", type="string", json_path=".spec.gateway.name"),
         Column(name="URL", type="string", json_path=".status.url", priority=1),
         AGE,

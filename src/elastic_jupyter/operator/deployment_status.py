@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from elastic_jupyter.kube.kinds import Object
-from elastic_jupyter.operator.report import Condition
-
-READY = "Ready"
+from elastic_jupyter.operator.report import READY, Condition
 
 #: Numbers of ``apps/v1`` DeploymentStatus that the original showed in the gateway's status, too.
 COUNTS = (

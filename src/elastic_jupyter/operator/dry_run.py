@@ -8,11 +8,9 @@ from elastic_jupyter.errors import Forbidden, Invalid
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import POD
 from elastic_jupyter.operator.objects.kernel import make_pod
-from elastic_jupyter.operator.report import Condition
+from elastic_jupyter.operator.report import READY, Condition
 from elastic_jupyter.policy.compose import compose
 from elastic_jupyter.policy.images import Images
-
-READY = "Ready"
 
 
 async def ready(

@@ -32,6 +32,7 @@ from elastic_jupyter.operator.objects import gateway_rights as rights
 from elastic_jupyter.operator.report import (
     BLOCKED_RETRY,
     IMAGE_REPLACED,
+    READY,
     Condition,
     Event,
     image_replaced,
@@ -79,7 +80,7 @@ class GatewayReconciler:
             ready, result = deployment_status.ready(deployment), DONE
             await self._bind_cluster_role(gateway)
         except (AlreadyExists, Invalid, Forbidden) as error:
-            ready = Condition(deployment_status.READY, False, error.reason, str(error))
+            ready = Condition(READY, False, error.reason, str(error))
             result = Result(BLOCKED_RETRY)
         await self._report(key, gateway, ready, deployment)
         return result

@@ -11,7 +11,7 @@ from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL_SPEC, Key, Object
 from elastic_jupyter.operator import dry_run
-from elastic_jupyter.operator.report import Condition, image_replaced
+from elastic_jupyter.operator.report import READY, Condition, image_replaced
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.policy import compose, images
 from elastic_jupyter.policy.images import Images
@@ -53,11 +53,11 @@ class KernelSpecReconciler:
         if reference is not None:
             if reference.namespace not in (None, key.namespace):
                 text = f"spec.template.namespace: a template must be in namespace {key.namespace}"
-                return Condition(dry_run.READY, False, "TemplateElsewhere", text)
+                return Condition(READY, False, "TemplateElsewhere", text)
             found = self._templates.get(Key(key.namespace, reference.name))
             if found is None:
                 text = f"spec.template: there is no JupyterKernelTemplate {reference.name}"
-                return Condition(dry_run.READY, False, "TemplateNotFound", text)
+                return Condition(READY, False, "TemplateNotFound", text)
             template = parse(JupyterKernelTemplate, found)
         return await dry_run.ready(
             self._client, self._images, namespace=key.namespace, spec=spec, template=template

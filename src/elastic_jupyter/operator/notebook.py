@@ -28,7 +28,7 @@ from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.objects import common
 from elastic_jupyter.operator.objects import notebook as objects
 from elastic_jupyter.operator.objects.notebook import GatewayAccess
-from elastic_jupyter.operator.report import BLOCKED_RETRY, Condition
+from elastic_jupyter.operator.report import BLOCKED_RETRY, READY, Condition
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.policy import tokens
 from elastic_jupyter.policy.images import Images
@@ -114,14 +114,14 @@ class NotebookReconciler:
             if deployment is not None and controller_uid(deployment) != notebook.metadata.uid:
                 deployment = None
             return (
-                Condition(deployment_status.READY, False, "GatewayNotFound", text),
+                Condition(READY, False, "GatewayNotFound", text),
                 deployment,
                 DONE,
             )
         try:
             deployment = await self._apply(notebook, access)
         except (AlreadyExists, Invalid, Forbidden) as error:
-            failed = Condition(deployment_status.READY, False, error.reason, str(error))
+            failed = Condition(READY, False, error.reason, str(error))
             return failed, None, Result(BLOCKED_RETRY)
         return deployment_status.ready(deployment), deployment, DONE
 

@@ -9,6 +9,7 @@ from elastic_jupyter.api.base import MAX_MESSAGE, Model
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.policy.images import Choice
 
+READY = "Ready"
 IMAGE_REPLACED = "ImageReplaced"
 
 #: Seconds until something is tried again that nothing in the cluster will tell us about: a quota,
