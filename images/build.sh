@@ -9,6 +9,8 @@ STORE=$CACHE/images
 TAG=dev
 # The kernel image is the only one that holds none of the project's code.
 IMAGES=(kernel-python operator gateway notebook)
+# Without anything of ours, for the cluster tests alone; never pushed.
+TEST_IMAGES=(plain-kernel r-kernel stock-lab)
 
 export BUILDAH_ISOLATION=chroot # the one that works inside containers and small VMs, too
 
@@ -99,8 +101,8 @@ build_wheel() {
   echo "$inputs" >"$ROOT/dist/.inputs"
 }
 
-build_image() { # name
-  build "elastic-jupyter/$1:$TAG" "$ROOT" "$ROOT/images/$1/Containerfile" --build-arg "BASE=$BASE"
+build_image() { # name folder
+  build "elastic-jupyter/$1:$TAG" "$ROOT" "$ROOT/$2/$1/Containerfile" --build-arg "BASE=$BASE"
 }
 
 build_all() {
@@ -115,7 +117,12 @@ build_all() {
   for name in "${IMAGES[@]}"; do
     inputs="$base $(digest "images/$name" "requirements/$name.txt")"
     [ "$name" = kernel-python ] || inputs+=" $(cat "$ROOT/dist/.inputs")"
-    build_once "elastic-jupyter/$name:$TAG" "$inputs" build_image "$name"
+    build_once "elastic-jupyter/$name:$TAG" "$inputs" build_image "$name" images
+  done
+  [ -z "${REGISTRY:-}" ] || return 0
+  for name in "${TEST_IMAGES[@]}"; do
+    inputs="$base $(digest "tests/images/$name" requirements/{kernel-python,notebook}.txt)"
+    build_once "elastic-jupyter/$name:$TAG" "$inputs" build_image "$name" tests/images
   done
 }
 
@@ -155,5 +162,5 @@ if [ -n "${REGISTRY:-}" ]; then
 elif foreign_cluster; then
   say "built localhost/elastic-jupyter/*:$TAG; REGISTRY=<host/path> make images pushes them"
 elif alive containerd; then
-  for name in "${IMAGES[@]}"; do load "elastic-jupyter/$name:$TAG"; done
+  for name in "${IMAGES[@]}" "${TEST_IMAGES[@]}"; do load "elastic-jupyter/$name:$TAG"; done
 fi

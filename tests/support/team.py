@@ -159,6 +159,12 @@ def image_of(cluster: Cluster, part: str) -> str:
     raise AssertionError(f"no image of {part} in the operator's Deployment")
 
 
+def foreign_image(cluster: Cluster, name: str) -> str:
+    """Return the image made from ``tests/images/<name>``, which holds nothing of ours."""
+    registry, _, kernel = image_of(cluster, "KERNEL").rpartition("/")
+    return f"{registry}/{name}:{kernel.rpartition(':')[2]}"
+
+
 KILLER = """
 import os, signal, sys
 def is_in(pid):
