@@ -42,7 +42,7 @@ lint: venv ## style, types, layers, generated files
 	@if type -P shellcheck >/dev/null; then shellcheck -x .ci/run devcluster/*.sh images/*.sh images/*/*.sh; \
 	else echo "shellcheck: not installed, not run"; fi
 
-generate: venv ## write deploy/crds anew from the models
+generate: venv ## write deploy/crds and docs/reference anew from the models
 	$(BIN)/python -m elastic_jupyter.api.generate
 
 cluster: venv ## build, start and fill the devcluster; with KUBECONFIG: install there

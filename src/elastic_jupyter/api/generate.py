@@ -1,6 +1,7 @@
-"""Write the CRDs: ``python -m elastic_jupyter.api.generate [--check] [--directory deploy/crds]``.
+"""Write CRDs and reference: ``python -m elastic_jupyter.api.generate [--check] [--root .]``.
 
-Needs PyYAML, a development dependency.
+Writes ``deploy/crds`` and ``docs/reference`` from the models; each page of the reference shows the
+kind's manifest in ``examples/minimal``. Needs PyYAML, a development dependency.
 """
 
 import argparse
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from elastic_jupyter.api import reference
+from elastic_jupyter.api.conditions import CONDITIONS
 from elastic_jupyter.api.gateway import JupyterGateway
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
@@ -35,28 +38,40 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def files() -> dict[str, str]:
-    """Return the content of each CRD file by its name."""
-    return {
-        f"{kind.plural}.yaml": _HEADER
-        + yaml.dump(custom_resource_definition(kind), Dumper=_Dumper, sort_keys=False, width=100)
-        for kind in KINDS
-    }
+def files(root: Path) -> dict[Path, str]:
+    """Return the content of each file by its path below ``root``, the repository.
+
+    Reads the examples. Raises ``OSError`` when a kind has none.
+    """
+    made = {}
+    for kind in KINDS:
+        definition = custom_resource_definition(kind)
+        made[Path("deploy", "crds", f"{kind.plural}.yaml")] = _HEADER + yaml.dump(
+            definition, Dumper=_Dumper, sort_keys=False, width=100
+        )
+        name = kind.__name__.lower()
+        made[Path("docs", "reference", f"{name}.md")] = reference.page(
+            definition,
+            example=(root / "examples" / "minimal" / f"{name}.yaml").read_text(),
+            conditions=CONDITIONS[kind.__name__],
+        )
+    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the files, or with ``--check`` return 1 when one differs."""
-    parser = argparse.ArgumentParser(description="Write the CustomResourceDefinitions.")
+    parser = argparse.ArgumentParser(description="Write the CRDs and the reference of the kinds.")
     parser.add_argument("--check", action="store_true", help="only compare; 1 when one differs")
-    parser.add_argument("--directory", type=Path, default=Path("deploy/crds"))
+    parser.add_argument("--root", type=Path, default=Path(), help="the repository")
     options = parser.parse_args(arguments)
     differing = []
-    for name, content in files().items():
-        path = options.directory / name
+    for name, content in files(options.root).items():
+        path = options.root / name
         if path.exists() and path.read_text() == content:
             continue
         differing.append(path)
         if not options.check:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
     for path in differing:
         print(f"{path} {'differs' if options.check else 'written'}", file=sys.stderr)

@@ -42,7 +42,13 @@ class KernelSpecSpec(Model):
             "items": {
                 "type": "object",
                 "required": ["name"],
-                "properties": {"name": {"type": "string", "maxLength": 1024}},
+                "properties": {
+                    "name": {
+                        "type": "string",
+                        "maxLength": 1024,
+                        "description": "Name of the variable.",
+                    }
+                },
                 "x-kubernetes-preserve-unknown-fields": True,
             }
         },

@@ -1,0 +1,148 @@
+"""The conditions of each kind and their reasons, for the reference.
+
+Whoever says a new condition or reason names it here; a test compares this table with the operator.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ConditionType:
+    """One type of condition: what True means, and what each reason stands for.
+
+    ``others`` tells where reasons come from that are not ours and not in ``reasons``.
+    """
+
+    type: str
+    meaning: str
+    reasons: Mapping[str, str]
+    others: str = ""
+
+
+_REFUSED = {
+    "Invalid": "The API server refuses what the spec leads to; the message names the field.",
+    "Forbidden": "A quota or an admission policy refuses it, or the operator has no right to it.",
+}
+_DEPLOYMENT = {
+    "Available": "A pod of the present spec answers.",
+    "Progressing": "The pod is being started or replaced.",
+    "DeploymentMissing": "The Deployment is not made yet.",
+    "NotProgressing": "The Deployment gave up without a word of its own.",
+    "ReplicaFailure": "The pod cannot be made, without a word of the Deployment's own.",
+    "AlreadyExists": "An object with the name of a child exists and belongs to somebody else.",
+    **_REFUSED,
+}
+_OF_DEPLOYMENTS = (
+    "The Deployment's own words, for example `ProgressDeadlineExceeded` or, where a quota refuses "
+    "the pod, `FailedCreate`."
+)
+_IMAGE_REPLACED = ConditionType(
+    "ImageReplaced",
+    "An image of the original was asked for, and the operator's runs in its place.",
+    {"OriginalImage": "The message names both images."},
+)
+_DRY_RUN = {
+    "Accepted": "The API server takes the pod that a kernel of this kind would get.",
+    **_REFUSED,
+}
+_ENDS = {
+    "Error": "The process ended with an exit code other than 0; the message ends with its last "
+    "lines.",
+    "OOMKilled": "It used more memory than its limit.",
+    "Evicted": "The node took the pod away.",
+    "PodLost": "The pod is gone, and nothing tells why.",
+    "Invalid": _REFUSED["Invalid"],
+    "Forbidden": _REFUSED["Forbidden"],
+}
+
+#: By kind, in the order in which they are shown.
+CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
+    "JupyterNotebook": (
+        ConditionType(
+            "Ready",
+            "The notebook server answers.",
+            {
+                **_DEPLOYMENT,
+                "GatewayNotFound": "The JupyterGateway of `spec.gateway` does not exist, or is so "
+                "new that it has no master key yet.",
+            },
+            _OF_DEPLOYMENTS,
+        ),
+    ),
+    "JupyterGateway": (
+        ConditionType("Ready", "The gateway answers.", _DEPLOYMENT, _OF_DEPLOYMENTS),
+        _IMAGE_REPLACED,
+        ConditionType(
+            "ClusterRoleBound",
+            "The gateway's ServiceAccount is bound to `spec.clusterRole`.",
+            {
+                "Allowed": "It is on the operator's allow-list.",
+                "NotAllowed": "It is not; the gateway has its own Role alone.",
+            },
+        ),
+    ),
+    "JupyterKernelSpec": (
+        ConditionType(
+            "Ready",
+            "A kernel of this kind can be started.",
+            {
+                **_DRY_RUN,
+                "TemplateNotFound": "There is no JupyterKernelTemplate of the name in "
+                "`spec.template`.",
+                "TemplateElsewhere": "`spec.template.namespace` is another namespace.",
+            },
+        ),
+        _IMAGE_REPLACED,
+        ConditionType(
+            "CommandIgnored",
+            "`spec.command` has no effect.",
+            {
+                "OriginalLauncher": "It is a launcher of Enterprise Gateway; gateways launch by "
+                "themselves here."
+            },
+        ),
+    ),
+    "JupyterKernelTemplate": (
+        ConditionType("Ready", "The API server takes the pod.", _DRY_RUN),
+        ConditionType(
+            "LabelsLifted",
+            "Something in the template's metadata became a label.",
+            {"UnknownMetadata": "The message names the keys."},
+        ),
+    ),
+    "JupyterKernel": (
+        ConditionType(
+            "Running",
+            "The kernel's container runs.",
+            {
+                "Started": "It runs.",
+                "Queued": "It waits for a GPU; the message tells its place, as does "
+                "`status.queue`.",
+                "Unschedulable": "No node takes the pod; the message is the scheduler's.",
+                "ContainerCreating": "The pod is being scheduled and started.",
+                "Terminating": "The pod is being deleted.",
+                "PreviousPodTerminating": "The pod of this name's previous kernel is still being "
+                "deleted.",
+                "NameTaken": "A pod or Secret of this name exists that is not this kernel's.",
+                "GatewayNotFound": "The JupyterGateway of `spec.gatewayRef` has no master key, "
+                "from which the kernel's key derives.",
+                "Completed": "It ended with exit code 0.",
+                **_ENDS,
+            },
+            "The kubelet's own words, for example `ErrImagePull` or `InvalidImageName`, or the "
+            "cause of a disruption, for example `PreemptionByScheduler`.",
+        ),
+        ConditionType(
+            "Failed",
+            "This kernel ended and will not run again; a restart, or the next execution from an "
+            "open notebook, starts the next one.",
+            _ENDS,
+            "The kubelet's own words.",
+        ),
+        ConditionType(
+            "Succeeded", "The kernel's process ended by itself.", {"Completed": "Exit code 0."}
+        ),
+        _IMAGE_REPLACED,
+    ),
+}
