@@ -1,0 +1,86 @@
+"""The Markdown pages: links that lead somewhere, tables that name all there is."""
+
+import ast
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.support import pages
+
+SOURCE = pages.ROOT / "src"
+VARIABLE = re.compile(r"(ELASTIC_JUPYTER|KERNEL|JUPYTER|POD)_[A-Z_]+|HOME")
+REFERENCE = Path("docs", "reference")
+
+
+@pytest.mark.parametrize("page", pages.pages(), ids=str)
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    wrong = []
+    for link in pages.links(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        there = (pages.ROOT / target).exists()
+        if not there or (anchor and anchor not in pages.anchors(target)):
+            wrong.append(link)
+    assert wrong == []
+
+
+def test_the_index_leads_to_every_page_below_docs() -> None:
+    index = Path("docs", "README.md")
+    seen = {(pages.ROOT / index.parent / link.partition("#")[0]).resolve()
+            for link in pages.links(index)}  # fmt: skip
+    below = {pages.ROOT / page for page in pages.pages() if page.parts[0] == "docs"}
+    adrs = {page for page in below if page.parent.name == "adr" and page.name != "README.md"}
+    assert below - adrs - {pages.ROOT / index} - seen == set()
+
+
+def strings(paths: Iterable[Path]) -> set[str]:
+    """Return every whole string in these modules."""
+    return {
+        node.value
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def variables(*parts: str) -> set[str]:
+    """Return the environment variables that the Python below these paths names."""
+    paths = [path for part in parts for path in (pages.ROOT / part).rglob("*.py")]
+    paths += [pages.ROOT / part for part in parts if part.endswith(".py")]
+    return set(filter(VARIABLE.fullmatch, strings(paths)))
+
+
+@pytest.mark.parametrize(
+    ("section", "module"),
+    [("Operator", "operator/config.py"), ("Gateway", "gateway/config.py")],
+)
+def test_the_reference_names_what_a_process_reads_and_no_more(section: str, module: str) -> None:
+    read = variables(f"src/elastic_jupyter/{module}")
+    assert len(read) > 5
+    named = pages.first_cells(pages.sections(REFERENCE / "environment.md")[section])
+    assert named - {"HOME"} == read
+
+
+def test_the_reference_names_every_environment_variable_and_no_other() -> None:
+    named = pages.first_cells(pages.text_of(REFERENCE / "environment.md"))
+    assert named == variables("src", "images")
+
+
+def test_the_reference_names_every_label_and_annotation_of_ours_and_no_other() -> None:
+    text = "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
+    used = set(re.findall(r'f"\{(?:names\.)?GROUP\}/([a-z-]+)"', text))
+    assert len(used) > 5
+    page = pages.text_of(REFERENCE / "labels.md")
+    assert set(re.findall(r"`kubeflow\.tkestack\.io/([a-z-]+)`", page)) == used
+
+
+def test_the_reference_names_every_child_that_has_a_name_of_its_own() -> None:
+    names = (SOURCE / "elastic_jupyter" / "api" / "names.py").read_text()
+    suffixes = set(re.findall(r'return f"\{\w+\}(-[a-z-]+)"', names))
+    assert len(suffixes) > 4
+    page = pages.text_of(REFERENCE / "labels.md")
+    assert [suffix for suffix in suffixes if f"{suffix}`" not in page] == []
