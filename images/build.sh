@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../devcluster/lib.sh"
 
 STORE=$CACHE/images
 TAG=dev
-# The kernel image is the only one that holds none of the project's code.
+# The kernel image holds the agent, the others the project itself.
 IMAGES=(kernel-python operator gateway notebook)
 # Without anything of ours, for the cluster tests alone; never pushed.
 TEST_IMAGES=(plain-kernel r-kernel stock-lab)
@@ -90,15 +90,15 @@ build_base() {
   rm "$STORE/base.tar"
 }
 
-# The project as a wheel in dist/, alone there: the Containerfiles copy all that they find.
-build_wheel() {
-  local inputs
-  inputs=$(digest src pyproject.toml README.md LICENSE)
-  [ "$(cat "$ROOT/dist/.inputs" 2>/dev/null)" != "$inputs" ] || return 0
-  say "building the wheel ..."
-  rm -rf "$ROOT/dist"
-  "$ROOT/.venv/bin/uv" build --quiet --wheel --out-dir "$ROOT/dist" "$ROOT"
-  echo "$inputs" >"$ROOT/dist/.inputs"
+# A distribution as a wheel in its dist/, alone there: the Containerfiles copy all that they find.
+build_wheel() { # folder inputs...
+  local folder=$1 inputs
+  inputs=$(digest "${@:2}")
+  [ "$(cat "$folder/dist/.inputs" 2>/dev/null)" != "$inputs" ] || return 0
+  say "building a wheel of ${folder##*/} ..."
+  rm -rf "$folder/dist"
+  "$ROOT/.venv/bin/uv" build --quiet --wheel --out-dir "$folder/dist" "$folder"
+  echo "$inputs" >"$folder/dist/.inputs"
 }
 
 build_image() { # name folder
@@ -113,10 +113,14 @@ build_all() {
   fi
   local name inputs base
   base="$BASE $(image_id "$BASE")"
-  build_wheel
+  build_wheel "$ROOT" src pyproject.toml README.md LICENSE
+  build_wheel "$ROOT/agent" agent/src agent/pyproject.toml
   for name in "${IMAGES[@]}"; do
     inputs="$base $(digest "images/$name" "requirements/$name.txt")"
-    [ "$name" = kernel-python ] || inputs+=" $(cat "$ROOT/dist/.inputs")"
+    case $name in
+      kernel-python) inputs+=" $(cat "$ROOT/agent/dist/.inputs")" ;;
+      *) inputs+=" $(cat "$ROOT/dist/.inputs")" ;;
+    esac
     build_once "elastic-jupyter/$name:$TAG" "$inputs" build_image "$name" images
   done
   [ -z "${REGISTRY:-}" ] || return 0

@@ -91,8 +91,11 @@ class LoopbackStore:
             self.run(key)
         return JupyterKernel.model_validate(body)
 
-    def run(self, key: Key) -> None:
-        """Start the kernel's process, as the operator would make its pod."""
+    def run(self, key: Key, *, told: bool = True) -> str:
+        """Start the kernel's process, as the operator would make its pod; return its address.
+
+        ``told``: the status has the address at once.
+        """
         body = self.objects[key]
         uid = body["metadata"]["uid"]
         number = int(uid.removeprefix("uid-"))
@@ -115,7 +118,9 @@ class LoopbackStore:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self.report(key, phase="Running", podIP=ip)
+        if told:
+            self.report(key, phase="Running", podIP=ip)
+        return ip
 
     def report(self, key: Key, **status: Any) -> None:
         """Write facts, as the operator does."""

@@ -35,6 +35,8 @@ LABEL_KUEUE = "kueue.x-k8s.io/queue-name"
 CONNECTION_DIRECTORY = "/run/elastic-jupyter/connection"
 CONNECTION_KEY = "connection.json"
 CONNECTION_FILE = f"{CONNECTION_DIRECTORY}/{CONNECTION_KEY}"
+#: Beside it: whom our agent in the kernel tells its address (elastic_jupyter_agent.home).
+CALL_HOME_KEY = "call-home.json"
 MASTER_KEY_DIRECTORY = "/run/elastic-jupyter/master-key"
 MASTER_KEY_KEY = "key"
 
@@ -97,6 +99,11 @@ def auth_secret_name(notebook: str) -> str:
     Keys: ``token`` and, when a password was set, ``hashed-password``.
     """
     return f"{notebook}-auth"
+
+
+def address_path(kernel_id: str) -> str:
+    """Return the gateway's path at which a kernel tells its address."""
+    return f"/api/kernels/{kernel_id}/address"
 
 
 def service_url(name: str, namespace: str) -> str:

@@ -1,6 +1,6 @@
 """What the reconciler said of a kernel, in the form that the gateway works with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
@@ -33,6 +33,12 @@ class Facts:
             reason=_failure(kernel),
             last_activity=activity.last_activity if activity else None,
         )
+
+    def after(self, older: "Facts | None") -> "Facts":
+        """Return these facts with the address that the kernel told before its status has one."""
+        if self.pod_ip or older is None or older.uid != self.uid:
+            return self
+        return replace(self, pod_ip=older.pod_ip)
 
     @property
     def ended(self) -> bool:

@@ -1,5 +1,6 @@
 """Routes of the gateway: Jupyter's kernels API, and two for the kubelet."""
 
+import ipaddress
 import json
 from typing import Any, cast
 
@@ -86,6 +87,39 @@ class KernelSpecHandler(_AfterRecovery, kernelspecs.KernelSpecHandler):
     """One spec."""
 
 
+class AddressHandler(web.RequestHandler):
+    """Takes a kernel's word on where it is, which its pod's status has only half a second later.
+
+    The caller is the agent in a kernel, known by the token of its incarnation, and no notebook.
+    """
+
+    def check_xsrf_cookie(self) -> None:
+        """Do nothing: no browser calls here, and no cookie counts."""
+
+    @allow_unauthenticated
+    def post(self, kernel_id: str) -> None:
+        """Answer 204; 503 before recovery, 403 to anybody but the kernel's present incarnation.
+
+        The address counts only if the call comes from it: so nobody names another's, and one that
+        was translated on the way is not mistaken for the kernel's.
+        """
+        manager = self.settings["kernel_manager"]
+        if not manager.recovered.is_set():
+            raise web.HTTPError(503)
+        try:
+            said = json.loads(self.request.body)
+            address, epoch = ipaddress.ip_address(said["address"]), int(said["epoch"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise web.HTTPError(400, "an address and an epoch are wanted") from error
+        if address != ipaddress.ip_address(str(self.request.remote_ip)):
+            raise web.HTTPError(400, "the call does not come from the address it names")
+        token = self.request.headers.get("Authorization", "").removeprefix("token ")
+        kernel = manager.kernels.get(kernel_id)
+        if not (kernel and kernel.take_address(str(address), epoch=epoch, token=token)):
+            raise web.HTTPError(403)
+        self.set_status(204)
+
+
 class LiveHandler(web.RequestHandler):
     """The process answers."""
 
@@ -115,6 +149,7 @@ default_handlers = [
     (rf"/api/kernels/{_KERNEL}", KernelHandler),
     (rf"/api/kernels/{_KERNEL}/{upstream._kernel_action_regex}", KernelActionHandler),
     (rf"/api/kernels/{_KERNEL}/channels", ChannelsHandler),
+    (rf"/api/kernels/{_KERNEL}/address", AddressHandler),
     (r"/api/kernelspecs", KernelSpecsHandler),
     (rf"/api/kernelspecs/{kernelspecs.kernel_name_regex}", KernelSpecHandler),
 ]

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
@@ -30,6 +32,7 @@ from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info
 from elastic_jupyter.gateway.wish import Wish
 from elastic_jupyter.policy import idle, notices
+from elastic_jupyter.policy.keys import address_token
 from elastic_jupyter.store.protocol import KernelStore, Key
 
 if TYPE_CHECKING:
@@ -173,7 +176,7 @@ class ElasticKernelManager(ServerKernelManager):
         ):
             self.resume_from(facts)  # another gateway of ours woke it
             return
-        self.facts = facts
+        self.facts = facts = facts.after(self.facts)
         self.epoch = max(self.epoch, facts.epoch)
         if self.state is KernelState.STARTING and facts.waiting != self.waiting_text:
             self.waiting_text = facts.waiting
@@ -182,6 +185,22 @@ class ElasticKernelManager(ServerKernelManager):
         self._changed.set()
         if self.state is KernelState.RUNNING and facts.ended:
             self.lose(facts.reason)
+
+    def take_address(self, address: str, *, epoch: int, token: str) -> bool:
+        """Take the address that this incarnation tells itself, long before its pod's status does.
+
+        Returns False when the token is not that of (uid, epoch): somebody else, or an earlier one.
+        """
+        facts = self.facts
+        if facts is None or facts.uid in self.retired or facts.ended or epoch < facts.epoch:
+            return False
+        want = address_token(self.master_key, facts.uid, epoch)
+        if not hmac.compare_digest(token.encode(), want.encode()):
+            return False
+        if not facts.pod_ip:
+            self.facts = replace(facts, pod_ip=address)
+            self._changed.set()
+        return True
 
     def on_gone(self, uid: str) -> None:
         """Note that the object ``uid`` is gone; nothing to do when we deleted it ourselves."""

@@ -32,7 +32,7 @@ from elastic_jupyter.operator.report import BLOCKED_RETRY
 from elastic_jupyter.operator.sight import PodSight
 from elastic_jupyter.policy import lifecycle
 from elastic_jupyter.policy.images import Choice, Images
-from elastic_jupyter.policy.keys import connection_key
+from elastic_jupyter.policy.keys import address_token, connection_key
 from elastic_jupyter.policy.lifecycle import Action, Sight
 from elastic_jupyter.policy.queue import Place
 from elastic_jupyter.runtime.controller import DONE, Result
@@ -167,12 +167,11 @@ class KernelReconciler:
         return replace(seen, pod=found, made=made)
 
     async def _make_children(self, seen: _Seen, pod: Object) -> PodSight:
-        signing_key = self._signing_key(seen.kernel)
-        if signing_key is None:
+        secret = self._connection_secret(seen)
+        if secret is None:
             gateway = seen.kernel.spec.gateway_ref
             text = f"JupyterGateway {gateway.name if gateway else ''} has no master key yet"
             return PodSight(Sight.NEVER_MADE, _GATEWAY_NOT_FOUND, text)
-        secret = make_connection_secret(seen.kernel, epoch=seen.epoch, key=signing_key)
         # The Secret first: a kubelet that does not find it tries again only after a second or more.
         hindrance = await self._create(SECRET, secret, seen) or await self._create(POD, pod, seen)
         if hindrance:
@@ -184,9 +183,8 @@ class KernelReconciler:
         name = names.connection_secret_name(seen.kernel.metadata.name or "")
         if Key(seen.kernel.metadata.namespace or "", name) in self._caches.secrets:
             return
-        signing_key = self._signing_key(seen.kernel)
-        if signing_key is not None:
-            secret = make_connection_secret(seen.kernel, epoch=seen.epoch, key=signing_key)
+        secret = self._connection_secret(seen)
+        if secret is not None:
             await self._create(SECRET, secret, seen)
 
     async def _create(self, kind: Kind, obj: Object, seen: _Seen) -> PodSight | None:
@@ -216,15 +214,24 @@ class KernelReconciler:
     def _image(self, kernel: JupyterKernel) -> Choice:
         return image_choice(kernel, self._images)
 
-    def _signing_key(self, kernel: JupyterKernel) -> str | None:
-        """Return the key of the kernel's messages; None while its gateway has no master key."""
+    def _connection_secret(self, seen: _Seen) -> Object | None:
+        """Return the kernel's Secret; None while its gateway has no master key."""
+        kernel, epoch = seen.kernel, seen.epoch
         gateway = kernel.spec.gateway_ref
-        if gateway is None:
-            return secrets.token_hex(32)  # made by hand: whoever may read the Secret connects
+        if gateway is None:  # made by hand: whoever may read the Secret connects
+            return make_connection_secret(kernel, epoch=epoch, key=secrets.token_hex(32))
         name = names.master_key_secret_name(gateway.name)
         secret = self._caches.secrets.get(Key(kernel.metadata.namespace or "", name))
         master = common.decoded(secret, names.MASTER_KEY_KEY) if secret else None
-        return connection_key(master, kernel.metadata.uid or "") if master else None
+        if not master:
+            return None
+        uid = kernel.metadata.uid or ""
+        return make_connection_secret(
+            kernel,
+            epoch=epoch,
+            key=connection_key(master, uid),
+            token=address_token(master, uid, epoch),
+        )
 
     # -- report
 

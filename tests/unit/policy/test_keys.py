@@ -2,7 +2,7 @@
 
 import pytest
 
-from elastic_jupyter.policy.keys import connection_key
+from elastic_jupyter.policy.keys import address_token, connection_key
 
 
 def test_each_kernel_object_has_a_key_of_its_own() -> None:
@@ -10,6 +10,19 @@ def test_each_kernel_object_has_a_key_of_its_own() -> None:
     assert connection_key(master, "a") == connection_key(master, "a")
     assert connection_key(master, "a") != connection_key(master, "b")
     assert connection_key(master, "a") != connection_key(b"n" * 32, "a")
+
+
+def test_each_incarnation_has_a_token_of_its_own() -> None:
+    master = b"m" * 32
+    tokens = {
+        connection_key(master, "a"),
+        address_token(master, "a", 1),
+        address_token(master, "a", 2),
+        address_token(master, "b", 1),
+        address_token(b"n" * 32, "a", 1),
+    }
+    assert len(tokens) == 5
+    assert address_token(master, "a", 1) in tokens
 
 
 def test_a_short_master_key_is_refused() -> None:

@@ -17,11 +17,19 @@ from elastic_jupyter.policy.pod_template import pod_spec
 #: ignores SIGTERM, and Kubernetes' default of 30 s would hold the GPU for that long.
 GRACE_SECONDS = 2
 
+#: What runs in our own image in place of the default command: the same, and it calls home.
+AGENT_ARGV = ("python", "-m", "elastic_jupyter_agent", "-f", "{connection_file}")
+
 _VOLUME = "elastic-jupyter-connection"
 
 
-def make_connection_secret(kernel: JupyterKernel, *, epoch: int, key: str) -> Object:
-    """Return the Secret with the connection file of one incarnation; ``key`` signs messages."""
+def make_connection_secret(
+    kernel: JupyterKernel, *, epoch: int, key: str, token: str | None = None
+) -> Object:
+    """Return the Secret with the connection file of one incarnation.
+
+    ``key`` signs messages; with ``token`` the kernel may tell its gateway the address it has.
+    """
     connection = {
         "ip": "0.0.0.0",
         "transport": "tcp",
@@ -30,6 +38,12 @@ def make_connection_secret(kernel: JupyterKernel, *, epoch: int, key: str) -> Ob
         "kernel_name": "",
         **names.PORTS,
     }
+    files = {names.CONNECTION_KEY: json.dumps(connection)}
+    gateway = kernel.spec.gateway_ref
+    if gateway and token:
+        url = names.service_url(gateway.name, kernel.metadata.namespace or "")
+        url += names.address_path(kernel_id(kernel))
+        files[names.CALL_HOME_KEY] = json.dumps({"url": url, "token": token, "epoch": epoch})
     return {
         "metadata": common.metadata(
             names.connection_secret_name(kernel.metadata.name or ""),
@@ -38,7 +52,7 @@ def make_connection_secret(kernel: JupyterKernel, *, epoch: int, key: str) -> Ob
         ),
         "type": "Opaque",
         "immutable": True,
-        "data": common.encoded({names.CONNECTION_KEY: json.dumps(connection)}),
+        "data": common.encoded(files),
     }
 
 
@@ -109,6 +123,8 @@ def _complete_container(container: dict[str, Any], kernel: JupyterKernel, ours: 
         container.setdefault("imagePullPolicy", "IfNotPresent")
         if not container.get("command") and not container.get("args"):
             container["command"] = list(DEFAULT_ARGV)
+        if kernel.spec.gateway_ref and _runs_the_default(container):
+            container["command"] = list(AGENT_ARGV)
     for part in ("command", "args"):
         if container.get(part):
             container[part] = [_with_connection_file(word) for word in container[part]]
@@ -123,6 +139,10 @@ def _complete_container(container: dict[str, Any], kernel: JupyterKernel, ours: 
         {"name": "KERNEL_USERNAME", "value": kernel.spec.user or names.DEFAULT_USER},
         {"name": "KERNEL_NAMESPACE", "value": kernel.metadata.namespace},
     )
+
+
+def _runs_the_default(container: Mapping[str, Any]) -> bool:
+    return container.get("command") == list(DEFAULT_ARGV) and not container.get("args")
 
 
 def _with_connection_file(word: Any) -> Any:

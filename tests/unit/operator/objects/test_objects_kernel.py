@@ -65,7 +65,7 @@ def test_a_plain_kernel_becomes_a_restricted_pod() -> None:
                     "name": "kernel",
                     "image": "ours/kernel:1",
                     "imagePullPolicy": "IfNotPresent",
-                    "command": ["python", "-m", "ipykernel_launcher", "-f", CONNECTION],
+                    "command": ["python", "-m", "elastic_jupyter_agent", "-f", CONNECTION],
                     "terminationMessagePolicy": "FallbackToLogsOnError",
                     "env": [
                         {"name": "KERNEL_ID", "value": KERNEL_ID},
@@ -114,6 +114,50 @@ def test_the_secret_holds_a_connection_file_that_any_address_may_use() -> None:
         "kernel_name": "",
         **names.PORTS,
     }
+
+
+def test_the_secret_says_where_the_kernel_may_tell_its_address() -> None:
+    kernel = model(JupyterKernel, a_kernel())
+    secret = make_connection_secret(kernel, epoch=3, key="k" * 64, token="t" * 64)
+    assert json.loads(base64.b64decode(secret["data"]["call-home.json"])) == {
+        "url": f"http://gw.team:8888/api/kernels/{KERNEL_ID}/address",
+        "token": "t" * 64,
+        "epoch": 3,
+    }
+
+
+IPYKERNEL = ["python", "-m", "ipykernel_launcher", "-f"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "want"),
+    [
+        pytest.param({}, "elastic_jupyter_agent", id="by default"),
+        pytest.param(
+            {"container": {"command": [*IPYKERNEL, "{connection_file}"]}},
+            "elastic_jupyter_agent",
+            id="with the default in words",
+        ),
+        pytest.param(
+            {"container": {"command": [*IPYKERNEL, "{connection_file}", "--debug"]}},
+            "ipykernel_launcher",
+            id="not with a command of its own",
+        ),
+        pytest.param(
+            {"container": {"command": [*IPYKERNEL, "{connection_file}"], "args": ["--debug"]}},
+            "ipykernel_launcher",
+            id="not with arguments of its own",
+        ),
+        pytest.param(
+            {"container": {"image": "theirs:2", "command": [*IPYKERNEL, "{connection_file}"]}},
+            "ipykernel_launcher",
+            id="not in a foreign image",
+        ),
+        pytest.param({"gatewayRef": None}, "ipykernel_launcher", id="not without a gateway"),
+    ],
+)
+def test_our_own_image_calls_its_gateway(parts: Object, want: str) -> None:
+    assert container_of(a_kernel(**parts))["command"][2] == want
 
 
 @pytest.mark.parametrize(
