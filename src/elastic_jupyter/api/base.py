@@ -4,14 +4,32 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
 from elastic_jupyter.api import names
 
+#: Levels of nesting that are kept of JSON whose schema is not ours. A PodTemplateSpec needs ten.
+_LEVELS = 50
+
+
+def _bounded(value: Any, levels: int = _LEVELS) -> Any:
+    """Return a copy that any code can walk through: what is nested deeper becomes a text.
+
+    The API server keeps thousands of levels, and refuses the text with the field's name.
+    """
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return "nested too deeply"
+    if isinstance(value, dict):
+        return {key: _bounded(inner, levels - 1) for key, inner in value.items()}
+    return [_bounded(inner, levels - 1) for inner in value]
+
+
 #: JSON of a kind that Kubernetes owns, kept as it came.
-Json = dict[str, Any]
+Json = Annotated[dict[str, Any], AfterValidator(_bounded)]
 
 #: Schema of JSON that the API server keeps but does not check.
 PRESERVED: JsonDict = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

@@ -15,15 +15,22 @@ from elastic_jupyter.errors import (
     StoreError,
     Unavailable,
 )
+from elastic_jupyter.kube import nesting
 from elastic_jupyter.kube.kinds import Kind, Object
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 def decode(content: bytes, *, what: str) -> Object:
-    """Return the JSON object in an answer. Raises ``Unavailable``: a proxy answered instead."""
+    """Return the JSON object in an answer. Raises ``Unavailable``: a proxy answered instead.
+
+    Where it is nested too deeply to be read, what is too deep is cut out (``nesting``).
+    """
     try:
-        return _decoder.decode(content)
+        try:
+            return _decoder.decode(content)
+        except RecursionError:
+            return _decoder.decode(nesting.cut(content))
     except msgspec.DecodeError as error:
         raise Unavailable(f"{what}: the answer is no JSON object: {error}") from error
 

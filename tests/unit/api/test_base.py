@@ -1,5 +1,7 @@
 """What the five kinds share. Documents are drawn from the schemas that the API server checks."""
 
+import copy
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from elastic_jupyter.api import names
 from elastic_jupyter.api.base import Condition, ConditionStatus, Json, ObjectMeta, Resource
 from elastic_jupyter.api.generate import KINDS
+from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
 from elastic_jupyter.api.schema import open_api_schema
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -158,3 +161,15 @@ def test_attributes_may_be_named_as_in_python_or_as_in_json() -> None:
 def test_fields_of_a_later_version_do_not_keep_an_object_from_being_read() -> None:
     condition = {"type": "Ready", "status": "True"}
     assert Condition.model_validate({**condition, "severity": "high"}).to_dict() == condition
+
+
+def test_what_a_user_nested_too_deeply_can_be_walked_through() -> None:
+    deep: Json = {}
+    for _ in range(900):
+        deep = {"a": deep}
+    template = JupyterKernelTemplate.model_validate(
+        {"spec": {"template": {"spec": {"containers": [{"name": "k"}], "deep": deep}}}}
+    )
+    said = copy.deepcopy(template.to_dict())["spec"]["template"]["spec"]
+    assert said["containers"] == [{"name": "k"}]
+    assert "nested too deeply" in json.dumps(said["deep"])
