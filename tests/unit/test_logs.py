@@ -5,17 +5,13 @@ import logging
 import pytest
 
 from elastic_jupyter import logs
+from tests.support.logs import logging_as_it_was
 
 
 @pytest.fixture
 def configured():
-    """Undo what ``configure`` does to the process."""
-    root, ours = logging.getLogger(), logging.getLogger("elastic_jupyter")
-    before = root.handlers[:], root.level, ours.level
-    yield logs.configure
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
+    with logging_as_it_was():
+        yield logs.configure
 
 
 log = logs.get("elastic_jupyter.test")

@@ -53,7 +53,7 @@ def compose(
     elif not container.get("command") and not container.get("args"):
         container["command"], container["args"] = list(DEFAULT_ARGV), []
     spec_env = copy.deepcopy(wanted.env) if wanted and wanted.env else []
-    container["env"] = _merge_env(
+    container["env"] = merge_env(
         container.get("env") or [],
         spec_env,
         [{"name": name, "value": value} for name, value in env.items()],
@@ -61,7 +61,8 @@ def compose(
     return pod
 
 
-def _merge_env(*layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def merge_env(*layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the environment variables (EnvVar) of all layers; a later one wins."""
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
         for entry in layer:
