@@ -5,11 +5,16 @@ kernels, which cannot work here; everything else is taken literally. Source: des
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 #: Last part of an image's name, without tag and digest.
 _GATEWAY = re.compile(r"enterprise-gateway([-_].*)?")
 _KERNEL = re.compile(r"(jupyter-)?kernel-(py|tf-py|tf-gpu-py)|jupyter-kernel-py[-_].*")
+
+#: Where ``kubeflow-launcher`` says that an Enterprise Gateway waits for a kernel's connection file.
+_CALLS_BACK = "EG_RESPONSE_ADDRESS"
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,15 @@ def gateway(asked: str | None, ours: Images) -> Choice:
     return Choice(asked)
 
 
-def kernel(asked: str | None, ours: Images) -> Choice:
-    """Return the image of a kernel that asked for ``asked``."""
+def kernel(asked: str | None, ours: Images, *, env: Iterable[Any] = ()) -> Choice:
+    """Return the image of a kernel that asked for ``asked``; ``env`` is its container's (EnvVar).
+
+    A kernel that is to call back an Enterprise Gateway gets what it asked for: ours does not.
+    """
     if not asked:
         return Choice(ours.kernel)
+    if any(isinstance(entry, Mapping) and entry.get("name") == _CALLS_BACK for entry in env):
+        return Choice(asked)
     if asked != ours.kernel and _KERNEL.fullmatch(base_name(asked)):
         return Choice(ours.kernel, replaced=asked)
     return Choice(asked)

@@ -78,6 +78,14 @@ def test_any_other_kernel_image_is_taken_literally(asked: str) -> None:
     assert images.kernel(asked, OURS) == Choice(asked)
 
 
+def test_a_kernel_that_calls_an_enterprise_gateway_back_runs_the_image_that_can() -> None:
+    env = ["no variable", {"name": "A"}, {"name": "EG_RESPONSE_ADDRESS", "value": "10.0.0.1:8877"}]
+    asked = "elyra/kernel-py:3.2.3"
+    assert images.kernel(asked, OURS, env=env) == Choice(asked)
+    assert images.kernel(asked, OURS, env=env[:2]) == Choice(OURS.kernel, replaced=asked)
+    assert images.kernel(None, OURS, env=env) == Choice(OURS.kernel)
+
+
 @pytest.mark.parametrize("asked", [None, ""])
 def test_where_no_image_is_asked_for_ours_runs_and_replaces_nothing(asked: str | None) -> None:
     assert images.gateway(asked, OURS) == Choice(OURS.gateway)

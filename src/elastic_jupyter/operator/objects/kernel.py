@@ -93,7 +93,14 @@ def image_choice(kernel: JupyterKernel, ours: Images) -> Choice:
     spec = kernel.spec.template.get("spec")
     containers = spec.get("containers") if isinstance(spec, dict) else None
     first = containers[0] if isinstance(containers, list) and containers else None
-    return images.kernel(first.get("image") if isinstance(first, dict) else None, ours)
+    return _choice(first if isinstance(first, dict) else {}, ours)
+
+
+def _choice(container: Mapping[str, Any], ours: Images) -> Choice:
+    asked, env = container.get("image"), container.get("env")
+    return images.kernel(
+        asked if isinstance(asked, str) else None, ours, env=env if isinstance(env, list) else ()
+    )
 
 
 def kernel_id(kernel: JupyterKernel) -> str:
@@ -118,7 +125,7 @@ def _asked_at(kernel: JupyterKernel) -> Mapping[str, str]:
 
 def _complete_container(container: dict[str, Any], kernel: JupyterKernel, ours: Images) -> None:
     container.setdefault("name", "kernel")
-    container["image"] = images.kernel(container.get("image"), ours).image
+    container["image"] = _choice(container, ours).image
     if container["image"] == ours.kernel:
         container.setdefault("imagePullPolicy", "IfNotPresent")
         if not container.get("command") and not container.get("args"):

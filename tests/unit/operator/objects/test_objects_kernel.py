@@ -323,6 +323,14 @@ def test_a_kernel_made_by_hand_goes_by_its_uid_and_has_no_gateway() -> None:
             ),
             id="the original's",
         ),
+        pytest.param(
+            {
+                "image": "elyra/kernel-py:3.2.3",
+                "env": [{"name": "EG_RESPONSE_ADDRESS", "value": "10.0.0.1:8877"}],
+            },
+            Choice("elyra/kernel-py:3.2.3"),
+            id="one that calls an Enterprise Gateway back",
+        ),
     ],
 )
 def test_which_image_runs(container: Object, want: Choice) -> None:
