@@ -37,6 +37,7 @@ CONNECTION_KEY = "connection.json"
 CONNECTION_FILE = f"{CONNECTION_DIRECTORY}/{CONNECTION_KEY}"
 #: Beside it: whom our agent in the kernel tells its address (elastic_jupyter_agent.home).
 CALL_HOME_KEY = "call-home.json"
+LOGIN_DIRECTORY = "/run/elastic-jupyter/login"
 MASTER_KEY_DIRECTORY = "/run/elastic-jupyter/master-key"
 MASTER_KEY_KEY = "key"
 
@@ -96,7 +97,7 @@ def gateway_token_secret_name(notebook: str) -> str:
 def auth_secret_name(notebook: str) -> str:
     """Return the name of the Secret with the notebook's login.
 
-    Keys: ``token`` and, when a password was set, ``hashed-password``.
+    Keys: ``token`` or ``hashed-password`` or both, and what the server reads of it.
     """
     return f"{notebook}-auth"
 
@@ -104,6 +105,11 @@ def auth_secret_name(notebook: str) -> str:
 def address_path(kernel_id: str) -> str:
     """Return the gateway's path at which a kernel tells its address."""
     return f"/api/kernels/{kernel_id}/address"
+
+
+def storage_claim_name(notebook: str) -> str:
+    """Return the name of the PersistentVolumeClaim that is made for a notebook's files."""
+    return f"{notebook}-storage"
 
 
 def service_url(name: str, namespace: str) -> str:

@@ -16,6 +16,7 @@ from elastic_jupyter.api.base import (
     Conditions,
     Json,
     Model,
+    Name,
     ObjectReference,
     Resource,
 )
@@ -28,12 +29,30 @@ class AuthMode(StrEnum):
     DISABLE = "disable"
 
 
+class SecretReference(Model):
+    """A Secret in the notebook's namespace."""
+
+    name: Name = Field(description="Name of the Secret.")
+
+
 class Auth(Model):
     """How users log in to the notebook server.
 
     With neither token nor password a token is made once and kept in the Secret
     ``<notebook>-auth``, key ``token``.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "!has(self.secretRef) || (!has(self.token) && !has(self.password))",
+                    "message": "auth.secretRef gives token and password; auth.token and "
+                    "auth.password must not stand beside it",
+                }
+            ]
+        }
+    )
 
     mode: AuthMode | None = Field(
         default=None,
@@ -48,6 +67,85 @@ class Auth(Model):
         description="The login password: Jupyter's hash of it (``argon2:...``, ``sha1:...`` or "
         "``sha256:...``) or the password itself, which is hashed before the pod sees it.",
     )
+    secret_ref: SecretReference | None = Field(
+        default=None,
+        description="A Secret with the keys ``token`` or ``password`` or both, in place of the "
+        "fields above. A change of it is seen within a minute.",
+    )
+
+
+class AccessMode(StrEnum):
+    """From how many nodes a volume can be used at the same time."""
+
+    READ_WRITE_ONCE = "ReadWriteOnce"
+    READ_WRITE_MANY = "ReadWriteMany"
+
+
+class Storage(Model):
+    """The volume with the user's files, mounted as the home folder ``/home/jovyan``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "has(self.size) != has(self.claimName)",
+                    "message": "storage needs size (a claim is made) or claimName (an existing "
+                    "one is used), and not both",
+                },
+                {
+                    "rule": "!has(self.claimName) || "
+                    "(!has(self.className) && !has(self.accessMode))",
+                    "message": "storage.className and storage.accessMode are of a claim that is "
+                    "made, not of storage.claimName",
+                },
+            ]
+        }
+    )
+
+    size: (
+        Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i?)?$", max_length=32)] | None
+    ) = Field(
+        default=None,
+        description="Size of the PersistentVolumeClaim ``<notebook>-storage``, for example 10Gi. "
+        "It is made with the notebook and is not deleted with it.",
+    )
+    class_name: Name | None = Field(
+        default=None, description="StorageClass of the claim; default: the cluster's."
+    )
+    access_mode: AccessMode | None = Field(
+        default=None,
+        description="ReadWriteOnce (default) or ReadWriteMany, which kernels on other nodes than "
+        "the notebook's need.",
+    )
+    claim_name: Name | None = Field(
+        default=None, description="An existing PersistentVolumeClaim of this namespace."
+    )
+    share_with_kernels: bool | None = Field(
+        default=None,
+        description="Whether kernels in this namespace have the volume, too, at the same path, and "
+        "start in the folder of their notebook; default true.",
+    )
+
+
+class ServiceType(StrEnum):
+    """How a Service is reached."""
+
+    CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
+    LOAD_BALANCER = "LoadBalancer"
+
+
+class Service(Model):
+    """The Service of the notebook server, port 8888."""
+
+    type: ServiceType | None = Field(
+        default=None, description="ClusterIP (default), NodePort or LoadBalancer."
+    )
+    annotations: (
+        Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)] | None
+    ) = Field(
+        default=None, description="Annotations of the Service, for load balancers and the like."
+    )
 
 
 class NotebookSpec(Model):
@@ -57,6 +155,13 @@ class NotebookSpec(Model):
         default=None, description="The JupyterGateway that runs the kernels of this notebook."
     )
     auth: Auth | None = Field(default=None, description="How users log in.")
+    storage: Storage | None = Field(
+        default=None,
+        description="The volume with the user's files; where absent, they go with the pod.",
+    )
+    service: Service | None = Field(
+        default=None, description="The Service by which the notebook server is reached."
+    )
     template: Json | None = Field(
         default=None,
         description="Pod of the notebook server (PodTemplateSpec). Its first container is the "

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from elastic_jupyter import logs
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.api.notebook import JupyterNotebook
 from elastic_jupyter.clock import Clock
 from elastic_jupyter.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from elastic_jupyter.kube.client import Client
@@ -20,7 +21,7 @@ from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Kind, O
 from elastic_jupyter.operator import kernel_status, sight
 from elastic_jupyter.operator.children import FIELD_MANAGER, controller_uid
 from elastic_jupyter.operator.kernel_status import Told
-from elastic_jupyter.operator.objects import common
+from elastic_jupyter.operator.objects import common, storage
 from elastic_jupyter.operator.objects.kernel import (
     GRACE_SECONDS,
     image_choice,
@@ -54,6 +55,7 @@ class KernelCaches:
     """Live views of what the reflectors know."""
 
     kernels: Mapping[Key, Object]
+    notebooks: Mapping[Key, Object]
     pods: Mapping[Key, Object]
     secrets: Mapping[Key, Object]
 
@@ -155,7 +157,12 @@ class KernelReconciler:
     async def _start(self, key: Key, seen: _Seen) -> _Seen:
         """Make Secret and pod; return what is seen then. May run again after any crash."""
         try:
-            pod = make_pod(seen.kernel, epoch=seen.epoch, ours=self._images)
+            pod = make_pod(
+                seen.kernel,
+                epoch=seen.epoch,
+                ours=self._images,
+                shared_claim=self._shared_claim(seen.kernel),
+            )
             found = await self._make_children(seen, pod)
         except Invalid as error:
             return replace(seen, pod=PodSight(Sight.REFUSED, error.reason, str(error)))
@@ -232,6 +239,16 @@ class KernelReconciler:
             key=connection_key(master, uid),
             token=address_token(master, uid, epoch),
         )
+
+    def _shared_claim(self, kernel: JupyterKernel) -> str | None:
+        """Return the claim of the notebook's files that the kernel has, too, if any."""
+        reference = kernel.spec.notebook_ref
+        if reference is None or reference.namespace != kernel.metadata.namespace:
+            return None  # a volume is of one namespace
+        found = self._caches.notebooks.get(Key(reference.namespace, reference.name))
+        if found is None or found["metadata"]["uid"] != reference.uid:
+            return None
+        return storage.shared_claim(parse(JupyterNotebook, found))
 
     # -- report
 

@@ -1,21 +1,22 @@
 """JupyterNotebook: keeps a user's notebook server.
 
-Children: the Secrets with its gateway token and its login, the Service and the Deployment. Writes
-the status. Deletes the kernels of a notebook that is gone: they belong to the gateway, which may be
-in another namespace. Woken by the notebook, its children, its gateway's coming and going, the
-gateway's master key, and each new kernel that was started from it.
+Children: the Secrets with its gateway token and its login, the claim for its files, the Service and
+the Deployment. Writes the status. Deletes the kernels of a notebook that is gone: they belong to
+the gateway, which may be in another namespace. Woken by the notebook, its children, its gateway's
+coming and going, the gateway's master key, and each new kernel that was started from it.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.notebook import JupyterNotebook
+from elastic_jupyter.api.notebook import Auth, AuthMode, JupyterNotebook
 from elastic_jupyter.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import (
     DEPLOYMENT,
     JUPYTER_NOTEBOOK,
+    PERSISTENT_VOLUME_CLAIM,
     SECRET,
     SERVICE,
     Key,
@@ -25,7 +26,8 @@ from elastic_jupyter.kube.kinds import (
 from elastic_jupyter.operator import deployment_status
 from elastic_jupyter.operator.children import Children, controller_uid
 from elastic_jupyter.operator.kernel_index import KernelIndex
-from elastic_jupyter.operator.objects import common
+from elastic_jupyter.operator.objects import common, storage
+from elastic_jupyter.operator.objects import login as logins
 from elastic_jupyter.operator.objects import notebook as objects
 from elastic_jupyter.operator.objects.notebook import GatewayAccess
 from elastic_jupyter.operator.report import BLOCKED_RETRY, READY, Condition
@@ -36,6 +38,9 @@ from elastic_jupyter.policy.tokens import NotebookIdentity
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
 from elastic_jupyter.store.protocol import KernelStore
+
+#: Seconds until a Secret of a user is read again: it does not carry our label and is not followed.
+_SECRET_PAUSE = 30.0
 
 
 class NotebookReconciler:
@@ -119,39 +124,65 @@ class NotebookReconciler:
                 DONE,
             )
         try:
-            deployment = await self._apply(notebook, access)
+            auth = await self._auth(notebook)
+            deployment = await self._apply(notebook, access, auth)
+        except NotFound as error:
+            text = f"spec.auth.secretRef: {error}"
+            return Condition(READY, False, "SecretNotFound", text), None, Result(BLOCKED_RETRY)
         except (AlreadyExists, Invalid, Forbidden) as error:
             failed = Condition(READY, False, error.reason, str(error))
             return failed, None, Result(BLOCKED_RETRY)
-        return deployment_status.ready(deployment), deployment, DONE
+        result = Result(_SECRET_PAUSE) if auth and auth.secret_ref else DONE
+        return deployment_status.ready(deployment), deployment, result
 
-    async def _apply(self, notebook: JupyterNotebook, access: GatewayAccess | None) -> Object:
+    async def _apply(
+        self, notebook: JupyterNotebook, access: GatewayAccess | None, auth: Auth | None
+    ) -> Object:
         children = self._children
         if access is not None:
             await children.apply(
                 SECRET, objects.make_gateway_token_secret(notebook, token=access.token)
             )
         else:
-            await self._remove_secret(notebook, names.gateway_token_secret_name)
-        login = objects.login_data(
-            notebook, await self._stored_login(notebook), random=secrets.token_hex(32)
+            await self._remove_gateway_token(notebook)
+        login = logins.login_data(
+            auth, await self._stored_login(notebook), random=secrets.token_hex(32)
         )
-        if login is not None:
-            await children.apply(SECRET, objects.make_login_secret(notebook, data=login))
-        else:
-            await self._remove_secret(notebook, names.auth_secret_name)
+        await children.apply(SECRET, logins.make_login_secret(notebook, data=login))
+        claim = storage.make_claim(notebook) if notebook.spec.storage else None
+        if claim is not None:
+            await children.apply(PERSISTENT_VOLUME_CLAIM, claim)
         await children.apply(SERVICE, objects.make_service(notebook))
         return await children.apply(
             DEPLOYMENT,
             objects.make_deployment(
-                notebook, image=self._images.notebook, access=access, login=login
+                notebook, image=self._images.notebook, access=access, login_data=login
             ),
         )
 
-    async def _remove_secret(self, notebook: JupyterNotebook, name_of: objects.NameOf) -> None:
+    async def _remove_gateway_token(self, notebook: JupyterNotebook) -> None:
         metadata = notebook.metadata
-        key = Key(metadata.namespace or "", name_of(metadata.name or ""))
+        name = names.gateway_token_secret_name(metadata.name or "")
+        key = Key(metadata.namespace or "", name)
         await self._children.remove(SECRET, key, owner_uid=metadata.uid or "")
+
+    async def _auth(self, notebook: JupyterNotebook) -> Auth | None:
+        """Return ``spec.auth`` with what its Secret gives filled in.
+
+        Raises ``NotFound`` when the Secret does not exist, ``Invalid`` when it gives neither.
+        """
+        auth = notebook.spec.auth
+        if auth is None or auth.secret_ref is None or auth.mode is AuthMode.DISABLE:
+            return auth
+        name = auth.secret_ref.name
+        secret = await self._client.get(SECRET, notebook.metadata.namespace or "", name)
+        given = {
+            field: (common.decoded(secret, field) or b"").decode(errors="replace").strip()
+            for field in ("token", "password")
+        }
+        if not any(given.values()):
+            raise Invalid(f"spec.auth.secretRef: Secret {name} has no key token or password")
+        return auth.model_copy(update=given)
 
     async def _stored_login(self, notebook: JupyterNotebook) -> dict[str, bytes]:
         """Return what the login Secret holds; one that is not ours is a conflict found later."""
@@ -197,7 +228,18 @@ class NotebookReconciler:
             JUPYTER_NOTEBOOK,
             notebook,
             notebook.status,
-            [ready],
+            [ready, *self._remarks(notebook)],
             url=names.service_url(key.name, key.namespace) if deployment else None,
             readyReplicas=deployment_status.counts(deployment)["readyReplicas"],
         )
+
+    def _remarks(self, notebook: JupyterNotebook) -> Iterator[Condition]:
+        if notebook.spec.gateway is None or notebook.spec.storage is None:
+            return
+        namespace = self._gateway_key(notebook).namespace
+        if storage.shared_claim(notebook) and namespace != notebook.metadata.namespace:
+            text = (
+                f"kernels run in the gateway's namespace {namespace}, where a volume of namespace "
+                f"{notebook.metadata.namespace} cannot be mounted"
+            )
+            yield Condition("StorageShared", False, "GatewayElsewhere", text)

@@ -20,6 +20,7 @@ from elastic_jupyter.kube.kinds import (
     JUPYTER_KERNEL_TEMPLATE,
     JUPYTER_NOTEBOOK,
     LEASE,
+    PERSISTENT_VOLUME_CLAIM,
     POD,
     ROLE,
     ROLE_BINDING,
@@ -54,7 +55,10 @@ FOLLOWED = (
     JUPYTER_NOTEBOOK,
 )
 #: Kinds of children; only those that carry our label are followed.
-CHILDREN = (DEPLOYMENT, LEASE, POD, ROLE, ROLE_BINDING, SECRET, SERVICE, SERVICE_ACCOUNT)
+CHILDREN = (
+    *(DEPLOYMENT, LEASE, PERSISTENT_VOLUME_CLAIM, POD),
+    *(ROLE, ROLE_BINDING, SECRET, SERVICE, SERVICE_ACCOUNT),
+)
 
 #: Seconds in which changes of a gateway's kernels are counted together.
 _COUNT_PAUSE = 1.0
@@ -107,7 +111,10 @@ class Operator:
                 client=client,
                 store=store,
                 caches=KernelCaches(
-                    self._cache(JUPYTER_KERNEL), self._cache(POD), self._cache(SECRET)
+                    kernels=self._cache(JUPYTER_KERNEL),
+                    notebooks=self._cache(JUPYTER_NOTEBOOK),
+                    pods=self._cache(POD),
+                    secrets=self._cache(SECRET),
                 ),
                 recorder=recorder,
                 clock=clock,
@@ -187,6 +194,7 @@ class Operator:
         on[JUPYTER_KERNEL_TEMPLATE](self._template_changed)
         on[POD](self._pod_changed)
         on[SECRET](self._secret_changed)
+        on[PERSISTENT_VOLUME_CLAIM](self._claim_changed)
         for kind in CHILDREN:
             on[kind](self._child_changed(kind))
 
@@ -240,6 +248,11 @@ class Operator:
                 self._wake_notebooks_of(gateway)
                 for kernel in self._kernel_index.of_gateway(gateway):
                     self._kernels.enqueue(key_of(kernel))
+
+    def _claim_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
+        """Wake the notebook of a claim, which has no owner."""
+        notebook = key.name.removesuffix(names.storage_claim_name(""))
+        self._notebooks.enqueue(Key(key.namespace, notebook))
 
     def _wake_notebooks_of(self, gateway: Key) -> None:
         for key, notebook in self._cache(JUPYTER_NOTEBOOK).items():

@@ -1,8 +1,8 @@
 """The kernels' reconciler against an API server: state in, passes, state out."""
 
 from elastic_jupyter.api import names
-from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Object
-from elastic_jupyter.operator.kernel import KernelCaches, KernelReconciler
+from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, JUPYTER_NOTEBOOK, POD, SECRET, Key, Object
+from elastic_jupyter.operator.kernel import KernelReconciler
 from elastic_jupyter.store.kernels import KubernetesKernelStore
 from tests.support.kernels import (
     IMAGES,
@@ -10,10 +10,11 @@ from tests.support.kernels import (
     a_gateway,
     a_kernel,
     a_master_key,
+    a_notebook,
     a_pod_of,
     ended,
 )
-from tests.unit.operator.world import Pass, World, crash_after_each_write
+from tests.unit.operator.world import Pass, World, caches_of, crash_after_each_write
 
 KERNEL = Key("team", "jovyan-1")
 CONNECTION = Key("team", "jovyan-1-connection")
@@ -24,7 +25,7 @@ def make(world: World) -> Pass[Key]:
     return KernelReconciler(
         client=world.client,
         store=KubernetesKernelStore(world.client),
-        caches=KernelCaches(world.cache(JUPYTER_KERNEL), world.cache(POD), world.cache(SECRET)),
+        caches=caches_of(world),
         recorder=world.recorder(),
         clock=world.clock,
         images=IMAGES,
@@ -134,3 +135,18 @@ async def test_a_template_that_is_no_pod_ends_the_kernel_with_the_name_of_the_fi
     failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
     assert failed["reason"] == "Invalid"
     assert failed["message"].startswith("spec.template.spec.containers")
+
+
+async def test_a_kernel_has_the_files_of_its_own_notebook_alone(world: World) -> None:
+    notebook = world.server.put(JUPYTER_NOTEBOOK, a_notebook(storage={"size": "1Gi"}))
+    for name, uid in (("mine", notebook["metadata"]["uid"]), ("of-a-namesake", "another")):
+        kernel = a_kernel(name=name)
+        kernel["spec"]["notebookRef"] = {"namespace": "team", "name": "nb", "uid": uid}
+        put(world, kernel)
+        await world.run(make(world), Key("team", name))
+    mine, other = (
+        str(world.server.get(POD, Key("team", name))["spec"]["volumes"])
+        for name in ("mine", "of-a-namesake")
+    )
+    assert "nb-storage" in mine
+    assert "nb-storage" not in other

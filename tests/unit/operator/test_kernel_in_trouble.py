@@ -1,6 +1,7 @@
 """The kernels' reconciler when something is in the way, is stale, or dies."""
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.support.kernels import (
     ended,
     pod_condition,
 )
-from tests.unit.operator.world import Pass, World, crash_after_each_write
+from tests.unit.operator.world import Pass, World, caches_of, crash_after_each_write
 
 KERNEL = Key("team", "jovyan-1")
 CONNECTION = Key("team", "jovyan-1-connection")
@@ -40,8 +41,7 @@ def make(
     return KernelReconciler(
         client=world.client,
         store=KubernetesKernelStore(world.client),
-        caches=caches
-        or KernelCaches(world.cache(JUPYTER_KERNEL), world.cache(POD), world.cache(SECRET)),
+        caches=caches or caches_of(world),
         recorder=world.recorder(),
         clock=world.clock,
         images=IMAGES,
@@ -182,9 +182,8 @@ async def test_a_status_decided_on_an_old_copy_is_decided_again(world: World) ->
 async def test_what_was_just_written_is_known_before_the_watch_tells_it(world: World) -> None:
     put(world, a_kernel())
     await world.settle()
-    frozen = KernelCaches(
-        dict(world.cache(JUPYTER_KERNEL)), dict(world.cache(POD)), dict(world.cache(SECRET))
-    )
+    live = caches_of(world)
+    frozen = KernelCaches(*(dict(getattr(live, field.name)) for field in fields(live)))
     reconcile = make(world, caches=frozen)
     await reconcile(KERNEL)
     seen, before = len(world.server.seen), status_of(world)
@@ -197,7 +196,7 @@ async def test_what_was_just_written_is_known_before_the_watch_tells_it(world: W
 async def test_a_kernel_that_the_cache_does_not_know_yet_keeps_its_pod(world: World) -> None:
     put(world, a_kernel())
     await world.run(make(world), KERNEL)
-    behind = KernelCaches({}, world.cache(POD), world.cache(SECRET))
+    behind = replace(caches_of(world), kernels={})
     await make(world, caches=behind)(KERNEL)
     assert KERNEL in world.server.all(POD)
     assert CONNECTION in world.server.all(SECRET)

@@ -6,6 +6,7 @@ from elastic_jupyter.kube.kinds import (
     DEPLOYMENT,
     JUPYTER_KERNEL,
     JUPYTER_NOTEBOOK,
+    PERSISTENT_VOLUME_CLAIM,
     SECRET,
     SERVICE,
     Key,
@@ -136,9 +137,55 @@ async def test_a_new_login_rolls_the_pod(world: World) -> None:
 async def test_secrets_that_are_not_needed_any_more_go(world: World) -> None:
     put(world, a_notebook())
     await world.run(make(world), NOTEBOOK)
-    change(world, template=ADA, auth={"mode": "disable"})
+    change(world, template=ADA)
     await world.run(make(world), NOTEBOOK)
-    assert children_of(world) == [(DEPLOYMENT, NOTEBOOK), (SERVICE, NOTEBOOK)]
+    assert children_of(world) == [child for child in CHILDREN if child[1] != TOKEN]
+
+
+async def test_without_a_login_none_is_kept(world: World) -> None:
+    put(world, a_notebook())
+    await world.run(make(world), NOTEBOOK)
+    assert "token" in world.server.get(SECRET, LOGIN)["data"]
+    change(world, gateway={"name": "gw"}, auth={"mode": "disable"})
+    await world.run(make(world), NOTEBOOK)
+    assert "token" not in world.server.get(SECRET, LOGIN)["data"]
+
+
+async def test_a_login_from_a_secret_of_the_user(world: World) -> None:
+    put(world, a_notebook(auth={"secretRef": {"name": "mine"}}))
+    assert (await world.run(make(world), NOTEBOOK)).requeue_after
+    assert (ready(world)["reason"], "mine" in ready(world)["message"]) == ("SecretNotFound", True)
+    empty = {"metadata": {"name": "mine", "namespace": "team"}, "data": {}}
+    world.server.put(SECRET, empty)
+    await world.run(make(world), NOTEBOOK)
+    assert ready(world)["reason"] == "Invalid"
+    for token in ("open-sesame", "changed"):
+        encoded = base64.b64encode(f"{token}\n".encode()).decode()
+        world.server.put(SECRET, {**empty, "data": {"token": encoded}})
+        # It is read again after a while: nothing tells of a change.
+        assert (await world.run(make(world), NOTEBOOK)).requeue_after
+        assert value(world, LOGIN, "token") == token
+
+
+async def test_a_claim_for_the_files_stays_when_storage_is_given_up(world: World) -> None:
+    put(world, a_notebook(storage={"size": "1Gi"}))
+    await world.run(make(world), NOTEBOOK)
+    claim = Key("team", "nb-storage")
+    made = world.server.get(PERSISTENT_VOLUME_CLAIM, claim)
+    change(world, gateway={"name": "gw"})
+    await world.run(make(world), NOTEBOOK)
+    assert world.server.get(PERSISTENT_VOLUME_CLAIM, claim) == made
+
+
+async def test_a_gateway_elsewhere_cannot_share_the_files(world: World) -> None:
+    gateway = {"name": "gw", "namespace": "other"}
+    master_key = a_master_key(a_gateway())
+    master_key["metadata"]["namespace"] = "other"
+    world.server.put(SECRET, master_key)
+    put(world, a_notebook(gateway=gateway, storage={"size": "1Gi"}))
+    await world.run(make(world), NOTEBOOK)
+    told = world.condition(JUPYTER_NOTEBOOK, NOTEBOOK, "StorageShared")
+    assert (told["status"], told["reason"]) == ("False", "GatewayElsewhere")
 
 
 async def test_a_server_that_runs_stays_when_its_gateway_goes(world: World) -> None:

@@ -12,9 +12,19 @@ from elastic_jupyter.api import names
 from elastic_jupyter.errors import StoreError
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.events import EventRecorder
-from elastic_jupyter.kube.kinds import EVENT, Key, Kind, Object
+from elastic_jupyter.kube.kinds import (
+    EVENT,
+    JUPYTER_KERNEL,
+    JUPYTER_NOTEBOOK,
+    POD,
+    SECRET,
+    Key,
+    Kind,
+    Object,
+)
 from elastic_jupyter.kube.reflector import Reflector
 from elastic_jupyter.operator.children import Children
+from elastic_jupyter.operator.kernel import KernelCaches
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.operator.wiring import CHILDREN, FOLLOWED
@@ -98,6 +108,16 @@ class World:
             for kind in kinds
             for key, obj in sorted(self.server.all(kind).items())
         }
+
+
+def caches_of(world: World) -> KernelCaches:
+    """Return what the kernels' reconciler sees of the world."""
+    return KernelCaches(
+        kernels=world.cache(JUPYTER_KERNEL),
+        notebooks=world.cache(JUPYTER_NOTEBOOK),
+        pods=world.cache(POD),
+        secrets=world.cache(SECRET),
+    )
 
 
 def _lasting(obj: Object) -> Object:

@@ -21,12 +21,12 @@ _METADATA = frozenset(
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 
 #: The user of all our images.
-_USER = 1000
+USER = 1000
 _UNPRIVILEGED: Object = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 _NON_ROOT: Object = {
     "runAsNonRoot": True,
-    "runAsUser": _USER,
-    "runAsGroup": _USER,
+    "runAsUser": USER,
+    "runAsGroup": USER,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 
@@ -125,7 +125,7 @@ def restrict(spec: Object, container: Object) -> None:
     images may need root.
     """
     if "securityContext" not in spec:
-        spec["securityContext"] = {"fsGroup": _USER}
+        spec["securityContext"] = {"fsGroup": USER}
         container.setdefault("securityContext", {**_UNPRIVILEGED, **_NON_ROOT})
     container.setdefault("securityContext", dict(_UNPRIVILEGED))
 

@@ -7,7 +7,7 @@ from typing import Any
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.kube.kinds import Object
-from elastic_jupyter.operator.objects import common
+from elastic_jupyter.operator.objects import common, storage
 from elastic_jupyter.policy import accelerators, images
 from elastic_jupyter.policy.compose import DEFAULT_ARGV
 from elastic_jupyter.policy.images import Choice, Images
@@ -56,10 +56,13 @@ def make_connection_secret(
     }
 
 
-def make_pod(kernel: JupyterKernel, *, epoch: int, ours: Images) -> Object:
+def make_pod(
+    kernel: JupyterKernel, *, epoch: int, ours: Images, shared_claim: str | None = None
+) -> Object:
     """Return the pod of one incarnation of a kernel.
 
-    Raises ``Invalid`` when the template has no shape of a pod.
+    ``shared_claim`` is the claim of the notebook's files, if its kernels have them, too. Raises
+    ``Invalid`` when the template has no shape of a pod.
     """
     template = kernel.spec.template
     spec = pod_spec(template, field="spec.template")
@@ -72,6 +75,9 @@ def make_pod(kernel: JupyterKernel, *, epoch: int, ours: Images) -> Object:
         spec["automountServiceAccountToken"] = False
     if spec["containers"][0]["image"] == ours.kernel:
         common.restrict(spec, spec["containers"][0])
+    if shared_claim:
+        storage.mount(spec, spec["containers"][0], claim=shared_claim)
+        storage.start_in_folder(spec["containers"][0])
     spec["volumes"] = [
         *(spec.get("volumes") or []),
         {

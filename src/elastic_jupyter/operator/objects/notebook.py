@@ -1,4 +1,4 @@
-"""The children of a JupyterNotebook: Deployment, Service, and the Secrets with its tokens."""
+"""The children of a JupyterNotebook: Deployment, Service, and the Secret with its gateway token."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -6,19 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.notebook import AuthMode, JupyterNotebook
+from elastic_jupyter.api.notebook import JupyterNotebook, ServiceType
 from elastic_jupyter.kube.kinds import Object
-from elastic_jupyter.operator.objects import common
-from elastic_jupyter.policy import passwords
+from elastic_jupyter.operator.objects import common, login, storage
+from elastic_jupyter.operator.objects.login import REVISION, TOKEN
 from elastic_jupyter.policy.pod_template import pod_spec
 
-TOKEN = "token"
-HASHED_PASSWORD = "hashed-password"
-#: Random, new with every change of the login; what the pod is rolled by.
-REVISION = "revision"
-
 ANNOTATION_SECRETS = f"{names.GROUP}/secrets"
-_PASSWORD_VARIABLE = "ELASTIC_JUPYTER_HASHED_PASSWORD"
 _USER_VARIABLE = "KERNEL_USERNAME"
 
 #: From a notebook's name to that of a child.
@@ -42,53 +36,16 @@ def make_gateway_token_secret(notebook: JupyterNotebook, *, token: str) -> Objec
     }
 
 
-def login_data(
-    notebook: JupyterNotebook, stored: Mapping[str, bytes], *, random: str
-) -> dict[str, str] | None:
-    """Return the data of the login Secret; None: no login is asked for.
-
-    ``stored`` is what the Secret holds now: a generated token and a hash stay as they are.
-    ``random`` is fresh hex digits, used where something new is needed.
-    """
-    auth = notebook.spec.auth
-    if auth and auth.mode is AuthMode.DISABLE:
-        return None
-    wanted: dict[str, str] = {}
-    kept = {key: value.decode(errors="replace") for key, value in stored.items()}
-    if auth and auth.password:
-        old = kept.get(HASHED_PASSWORD, "")
-        wanted[HASHED_PASSWORD] = (
-            old if passwords.matches(auth.password, old) else _hashed(auth.password, random)
-        )
-    if auth and auth.token:
-        wanted[TOKEN] = auth.token
-    elif not wanted:
-        wanted[TOKEN] = kept.get(TOKEN) or random
-    unchanged = all(kept.get(key) == wanted.get(key) for key in (TOKEN, HASHED_PASSWORD))
-    wanted[REVISION] = (kept.get(REVISION) if unchanged else None) or random[::-1][:16]
-    return wanted
-
-
-def _hashed(password: str, random: str) -> str:
-    if passwords.is_hashed(password):
-        return password
-    return passwords.hashed(password, salt=random[:24])
-
-
-def make_login_secret(notebook: JupyterNotebook, *, data: Mapping[str, str]) -> Object:
-    """Return the Secret with the notebook's login."""
-    return {
-        "metadata": _metadata(notebook, names.auth_secret_name(_name(notebook))),
-        "type": "Opaque",
-        "data": common.encoded(data),
-    }
-
-
 def make_service(notebook: JupyterNotebook) -> Object:
     """Return the Service by which users reach the notebook server."""
+    wanted = notebook.spec.service
+    metadata = _metadata(notebook, _name(notebook))
+    if wanted and wanted.annotations:
+        metadata["annotations"] = dict(wanted.annotations)
     return {
-        "metadata": _metadata(notebook, _name(notebook)),
+        "metadata": metadata,
         "spec": {
+            "type": (wanted and wanted.type) or ServiceType.CLUSTER_IP,
             "selector": selector(notebook),
             "ports": [{"name": "http", "port": names.HTTP_PORT, "targetPort": names.HTTP_PORT}],
         },
@@ -100,11 +57,12 @@ def make_deployment(
     *,
     image: str,
     access: GatewayAccess | None,
-    login: Mapping[str, str] | None,
+    login_data: Mapping[str, str],
 ) -> Object:
     """Return the Deployment of the notebook server; ``image`` is ours.
 
-    Raises ``Invalid`` when the template has no shape of a pod.
+    ``login_data`` is what the login Secret holds. Raises ``Invalid`` when the template has no shape
+    of a pod.
     """
     template = notebook.spec.template or {}
     spec = pod_spec(template, field="spec.template")
@@ -112,9 +70,10 @@ def make_deployment(
     container.setdefault("name", "notebook")
     if container.setdefault("image", image) == image:
         _complete_ours(spec, container)
-    else:
-        container["args"] = [*(container.get("args") or []), *_login_arguments(login)]
-    common.with_env(container, *_env(notebook, access, login))
+    login.give(spec, container, notebook=_name(notebook), data=login_data)
+    if notebook.spec.storage:
+        storage.mount(spec, container, claim=storage.claim_name(notebook))
+    common.with_env(container, *_env(notebook, access))
     return {
         "metadata": _metadata(notebook, _name(notebook)),
         "spec": {
@@ -127,7 +86,7 @@ def make_deployment(
                     "labels": {**common.template_labels(template), **_labels(notebook)},
                     "annotations": {
                         **common.template_annotations(template),
-                        ANNOTATION_SECRETS: _revision(access, login),
+                        ANNOTATION_SECRETS: _revision(access, login_data),
                     },
                 },
                 "spec": spec,
@@ -178,46 +137,22 @@ def _complete_ours(spec: dict[str, Any], container: dict[str, Any]) -> None:
     spec.setdefault("enableServiceLinks", False)
 
 
-def _env(
-    notebook: JupyterNotebook, access: GatewayAccess | None, login: Mapping[str, str] | None
-) -> list[Object]:
+def _env(notebook: JupyterNotebook, access: GatewayAccess | None) -> list[Object]:
     env: list[Object] = [{"name": _USER_VARIABLE, "value": user_of(notebook)}]
     if access:
         secret = names.gateway_token_secret_name(_name(notebook))
         env.append({"name": "JUPYTER_GATEWAY_URL", "value": access.url})
         env.append(common.from_secret("JUPYTER_GATEWAY_AUTH_TOKEN", secret, TOKEN))
-    if login is None:
-        env.append({"name": "ELASTIC_JUPYTER_AUTH", "value": "disable"})
-        return env
-    secret = names.auth_secret_name(_name(notebook))
-    if TOKEN in login:
-        env.append(common.from_secret("JUPYTER_TOKEN", secret, TOKEN))
-    if HASHED_PASSWORD in login:
-        env.append(common.from_secret(_PASSWORD_VARIABLE, secret, HASHED_PASSWORD))
     return env
 
 
-def _login_arguments(login: Mapping[str, str] | None) -> list[str]:
-    """Return the arguments of an image that is not ours and does not read our variables.
-
-    ``ServerApp`` for Jupyter Server alone, ``NotebookApp`` for the classic notebook and, through
-    its shim, for JupyterLab. A token comes as JUPYTER_TOKEN, which all of them read.
-    """
-    apps = ("ServerApp", "NotebookApp")
-    if login is None:
-        return [f"--{app}.{trait}=" for app in apps for trait in ("token", "password")]
-    if HASHED_PASSWORD in login:
-        return [f"--{app}.password=$({_PASSWORD_VARIABLE})" for app in apps]
-    return []
-
-
-def _revision(access: GatewayAccess | None, login: Mapping[str, str] | None) -> str:
+def _revision(access: GatewayAccess | None, login_data: Mapping[str, str]) -> str:
     """Return a word that changes with the Secrets and says nothing about them.
 
     The gateway's token is 256 bits of HMAC, so its hash gives nothing away; a user's own token may
     be short, so a random number stands for it.
     """
-    parts = (access.token if access else "", login[REVISION] if login else "")
+    parts = (access.token if access else "", login_data[REVISION])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -3,14 +3,11 @@ import json
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from elastic_jupyter.api.notebook import JupyterNotebook
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import notebook as objects
 from elastic_jupyter.operator.objects.notebook import GatewayAccess
-from elastic_jupyter.policy import passwords
 from tests.support.kernels import a_notebook, model
 
 GROUP = "kubeflow.tkestack.io"
@@ -21,10 +18,8 @@ LABELS = {
 }
 SELECTOR = {name: LABELS[name] for name in list(LABELS)[:2]}
 ACCESS = GatewayAccess("http://gw.team:8888", "minted.signed")
-RANDOM, OTHER = "0123456789abcdef" * 4, "fedcba98" * 8
 TOKEN_LOGIN = {"token": "open-sesame", "revision": "revision-1"}
-PASSWORD_LOGIN = {"hashed-password": "sha256:ab:cd", "revision": "revision-1"}
-HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$abc$def"
+LOGIN_FILES = ("jupyter_server_config.json", "jupyter_notebook_config.json", "cookie-secret")
 
 
 def metadata(name: str) -> Object:
@@ -41,10 +36,10 @@ def deployment_of(
     notebook: Object,
     *,
     access: GatewayAccess | None = ACCESS,
-    login: Mapping[str, str] | None = TOKEN_LOGIN,
+    login: Mapping[str, str] = TOKEN_LOGIN,
 ) -> Object:
     return objects.make_deployment(
-        model(JupyterNotebook, notebook), image="ours", access=access, login=login
+        model(JupyterNotebook, notebook), image="ours", access=access, login_data=login
     )
 
 
@@ -82,6 +77,15 @@ def test_a_plain_notebook_becomes_a_restricted_deployment() -> None:
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
                     "securityContext": {"fsGroup": 1000},
+                    "volumes": [
+                        {
+                            "name": "elastic-jupyter-login",
+                            "secret": {
+                                "secretName": "nb-auth",
+                                "items": [{"key": name, "path": name} for name in LOGIN_FILES],
+                            },
+                        }
+                    ],
                     "containers": [
                         {
                             "name": "notebook",
@@ -101,13 +105,24 @@ def test_a_plain_notebook_becomes_a_restricted_deployment() -> None:
                                 "runAsGroup": 1000,
                                 "seccompProfile": {"type": "RuntimeDefault"},
                             },
+                            "volumeMounts": [
+                                {
+                                    "name": "elastic-jupyter-login",
+                                    "mountPath": "/run/elastic-jupyter/login",
+                                    "readOnly": True,
+                                }
+                            ],
                             "env": [
+                                {
+                                    "name": "JUPYTER_CONFIG_PATH",
+                                    "value": "/run/elastic-jupyter/login",
+                                },
+                                from_secret("JUPYTER_TOKEN", "nb-auth", "token"),
                                 {"name": "KERNEL_USERNAME", "value": "jovyan"},
                                 {"name": "JUPYTER_GATEWAY_URL", "value": "http://gw.team:8888"},
                                 from_secret(
                                     "JUPYTER_GATEWAY_AUTH_TOKEN", "nb-gateway-token", "token"
                                 ),
-                                from_secret("JUPYTER_TOKEN", "nb-auth", "token"),
                             ],
                         }
                     ],
@@ -118,68 +133,13 @@ def test_a_plain_notebook_becomes_a_restricted_deployment() -> None:
 
 
 FOREIGN = with_container(image="theirs", args=["--x"])
-PASSWORD_VARIABLE = "ELASTIC_JUPYTER_HASHED_PASSWORD"
-
-
-@pytest.mark.parametrize(
-    ("notebook", "login", "want_args", "want_env"),
-    [
-        pytest.param(a_notebook(), PASSWORD_LOGIN, None, [PASSWORD_VARIABLE], id="a password"),
-        pytest.param(a_notebook(), None, None, ["ELASTIC_JUPYTER_AUTH"], id="no login"),
-        pytest.param(
-            FOREIGN, TOKEN_LOGIN, ["--x"], ["JUPYTER_TOKEN"], id="a token, in a foreign image"
-        ),
-        pytest.param(
-            FOREIGN,
-            PASSWORD_LOGIN,
-            [
-                "--x",
-                f"--ServerApp.password=$({PASSWORD_VARIABLE})",
-                f"--NotebookApp.password=$({PASSWORD_VARIABLE})",
-            ],
-            [PASSWORD_VARIABLE],
-            id="a password, in a foreign image",
-        ),
-        pytest.param(
-            FOREIGN,
-            None,
-            [
-                "--x",
-                "--ServerApp.token=",
-                "--ServerApp.password=",
-                "--NotebookApp.token=",
-                "--NotebookApp.password=",
-            ],
-            ["ELASTIC_JUPYTER_AUTH"],
-            id="no login, in a foreign image",
-        ),
-    ],
-)
-def test_how_a_server_learns_its_login(
-    notebook: Object,
-    login: Mapping[str, str] | None,
-    want_args: list[str] | None,
-    want_env: list[str],
-) -> None:
-    container = container_of(deployment_of(notebook, access=None, login=login))
-    assert container.get("args") == want_args
-    assert [entry["name"] for entry in container["env"]] == ["KERNEL_USERNAME", *want_env]
-
-
-@pytest.mark.parametrize("notebook", [a_notebook(), FOREIGN], ids=["our image", "a foreign image"])
-@pytest.mark.parametrize("login", [TOKEN_LOGIN, PASSWORD_LOGIN], ids=["token", "password"])
-def test_no_token_and_no_password_is_readable_in_the_deployment(
-    notebook: Object, login: Mapping[str, str]
-) -> None:
-    text = json.dumps(deployment_of(notebook, login=login))
-    for secret in (ACCESS.token, *login.values()):
-        assert secret not in text
 
 
 def test_a_foreign_image_is_left_alone() -> None:
     spec = deployment_of(FOREIGN)["spec"]["template"]["spec"]
-    assert set(spec) == {"containers"}
-    assert set(spec["containers"][0]) == {"name", "image", "args", "env"}
+    assert set(spec) == {"containers", "volumes"}
+    assert set(spec["containers"][0]) == {"name", "image", "args", "env", "volumeMounts"}
+    assert spec["containers"][0]["args"] == ["--x"]
 
 
 def test_what_a_template_says_stays_but_for_what_is_ours() -> None:
@@ -211,55 +171,10 @@ def test_a_new_secret_rolls_the_pod_and_an_old_one_does_not() -> None:
     revisions = [
         revision_of(deployment_of(a_notebook(), access=access, login=login))
         for access in (ACCESS, GatewayAccess(ACCESS.url, "new"), None)
-        for login in (TOKEN_LOGIN, {**TOKEN_LOGIN, "revision": "revision-2"}, None)
+        for login in (TOKEN_LOGIN, {**TOKEN_LOGIN, "revision": "revision-2"})
     ]
     assert len(set(revisions)) == len(revisions)
     assert revision_of(deployment_of(a_notebook())) == revisions[0]
-
-
-def login_of(auth: Object | None, stored: Mapping[str, str] | None = None) -> dict[str, str] | None:
-    spec: Object = {"auth": auth} if auth else {}
-    notebook = model(JupyterNotebook, a_notebook(**spec))
-    held = {key: value.encode() for key, value in (stored or {}).items()}
-    return objects.login_data(notebook, held, random=RANDOM if stored is None else OTHER)
-
-
-@pytest.mark.parametrize(
-    ("auth", "want"),
-    [
-        pytest.param(None, {"token": RANDOM}, id="a token is made"),
-        pytest.param({"mode": "enable"}, {"token": RANDOM}, id="a token is made when enabled"),
-        pytest.param({"token": "mine"}, {"token": "mine"}, id="a token is given"),
-        pytest.param({"password": HASH}, {"hashed-password": HASH}, id="a hash is given"),
-        pytest.param(
-            {"password": HASH, "token": "mine"},
-            {"hashed-password": HASH, "token": "mine"},
-            id="both are given",
-        ),
-    ],
-)
-def test_a_login_is_made_once(auth: Object | None, want: dict[str, str]) -> None:
-    first = login_of(auth)
-    assert first is not None
-    assert {key: value for key, value in first.items() if key != "revision"} == want
-    assert login_of(auth, first) == first
-
-
-def test_without_a_login_none_is_stored() -> None:
-    assert login_of({"mode": "disable", "token": "mine", "password": "mine"}) is None
-
-
-@given(st.text(min_size=1, max_size=20))
-def test_a_password_is_stored_as_a_hash_that_stays(password: str) -> None:
-    first = login_of({"password": password})
-    assert first is not None
-    assert passwords.matches(password, first["hashed-password"])
-    assert set(first) == {"hashed-password", "revision"}
-    assert login_of({"password": password}, first) == first
-    changed = login_of({"password": f"{password}!"}, first)
-    assert changed is not None
-    assert changed["revision"] != first["revision"]
-    assert not passwords.matches(password, changed["hashed-password"])
 
 
 def env(*entries: Object) -> Object:
@@ -280,23 +195,40 @@ def test_whose_kernels_a_notebook_starts(spec: Object, want: str) -> None:
     assert objects.user_of(model(JupyterNotebook, a_notebook(**spec))) == want
 
 
-def test_service_and_secrets() -> None:
-    notebook = model(JupyterNotebook, a_notebook())
-    assert objects.make_service(notebook) == {
+@pytest.mark.parametrize(
+    ("service", "want"),
+    [
+        pytest.param(None, {"type": "ClusterIP"}, id="inside the cluster"),
+        pytest.param({"type": "NodePort"}, {"type": "NodePort"}, id="from outside"),
+    ],
+)
+def test_the_service(service: Object | None, want: Object) -> None:
+    spec: Object = {"service": service} if service else {}
+    assert objects.make_service(model(JupyterNotebook, a_notebook(**spec))) == {
         "metadata": metadata("nb"),
         "spec": {
+            **want,
             "selector": SELECTOR,
             "ports": [{"name": "http", "port": 8888, "targetPort": 8888}],
         },
     }
-    for made, name, data in (
-        (
-            objects.make_gateway_token_secret(notebook, token="t"),
-            "nb-gateway-token",
-            {"token": "t"},
-        ),
-        (objects.make_login_secret(notebook, data=PASSWORD_LOGIN), "nb-auth", PASSWORD_LOGIN),
-    ):
-        stored = made.pop("data")
-        assert {key: base64.b64decode(value).decode() for key, value in stored.items()} == data
-        assert made == {"metadata": metadata(name), "type": "Opaque"}
+
+
+def test_annotations_of_the_service_are_the_users() -> None:
+    notebook = a_notebook(service={"type": "LoadBalancer", "annotations": {"lb": "internal"}})
+    made = objects.make_service(model(JupyterNotebook, notebook))
+    assert made["metadata"]["annotations"] == {"lb": "internal"}
+
+
+def test_the_secret_with_the_gateways_token() -> None:
+    made = objects.make_gateway_token_secret(model(JupyterNotebook, a_notebook()), token="t")
+    assert base64.b64decode(made.pop("data")["token"]) == b"t"
+    assert made == {"metadata": metadata("nb-gateway-token"), "type": "Opaque"}
+
+
+def test_a_notebook_with_storage_has_its_home_on_the_volume() -> None:
+    spec = deployment_of(a_notebook(storage={"claimName": "mine"}))["spec"]["template"]["spec"]
+    (volume,) = [one for one in spec["volumes"] if "persistentVolumeClaim" in one]
+    assert volume["persistentVolumeClaim"] == {"claimName": "mine"}
+    mounts = {one["name"]: one["mountPath"] for one in spec["containers"][0]["volumeMounts"]}
+    assert mounts[volume["name"]] == "/home/jovyan"

@@ -1,0 +1,91 @@
+"""A notebook's files: the claim for its volume, and the volume in its pods and its kernels'."""
+
+import posixpath
+from typing import Any
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.notebook import AccessMode, JupyterNotebook, Storage
+from elastic_jupyter.kube.kinds import Object
+from elastic_jupyter.operator.objects import common
+
+#: Where the volume is, in notebook servers and kernels alike: the home folder of our images and of
+#: Jupyter's own.
+HOME = "/home/jovyan"
+#: A notebook server says with it in which folder the notebook lies that wants a kernel.
+_WORKING_DIRECTORY = "KERNEL_WORKING_DIR"
+_VOLUME = "elastic-jupyter-storage"
+
+
+def claim_name(notebook: JupyterNotebook) -> str:
+    """Return the name of the claim that holds the files of a notebook with storage."""
+    return _storage(notebook).claim_name or names.storage_claim_name(notebook.metadata.name or "")
+
+
+def make_claim(notebook: JupyterNotebook) -> Object | None:
+    """Return the claim to make, None where the notebook names one that exists.
+
+    It has no owner: the files of a deleted notebook stay until somebody deletes the claim.
+    """
+    storage = _storage(notebook)
+    if storage.claim_name:
+        return None
+    metadata = notebook.metadata
+    spec: Object = {
+        "accessModes": [storage.access_mode or AccessMode.READ_WRITE_ONCE],
+        "resources": {"requests": {"storage": storage.size}},
+    }
+    if storage.class_name:
+        spec["storageClassName"] = storage.class_name
+    return {
+        "metadata": {
+            "name": claim_name(notebook),
+            "namespace": metadata.namespace,
+            "labels": common.labels(names.APP_NOTEBOOK, metadata.name or ""),
+        },
+        "spec": spec,
+    }
+
+
+def shared_claim(notebook: JupyterNotebook) -> str | None:
+    """Return the claim that the kernels of a notebook have, too; None: they have none."""
+    storage = notebook.spec.storage
+    if storage is None or storage.share_with_kernels is False:
+        return None
+    return claim_name(notebook)
+
+
+def mount(spec: Object, container: Object, *, claim: str) -> None:
+    """Mount the volume of ``claim`` as the home folder of a container of the pod ``spec``."""
+    spec["volumes"] = [
+        *(spec.get("volumes") or []),
+        {"name": _VOLUME, "persistentVolumeClaim": {"claimName": claim}},
+    ]
+    container["volumeMounts"] = [
+        *(container.get("volumeMounts") or []),
+        {"name": _VOLUME, "mountPath": HOME},
+    ]
+    # A group that all pods with the volume have; an own one of the template stays.
+    security = spec.setdefault("securityContext", {})
+    if isinstance(security, dict) and "fsGroup" not in security:
+        security |= {"fsGroup": common.USER, "fsGroupChangePolicy": "OnRootMismatch"}
+
+
+def start_in_folder(container: Object) -> None:
+    """Let a kernel that has the volume start in the folder of its notebook."""
+    container.setdefault("workingDir", _folder(container))
+
+
+def _folder(container: Object) -> str:
+    for entry in container.get("env") or ():
+        value: Any = entry.get("value")
+        if entry["name"] == _WORKING_DIRECTORY and isinstance(value, str):
+            folder = posixpath.normpath(value)
+            if folder == HOME or folder.startswith(f"{HOME}/"):
+                return folder
+    return HOME
+
+
+def _storage(notebook: JupyterNotebook) -> Storage:
+    storage = notebook.spec.storage
+    assert storage is not None  # asked only for notebooks that have it
+    return storage
