@@ -66,8 +66,17 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 **_DEPLOYMENT,
                 "GatewayNotFound": "The JupyterGateway of `spec.gateway` does not exist, or is so "
                 "new that it has no master key yet.",
+                "SecretNotFound": "The Secret of `spec.auth.secretRef` does not exist.",
             },
             _OF_DEPLOYMENTS,
+        ),
+        ConditionType(
+            "StorageShared",
+            "Kernels have the notebook's files. Said only where they do not.",
+            {
+                "GatewayElsewhere": "The gateway, and so its kernels, are in another namespace, "
+                "where the notebook's volume cannot be mounted."
+            },
         ),
     ),
     "JupyterGateway": (

@@ -48,6 +48,8 @@ def values(schema: Json) -> st.SearchStrategy[object]:
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return st.dictionaries(WORDS, JSON, max_size=2)
     match schema["type"], schema.get("format"):
+        case "object", _ if "additionalProperties" in schema:
+            return st.dictionaries(WORDS, values(schema["additionalProperties"]), max_size=2)
         case "object", _:
             fields = {name: values(field) for name, field in schema["properties"].items()}
             required = {name: fields.pop(name) for name in schema.get("required", ())}
@@ -56,6 +58,10 @@ def values(schema: Json) -> st.SearchStrategy[object]:
             return st.lists(values(schema["items"]), max_size=2)
         case "string", "date-time":
             return TIMES
+        case "string", _ if "pattern" in schema:
+            return st.from_regex(schema["pattern"], fullmatch=True).filter(
+                lambda text: len(text) <= schema["maxLength"]
+            )
         case "string", _:
             return WORDS
         case "integer", _:

@@ -17,7 +17,8 @@ from elastic_jupyter.api.schema import custom_resource_definition, open_api_sche
 #: ($ref, definitions, default of null, exclusiveMaximum as a number) or takes in part only (anyOf).
 KEYS = {
     *("type", "format", "description", "enum", "properties", "required", "items"),
-    *("maxLength", "maxItems", "minimum", "maximum"),
+    *("maxLength", "maxItems", "maxProperties", "minimum", "maximum"),
+    *("pattern", "additionalProperties"),
     *("x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"),
     *("x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
 }
@@ -136,6 +137,8 @@ def nodes(schema: Json, path: str = "") -> Iterator[tuple[str, Json]]:
         yield from nodes(field, f"{path}.{name}")
     if "items" in schema:
         yield from nodes(schema["items"], f"{path}[]")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from nodes(schema["additionalProperties"], f"{path}[]")
 
 
 def fields(kind: type[Resource]) -> Iterator[tuple[str, Json]]:

@@ -178,11 +178,12 @@ async def test_a_claim_for_the_files_stays_when_storage_is_given_up(world: World
 
 
 async def test_a_gateway_elsewhere_cannot_share_the_files(world: World) -> None:
-    gateway = {"name": "gw", "namespace": "other"}
+    notebook = a_notebook(storage={"size": "1Gi"})
+    notebook["spec"]["gateway"]["namespace"] = "other"
     master_key = a_master_key(a_gateway())
     master_key["metadata"]["namespace"] = "other"
     world.server.put(SECRET, master_key)
-    put(world, a_notebook(gateway=gateway, storage={"size": "1Gi"}))
+    put(world, notebook)
     await world.run(make(world), NOTEBOOK)
     told = world.condition(JUPYTER_NOTEBOOK, NOTEBOOK, "StorageShared")
     assert (told["status"], told["reason"]) == ("False", "GatewayElsewhere")

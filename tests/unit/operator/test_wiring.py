@@ -14,6 +14,7 @@ from elastic_jupyter.kube.kinds import (
     JUPYTER_KERNEL_TEMPLATE,
     JUPYTER_NOTEBOOK,
     LEASE,
+    PERSISTENT_VOLUME_CLAIM,
     POD,
     ROLE,
     ROLE_BINDING,
@@ -45,6 +46,7 @@ GATEWAY, NOTEBOOK, KERNEL = Key("team", "gw"), Key("team", "nb"), Key("team", "j
 WANT = {
     DEPLOYMENT: {"gw", "nb"},
     LEASE: {"gw-gateway"},
+    PERSISTENT_VOLUME_CLAIM: {"nb-storage"},
     POD: {"jovyan-1"},
     ROLE: {"gw"},
     ROLE_BINDING: {"gw"},
@@ -105,7 +107,7 @@ async def quiet(server: FakeApiServer) -> None:
 
 def put_team(server: FakeApiServer) -> None:
     """Put a notebook, a kernel and their gateway, the one that all wait for last."""
-    notebook = server.put(JUPYTER_NOTEBOOK, a_notebook())
+    notebook = server.put(JUPYTER_NOTEBOOK, a_notebook(storage={"size": "1Gi"}))
     reference = {"namespace": "team", "name": "nb", "uid": notebook["metadata"]["uid"]}
     server.put(JUPYTER_KERNEL, a_kernel(notebookRef=reference))
     server.put(JUPYTER_GATEWAY, a_gateway())
