@@ -152,5 +152,9 @@ def allowed_env(env: Mapping[str, Any]) -> dict[str, str]:
 def _kernel_env(template: Mapping[str, Any]) -> dict[str, str]:
     containers = template.get("spec", {}).get("containers") or [{}]
     return allowed_env(
-        {entry["name"]: entry.get("value", "") for entry in containers[0].get("env") or []}
+        {
+            entry["name"]: entry.get("value", "")
+            for entry in containers[0].get("env") or []
+            if "valueFrom" not in entry  # of the spec: no client can ask for that
+        }
     )
