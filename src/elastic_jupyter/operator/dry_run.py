@@ -9,8 +9,18 @@ from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import POD
 from elastic_jupyter.operator.objects.kernel import make_pod
 from elastic_jupyter.operator.report import READY, Condition
+from elastic_jupyter.policy import refusals
 from elastic_jupyter.policy.compose import compose
 from elastic_jupyter.policy.images import Images
+from elastic_jupyter.runtime.controller import DONE, Result
+
+#: Quotas, policies and rights change without a word to us, and a kernel spec is no kernel: seconds.
+_RETRY = 30.0
+
+
+def result(ready: Condition) -> Result:
+    """Return when to ask again."""
+    return Result(_RETRY) if ready.reason in refusals.REASONS else DONE
 
 
 async def ready(
@@ -23,8 +33,8 @@ async def ready(
 ) -> Condition:
     """Return the condition Ready of what a kernel is made from (design, section 2).
 
-    False with the API server's words when it refuses the pod: 422 as ``Invalid``, a quota or a
-    policy as ``Forbidden``.
+    False with the API server's words when it refuses the pod: 422 as ``Invalid``, 403 as in
+    ``policy.refusals``.
     """
     try:
         kernel = JupyterKernel(
@@ -32,6 +42,8 @@ async def ready(
             spec=KernelSpec(template=compose(spec, template, default_image=ours.kernel, env={})),
         )
         await client.create(POD, make_pod(kernel, epoch=1, ours=ours), dry_run=True)
-    except (Invalid, Forbidden) as error:
+    except Invalid as error:
         return Condition(READY, False, error.reason, str(error))
+    except Forbidden as error:
+        return Condition(READY, False, refusals.judge(str(error)).reason, str(error))
     return Condition(READY, True, "Accepted")

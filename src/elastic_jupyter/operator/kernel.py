@@ -31,7 +31,7 @@ from elastic_jupyter.operator.objects.kernel import (
 from elastic_jupyter.operator.own_writes import OwnWrites
 from elastic_jupyter.operator.report import BLOCKED_RETRY
 from elastic_jupyter.operator.sight import PodSight
-from elastic_jupyter.policy import lifecycle
+from elastic_jupyter.policy import lifecycle, refusals
 from elastic_jupyter.policy.images import Choice, Images
 from elastic_jupyter.policy.keys import address_token, connection_key
 from elastic_jupyter.policy.lifecycle import Action, Sight
@@ -109,8 +109,10 @@ class KernelReconciler:
             return DONE
         if lifecycle.decide(seen.phase, seen.pod.sight).action is Action.START:
             seen = await self._start(key, seen)
-        elif seen.pod.sight in (Sight.WAITING, Sight.STARTING):
+        elif seen.pod.sight in (Sight.WAITING, Sight.STARTING, Sight.STALLED):
             await self._restore_secret(seen)
+        if seen.pod.sight is Sight.STALLED and not self._patience(seen.kernel):
+            seen = replace(seen, pod=kernel_status.given_up(seen.pod))
         phase = lifecycle.decide(seen.phase, seen.pod.sight).phase
         told = Told(phase, seen.epoch, seen.made, seen.pod, image=self._image(seen.kernel))
         if seen.pod.sight is Sight.WAITING:
@@ -124,7 +126,7 @@ class KernelReconciler:
             return Result(_STALE_RETRY)
         if kernel_status.is_ended(phase):
             await self._clean_up(key, seen.kernel)
-        return self._result(told)
+        return self._result(seen.kernel, told)
 
     # -- observe
 
@@ -167,7 +169,9 @@ class KernelReconciler:
         except Invalid as error:
             return replace(seen, pod=PodSight(Sight.REFUSED, error.reason, str(error)))
         except Forbidden as error:
-            return replace(seen, pod=PodSight(Sight.NEVER_MADE, error.reason, str(error)))
+            refusal = refusals.judge(str(error))
+            refused = Sight.NEVER_MADE if refusal.passing else Sight.REFUSED
+            return replace(seen, pod=PodSight(refused, refusal.reason, str(error)))
         made = found.sight is not Sight.NEVER_MADE
         if made:
             self._made[key] = (seen.kernel.metadata.uid or "", seen.epoch)
@@ -271,7 +275,15 @@ class KernelReconciler:
                 kernel.to_dict(), type=event.type, reason=event.reason, message=event.message
             )
 
-    def _result(self, told: Told) -> Result:
+    def _patience(self, kernel: JupyterKernel) -> float:
+        """Return for how many seconds a stalled kernel is still waited for."""
+        now = self._clock.now()
+        left = (kernel_status.stalled_since(kernel) or now) + lifecycle.STALL_PATIENCE - now
+        return max(left.total_seconds(), 0.0)
+
+    def _result(self, kernel: JupyterKernel, told: Told) -> Result:
+        if told.seen.sight is Sight.STALLED:
+            return Result(self._patience(kernel))
         # What the gateway and the previous pod do is told by the watch.
         told_by_watch = told.seen.reason in (_GATEWAY_NOT_FOUND, _PREVIOUS_POD)
         blocked = told.seen.sight is Sight.NEVER_MADE and not kernel_status.is_ended(told.phase)
@@ -314,6 +326,8 @@ class KernelReconciler:
     async def _delete(self, kind: Kind, child: Object) -> None:
         metadata = child["metadata"]
         grace = GRACE_SECONDS if kind is POD else None
+        if kind is POD and sight.is_lost_with_its_node(child):
+            grace = 0  # by force: nobody else would, and the name is needed for the next pod
         if metadata.get("deletionTimestamp") and (
             grace is None or (metadata.get("deletionGracePeriodSeconds") or 0) <= grace
         ):

@@ -1,7 +1,7 @@
 """The status of a JupyterKernel, from what was decided and seen. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,10 +19,11 @@ from elastic_jupyter.operator.report import (
 from elastic_jupyter.operator.sight import PodSight
 from elastic_jupyter.policy import notices
 from elastic_jupyter.policy.images import Choice
-from elastic_jupyter.policy.lifecycle import Sight
+from elastic_jupyter.policy.lifecycle import STALL_PATIENCE, Sight
 from elastic_jupyter.policy.queue import Place
 
 STARTED = "Started"
+STALLED = "Stalled"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,20 @@ def is_ended(phase: Phase) -> bool:
     return phase in (Phase.FAILED, Phase.SUCCEEDED)
 
 
+def stalled_since(kernel: JupyterKernel) -> datetime | None:
+    """Return since when a container of the kernel cannot be started; None: it was not told yet."""
+    for condition in (kernel.status and kernel.status.conditions) or []:
+        if condition.type == STALLED:
+            return condition.last_transition_time
+    return None
+
+
+def given_up(seen: PodSight) -> PodSight:
+    """Return the end of a kernel that was stalled for too long."""
+    waited = f"given up after {notices.duration(STALL_PATIENCE)}"
+    return replace(seen, sight=Sight.FAILED, message=f"{seen.message} ({waited})".lstrip())
+
+
 def _queue(told: Told) -> Mapping[str, Any] | None:
     if told.phase is not Phase.QUEUED or told.place is None:
         return None
@@ -84,6 +99,8 @@ def _queue(told: Told) -> Mapping[str, Any] | None:
 
 def _conditions(told: Told) -> list[Condition]:
     said = [_running(told)]
+    if told.seen.sight is Sight.STALLED:
+        said.append(Condition(STALLED, True, told.seen.reason, told.seen.message))
     if told.phase is Phase.FAILED:
         said.append(Condition("Failed", True, told.seen.reason, told.seen.message))
     if told.phase is Phase.SUCCEEDED:
@@ -107,15 +124,28 @@ def _running(told: Told) -> Condition:
 def events(kernel: JupyterKernel, told: Told) -> list[Event]:
     """Return what is worth an Event in the step from the old status to what is told."""
     old = kernel.status.phase if kernel.status else None
-    known = {condition.type for condition in (kernel.status and kernel.status.conditions) or []}
+    known = {one.type: one for one in (kernel.status and kernel.status.conditions) or []}
+    seen = told.seen
     found = []
     if told.phase is Phase.FAILED and old is not Phase.FAILED:
-        found.append(Event("Warning", told.seen.reason, told.seen.message))
-    if told.phase is Phase.QUEUED and old is not Phase.QUEUED and told.place:
+        found.append(Event("Warning", seen.reason, seen.message))
+    elif told.phase is Phase.QUEUED and old is not Phase.QUEUED and told.place:
         reason = told.place.reason or "it waits for its turn to get a GPU"
         found.append(Event("Normal", "Queued", reason))
-    if told.seen.sight is Sight.NEVER_MADE and told.seen.reason:
-        found.append(Event("Warning", told.seen.reason, told.seen.message))
+    elif _is_bad_news(seen) and not (
+        # The reason of what is stalled changes with every attempt.
+        STALLED in known
+        if seen.sight is Sight.STALLED
+        else "Running" in known and known["Running"].reason == seen.reason
+    ):
+        found.append(Event("Warning", seen.reason, seen.message))
     if told.image and told.image.replaced and IMAGE_REPLACED not in known:
         found.append(Event("Warning", IMAGE_REPLACED, image_replaced(told.image).message))
     return found
+
+
+def _is_bad_news(seen: PodSight) -> bool:
+    """Say whether what is seen of a kernel that has not ended is worth a warning."""
+    if seen.sight in (Sight.NEVER_MADE, Sight.RUNNING):
+        return bool(seen.reason)  # something is in the way, or takes the pod away
+    return seen.sight is Sight.STALLED or seen.reason == "Unschedulable"

@@ -43,9 +43,10 @@ class KernelSpecReconciler:
         if found is None:
             return DONE
         spec = parse(JupyterKernelSpec, found)
-        said = [await self._ready(key, spec), *self._remarks(spec)]
+        ready = await self._ready(key, spec)
+        said = [ready, *self._remarks(spec)]
         await self._reporter.report(JUPYTER_KERNEL_SPEC, spec, spec.status, said)
-        return DONE
+        return dry_run.result(ready)
 
     async def _ready(self, key: Key, spec: JupyterKernelSpec) -> Condition:
         template = None

@@ -44,7 +44,7 @@ class KernelTemplateReconciler:
         )
         said = [ready, *_remarks(template)]
         await self._reporter.report(JUPYTER_KERNEL_TEMPLATE, template, template.status, said)
-        return DONE
+        return dry_run.result(ready)
 
 
 def _remarks(template: JupyterKernelTemplate) -> Iterator[Condition]:

@@ -1,19 +1,23 @@
 """What a pod says about its kernel. The only place that reads the status of a kernel's pod."""
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import Object
-from elastic_jupyter.policy import accelerators
+from elastic_jupyter.policy import accelerators, scheduling
 from elastic_jupyter.policy.lifecycle import Sight
 
 #: Reason while a pod is new, is scheduled, and its container is created: one word for all three,
 #: so that a quick start needs no status write between the first and the last.
 STARTING = "ContainerCreating"
 TERMINATING = "Terminating"
-LOST = "PodLost"
+DELETED = "PodDeleted"
+NODE_LOST = "NodeLost"
+#: What the kubelet says of a container that waiting does not help.
+_HOPELESS = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 #: Characters of a container's last words that are kept; the kubelet sends 2048 bytes at most.
 _LAST_WORDS = 2048
 
@@ -33,18 +37,23 @@ def look(pod: Object) -> PodSight:
     status = pod.get("status") or {}
     ip = status.get("podIP")
     container = _kernel_container(pod)
-    ended = (container.get("state") or {}).get("terminated")
+    ended = _failed_init_container(pod) or _terminated(container)
     phase = status.get("phase")
-    if ended is None and phase not in ("Failed", "Succeeded"):
-        if (container.get("state") or {}).get("running"):
-            return PodSight(Sight.RUNNING, *_disturbance(pod), ip=ip)
-        return _waiting(pod, container, ip)
-    disturbed = _disturbance(pod)
-    if disturbed[0]:
-        return PodSight(Sight.FAILED, *disturbed, ip=ip)
+    if not ended and phase not in ("Failed", "Succeeded"):
+        if not (container.get("state") or {}).get("running"):
+            return _waiting(pod, container, ip)
+        reason, message = _disturbance(pod)
+        # A node that is gone never tells that the container has ended.
+        gone = is_lost_with_its_node(pod)
+        return PodSight(Sight.FAILED if gone else Sight.RUNNING, reason, message, ip=ip)
     if status.get("reason"):  # Evicted, UnexpectedAdmissionError: of the pod, not of the process
         return PodSight(Sight.FAILED, status["reason"], status.get("message") or "", ip=ip)
-    return _ended(pod, ended or {}, succeeded=phase == "Succeeded", ip=ip)
+    reason, message = _disturbance(pod)
+    if reason == TERMINATING:
+        return PodSight(Sight.FAILED, DELETED, "the kernel's pod was deleted", ip=ip)
+    if reason and reason != NODE_LOST:
+        return PodSight(Sight.FAILED, reason, message, ip=ip)
+    return _ended(pod, ended, succeeded=phase == "Succeeded", ip=ip)
 
 
 def lost(conditions: list[Object]) -> PodSight:
@@ -54,7 +63,15 @@ def lost(conditions: list[Object]) -> PodSight:
             reason, message = condition.get("reason") or "", condition.get("message") or ""
             if reason not in ("", "Started", TERMINATING):
                 return PodSight(Sight.LOST, reason, message)
-    return PodSight(Sight.LOST, LOST, "the kernel's pod was deleted")
+    return PodSight(Sight.LOST, DELETED, "the kernel's pod was deleted")
+
+
+def is_lost_with_its_node(pod: Object) -> bool:
+    """Say whether a pod is to go and its node cannot say that it went.
+
+    Such a pod stays until an administrator, or the garbage collector of a deleted node, removes it.
+    """
+    return bool(pod["metadata"].get("deletionTimestamp")) and _node_is_lost(pod)
 
 
 def _waiting(pod: Object, container: Object, ip: str | None) -> PodSight:
@@ -73,22 +90,47 @@ def _waiting(pod: Object, container: Object, ip: str | None) -> PodSight:
             return PodSight(sight, reason, message)
     for candidate in (*(_statuses(pod, "initContainerStatuses")), container):
         waiting = (candidate.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") not in (None, "PodInitializing", STARTING):
-            return PodSight(Sight.STARTING, waiting["reason"], waiting.get("message") or "", ip=ip)
+        reason = waiting.get("reason")
+        if reason not in (None, "PodInitializing", STARTING):
+            sight = Sight.FAILED if reason in _HOPELESS else Sight.STALLED
+            return PodSight(sight, reason, waiting.get("message") or "", ip=ip)
     return PodSight(Sight.STARTING, STARTING, ip=ip)
 
 
 def _ended(pod: Object, ended: Object, *, succeeded: bool, ip: str | None) -> PodSight:
     code = ended.get("exitCode")
     reason = ended.get("reason") or ("Completed" if succeeded else "Error")
-    last_words = str(ended.get("message") or "")[-_LAST_WORDS:].strip()
     if code == 0 or (code is None and succeeded):
         return PodSight(Sight.SUCCEEDED, reason, "the kernel's process ended with exit code 0")
-    what = f"the kernel's process ended with exit code {code}"
-    if reason == "OOMKilled":
-        limit = _memory_limit(pod)
-        what = f"the kernel used more memory than its limit{limit} and was killed"
+    name = ended.get("initContainer")
+    who = f"the init container {name}" if name else "the kernel's process"
+    if code is None:
+        what = "the kernel's pod failed"
+    elif reason == "OOMKilled":
+        what = _out_of_memory(pod, name)
+    else:
+        what = f"{who} ended with exit code {code}{_signal(code)}"
+    last_words = str(ended.get("message") or "")[-_LAST_WORDS:].strip()
     return PodSight(Sight.FAILED, reason, f"{what}: {last_words}" if last_words else what, ip=ip)
+
+
+def _out_of_memory(pod: Object, init_container: str | None) -> str:
+    containers = pod["spec"].get("initContainers" if init_container else "containers") or []
+    name = init_container or containers[0]["name"]
+    who = f"the init container {name}" if init_container else "the kernel"
+    for container in containers:
+        limits = (container.get("resources") or {}).get("limits") or {}
+        if container["name"] == name and limits.get("memory"):
+            return f"{who} used more memory than its limit of {limits['memory']} and was killed"
+    return f"{who} has no memory limit of its own and was killed when the memory ran out"
+
+
+def _signal(code: int) -> str:
+    """Name the signal of an exit code as a shell and the container runtimes form it."""
+    try:
+        return f" ({signal.Signals(code - 128).name})"
+    except ValueError:
+        return ""
 
 
 def _disturbance(pod: Object) -> tuple[str, str]:
@@ -99,15 +141,39 @@ def _disturbance(pod: Object) -> tuple[str, str]:
     disruption = _condition(pod, "DisruptionTarget")
     if disruption.get("status") == "True":
         return disruption.get("reason") or "Evicted", disruption.get("message") or ""
+    if _node_is_lost(pod):
+        node = pod["spec"].get("nodeName")
+        return NODE_LOST, f"node {node} does not answer; the kernel may still run there"
     if pod["metadata"].get("deletionTimestamp"):
         return TERMINATING, "the kernel's pod is being deleted"
     return "", ""
 
 
+def _node_is_lost(pod: Object) -> bool:
+    """Say whether Kubernetes has lost sight of the pod's node.
+
+    It then says that the pod is not Ready, without a reason and without asking the kubelet, which
+    would say the same of the containers (MarkPodsNotReady of the node life cycle controller, 1.34).
+    """
+    ready = _condition(pod, "Ready")
+    return (
+        ready.get("status") == "False"
+        and not ready.get("reason")
+        and _condition(pod, "ContainersReady").get("status") == "True"
+    )
+
+
 def waits_in_our_queue(pod: Object) -> bool:
-    """Say whether a pod that is not scheduled waits for an accelerator in our queue."""
+    """Say whether a pod that is not scheduled waits for an accelerator in our queue.
+
+    One that the scheduler cannot place for another reason waits, but is in nobody's way.
+    """
     labels = pod["metadata"].get("labels") or {}
-    return names.LABEL_KUEUE not in labels and bool(accelerators.requests(pod["spec"]))
+    wanted = accelerators.requests(pod["spec"])
+    if names.LABEL_KUEUE in labels or not wanted:
+        return False
+    said = scheduling_message(pod)
+    return not said or scheduling.lacks(said, {request.resource for request in wanted})
 
 
 def is_gated(pod: Object) -> bool:
@@ -124,10 +190,22 @@ def scheduling_message(pod: Object) -> str:
     return ""
 
 
-def _memory_limit(pod: Object) -> str:
-    resources = pod["spec"]["containers"][0].get("resources") or {}
-    limit = (resources.get("limits") or {}).get("memory")
-    return f" of {limit}" if limit else ""
+def _failed_init_container(pod: Object) -> Object:
+    """Return how an init container ended that keeps the pod from starting, and its name."""
+    restarted = {
+        container["name"]
+        for container in pod["spec"].get("initContainers") or ()
+        if container.get("restartPolicy") == "Always"
+    }
+    for status in _statuses(pod, "initContainerStatuses"):
+        ended = _terminated(status)
+        if ended.get("exitCode") and status["name"] not in restarted:
+            return {**ended, "initContainer": status["name"]}
+    return {}
+
+
+def _terminated(container: Object) -> Object:
+    return (container.get("state") or {}).get("terminated") or {}
 
 
 def _kernel_container(pod: Object) -> Object:

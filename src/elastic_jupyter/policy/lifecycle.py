@@ -7,10 +7,16 @@ Source: design, section 4.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import TypeAlias
 
 from elastic_jupyter.api.kernel import Phase
+
+#: How long a container may be stalled before the kernel fails. A registry that was away comes back,
+#: a ConfigMap is applied a moment late; a wrong name stays wrong, and the pod holds its GPU. The
+#: kubelet tries an image after 0, 10, 30 and 70 s, and then only after 150 s.
+STALL_PATIENCE = timedelta(minutes=2)
 
 
 class Sight(Enum):
@@ -20,6 +26,7 @@ class Sight(Enum):
     REFUSED = "refused for good"
     WAITING = "waits for a GPU"
     STARTING = "is scheduled, pulled, started"
+    STALLED = "a container cannot be started, which may pass"
     RUNNING = "container runs"
     SUCCEEDED = "container ended with 0"
     FAILED = "container or pod failed"
@@ -52,6 +59,7 @@ TRANSITIONS: dict[tuple[_State, Sight], Verdict] = {
     **{(old, Sight.NEVER_MADE): Verdict(Phase.PENDING, Action.START) for old in _BEFORE_RUNNING},
     **{(old, Sight.WAITING): Verdict(Phase.QUEUED, Action.NONE) for old in _BEFORE_RUNNING},
     **{(old, Sight.STARTING): Verdict(Phase.PENDING, Action.NONE) for old in _BEFORE_RUNNING},
+    **{(old, Sight.STALLED): Verdict(Phase.PENDING, Action.NONE) for old in _BEFORE_RUNNING},
     **{(old, Sight.RUNNING): Verdict(Phase.RUNNING, Action.NONE) for old in _ALIVE},
     **{(old, Sight.SUCCEEDED): Verdict(Phase.SUCCEEDED, Action.CLEAN_UP) for old in _ALIVE},
     **{(old, Sight.FAILED): Verdict(Phase.FAILED, Action.CLEAN_UP) for old in _ALIVE},

@@ -11,6 +11,9 @@ from tests.support.kernels import CREATED, a_kernel, a_pod_of, pod_condition
 
 GPU = a_kernel(gpus=1)
 AT = datetime.fromisoformat(CREATED)
+NO_MEMORY = pod_condition(
+    "PodScheduled", "False", "Unschedulable", "0/3 nodes are available: 3 Insufficient memory."
+)
 
 
 def asked(stamp: str) -> Object:
@@ -27,10 +30,11 @@ def test_a_gated_pod_claims_what_it_asks_for() -> None:
 
 
 def test_the_head_of_the_queue_carries_the_schedulers_words() -> None:
-    told = pod_condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available")
+    said = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+    told = pod_condition("PodScheduled", "False", "Unschedulable", said)
     claim = claim_of(a_pod_of(GPU, conditions=[told]))
     assert claim is not None
-    assert (claim.gated, claim.reason) == (False, "0/3 nodes are available")
+    assert (claim.gated, claim.reason) == (False, said)
     assert key_of(claim.ticket) == Key("team", "jovyan-1")
 
 
@@ -38,6 +42,7 @@ def test_the_head_of_the_queue_carries_the_schedulers_words() -> None:
     "pod",
     [
         pytest.param(a_pod_of(a_kernel()), id="it asks for no accelerator"),
+        pytest.param(a_pod_of(GPU, conditions=[NO_MEMORY]), id="a GPU would not help it"),
         pytest.param(a_pod_of(GPU, node="n1"), id="it has a node"),
         pytest.param(a_pod_of(GPU, gated=True, being_deleted=True), id="it is being deleted"),
         pytest.param(a_pod_of(GPU, phase="Failed"), id="it failed before it had a node"),

@@ -22,12 +22,17 @@ from tests.support.kernels import (
     a_pod_of,
     ended,
     pod_condition,
+    waiting,
 )
 from tests.unit.operator.world import Pass, World, caches_of, crash_after_each_write
 
 KERNEL = Key("team", "jovyan-1")
 CONNECTION = Key("team", "jovyan-1-connection")
 ORIGINAL = "ccr.ccs.tencentyun.com/kubeflow-oteam/jupyter-kernel-py:latest"
+NODE_LOST = [
+    pod_condition("Ready", "False", ""),
+    pod_condition("ContainersReady", "True", ""),
+]
 EVICTED = pod_condition("DisruptionTarget", "True", "EvictionByEvictionAPI", "the node is drained")
 
 
@@ -136,13 +141,13 @@ async def test_a_secret_of_that_name_which_is_not_a_kernels_is_told_and_left_alo
 # -- what the API server refuses
 
 
-async def test_what_is_forbidden_is_told_once_and_tried_again(world: World) -> None:
+async def test_a_quota_that_is_used_up_is_told_once_and_tried_again(world: World) -> None:
     put(world, a_kernel())
     reconcile = make(world)
     world.server.fail(403, verb="post", times=-1, message="exceeded quota: team")
     result = await world.run(reconcile, KERNEL)
     assert result.requeue_after == BLOCKED_RETRY
-    assert (status_of(world)["phase"], running(world)["reason"]) == ("Pending", "Forbidden")
+    assert (status_of(world)["phase"], running(world)["reason"]) == ("Pending", "QuotaExceeded")
     assert "exceeded quota: team" in running(world)["message"]
     before = world.server.get(JUPYTER_KERNEL, KERNEL)
     await reconcile(KERNEL)
@@ -150,6 +155,20 @@ async def test_what_is_forbidden_is_told_once_and_tried_again(world: World) -> N
     world.server.recover()
     await world.run(reconcile, KERNEL)
     assert KERNEL in world.server.all(POD)
+
+
+async def test_a_refusal_that_does_not_pass_ends_the_kernel_in_the_servers_words(
+    world: World,
+) -> None:
+    put(world, a_kernel())
+    world.server.fail(403, verb="post", message='violates PodSecurity "restricted:latest"')
+    await world.run(make(world), KERNEL)
+    failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
+    assert (status_of(world)["phase"], failed["reason"]) == ("Failed", "Forbidden")
+    assert 'violates PodSecurity "restricted:latest"' in failed["message"]
+    assert world.events() == [("Warning", "Forbidden")]
+    assert not world.server.all(POD)
+    assert CONNECTION not in world.server.all(SECRET)
 
 
 async def test_what_the_server_calls_invalid_ends_the_kernel(world: World) -> None:
@@ -230,7 +249,7 @@ async def test_a_pod_that_is_gone_ends_the_kernel(world: World) -> None:
     world.server.remove(POD, KERNEL)
     await world.run(reconcile, KERNEL)
     failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
-    assert (status_of(world)["phase"], failed["reason"]) == ("Failed", "PodLost")
+    assert (status_of(world)["phase"], failed["reason"]) == ("Failed", "PodDeleted")
     assert CONNECTION not in world.server.all(SECRET)
 
 
@@ -246,6 +265,66 @@ async def test_why_a_pod_went_is_remembered_when_it_is_gone(world: World) -> Non
         "reason": "EvictionByEvictionAPI",
         "message": "the node is drained",
     }
+
+
+async def test_an_image_that_cannot_be_pulled_is_told_once_and_waited_for(world: World) -> None:
+    reconcile = make(world)
+    kernel = put(world, a_kernel())
+    for reason in ("ErrImagePull", "ImagePullBackOff", "ErrImagePull"):
+        world.server.put(POD, a_pod_of(kernel, containerStatuses=[waiting(reason, "no host")]))
+        result = await world.run(reconcile, KERNEL)
+        assert (status_of(world)["phase"], running(world)["reason"]) == ("Pending", reason)
+        assert result.requeue_after == 120
+    assert world.condition(JUPYTER_KERNEL, KERNEL, "Stalled")["status"] == "True"
+    assert world.events() == [("Warning", "ErrImagePull")]
+
+    world.server.put(POD, a_pod_of(kernel, **RUNNING))
+    await world.run(reconcile, KERNEL)
+    assert [c["type"] for c in status_of(world)["conditions"]] == ["Running"]
+
+
+async def test_an_image_that_stays_away_is_given_up_also_by_the_next_process(
+    world: World,
+) -> None:
+    kernel = put(world, a_kernel())
+    world.server.put(SECRET, a_connection_of(kernel))
+    stalled = [waiting("ErrImagePull", "no host")]
+    world.server.put(POD, a_pod_of(kernel, containerStatuses=stalled))
+    await world.run(make(world), KERNEL)
+    world.clock.passed = 119
+    result = await world.run(make(world), KERNEL)
+    assert (status_of(world)["phase"], result.requeue_after) == ("Pending", 1)
+    world.clock.passed = 120
+    await world.run(make(world), KERNEL)
+    failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
+    assert (failed["reason"], failed["message"]) == (
+        "ErrImagePull",
+        "no host (given up after 2 min)",
+    )
+    assert not world.server.all(POD)
+    assert CONNECTION not in world.server.all(SECRET)
+
+
+async def test_a_node_that_is_lost_is_told_while_the_kernel_may_still_run(world: World) -> None:
+    reconcile = make(world)
+    pod = await running_kernel(world, reconcile)
+    put_pod(world, pod, conditions=NODE_LOST)
+    await world.run(reconcile, KERNEL)
+    assert status_of(world)["phase"] == "Running"
+    assert (running(world)["status"], running(world)["reason"]) == ("True", "NodeLost")
+    assert world.events() == [("Warning", "NodeLost")]
+
+
+async def test_a_pod_that_is_to_go_with_a_lost_node_is_removed_by_force(world: World) -> None:
+    world.server.graceful = True
+    kernel = put(world, a_kernel())
+    gone = a_pod_of(kernel, being_deleted=True, node="n", **RUNNING, conditions=NODE_LOST)
+    world.server.put(POD, gone)
+    await world.settle()
+    await make(world)(KERNEL)
+    assert world.condition(JUPYTER_KERNEL, KERNEL, "Failed")["reason"] == "NodeLost"
+    [deletion] = [one for one in world.server.seen if one.verb == "delete" and "/pods/" in one.path]
+    assert deletion.body["gracePeriodSeconds"] == 0
 
 
 async def test_a_secret_is_made_again_while_the_pod_needs_it(world: World) -> None:
@@ -287,7 +366,7 @@ async def test_a_pod_that_vanishes_before_the_status_names_it_is_not_made_twice(
     world.server.remove(POD, KERNEL)
     await world.run(reconcile, KERNEL)
     assert not world.server.all(POD)
-    assert world.condition(JUPYTER_KERNEL, KERNEL, "Failed")["reason"] == "PodLost"
+    assert world.condition(JUPYTER_KERNEL, KERNEL, "Failed")["reason"] == "PodDeleted"
 
 
 async def test_a_replaced_image_is_told_in_one_event(world: World) -> None:

@@ -15,7 +15,7 @@ from tests.support.kernels import a_kernel, model
 
 NOW = datetime(2026, 11, 24, 18, tzinfo=UTC)
 BEFORE, STAMP = "2026-11-24T17:00:00Z", "2026-11-24T18:00:00Z"
-GONE = PodSight(Sight.LOST, "PodLost", "the kernel's pod was deleted")
+GONE = PodSight(Sight.LOST, "PodDeleted", "the kernel's pod was deleted")
 REPLACED = Choice("ours", replaced="theirs")
 REPLACED_TEXT = "theirs is an image of the original; ours runs in its place"
 
@@ -212,6 +212,24 @@ ORIGINAL = Told(Phase.RUNNING, 3, True, PodSight(Sight.RUNNING), image=REPLACED)
             id="something is in the way",
         ),
         pytest.param(QUEUED, RUNS, [], id="that it runs is no news"),
+        pytest.param(
+            None,
+            told(Phase.PENDING, PodSight(Sight.STARTING, "Unschedulable", "no node")),
+            [Event("Warning", "Unschedulable", "no node")],
+            id="no node for it",
+        ),
+        pytest.param(
+            None,
+            told(Phase.PENDING, PodSight(Sight.STARTING, "ContainerCreating")),
+            [],
+            id="that it starts is no news",
+        ),
+        pytest.param(
+            RUNNING,
+            told(Phase.RUNNING, PodSight(Sight.RUNNING, "NodeLost", "n is away")),
+            [Event("Warning", "NodeLost", "n is away")],
+            id="its node is lost",
+        ),
         pytest.param(
             None,
             ORIGINAL,

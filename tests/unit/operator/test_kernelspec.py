@@ -86,6 +86,16 @@ async def test_a_pod_that_the_server_would_refuse_is_told_in_its_words(
     assert "no such class" in world.condition(JUPYTER_KERNEL_SPEC, SPEC, "Ready")["message"]
 
 
+async def test_a_spec_that_a_quota_refuses_is_looked_at_again(world: World) -> None:
+    world.server.put(JUPYTER_KERNEL_SPEC, a_kernel_spec())
+    world.server.fail(403, verb="post", times=-1, message="exceeded quota: team")
+    assert (await world.run(make(world), SPEC)).requeue_after == 30
+    assert told(world) == [("Ready", "False", "QuotaExceeded")]
+    world.server.recover()
+    assert (await world.run(make(world), SPEC)).requeue_after is None
+    assert told(world) == [ACCEPTED]
+
+
 async def test_the_pod_that_is_tried_is_the_kernels(world: World) -> None:
     """The template's pod with the spec's resources, as a kernel of it would have it."""
     limits = {"limits": {"nvidia.com/gpu": 1}}

@@ -139,6 +139,24 @@ async def test_the_next_goes_when_the_first_has_a_node(world: World) -> None:
     assert line.take_told() == {"b": Place(1, 2, NO_GPU), "a": Place(2, 2, NO_GPU)}
 
 
+async def test_who_waits_for_something_else_is_in_nobodys_way(world: World) -> None:
+    line = Line(world)
+    three_pods(world)
+    await line.look()
+    no_memory = "0/3 nodes are available: 3 Insufficient memory."
+    change(world, "c", conditions=[{**JUDGED[0], "message": no_memory}])
+    await line.look()
+    assert admitted(world) == ["b", "c"]
+    change(world, "b", conditions=JUDGED)
+    await line.look()
+    assert line.take_told() == {"b": Place(1, 2, NO_GPU), "a": Place(2, 2, NO_GPU)}
+    change(world, "c", conditions=JUDGED)  # the memory is there, and no GPU any more
+    await line.look()
+    assert [line.queue.place_of(Key("team", name)) for name in "cba"] == [
+        Place(place, 3, NO_GPU) for place in (1, 2, 3)
+    ]
+
+
 async def test_who_leaves_makes_room(world: World) -> None:
     line = Line(world)
     three_pods(world)

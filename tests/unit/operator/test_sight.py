@@ -8,9 +8,14 @@ from elastic_jupyter.policy.lifecycle import Sight
 from tests.support.kernels import RUNNING, a_kernel, a_pod_of, ended, pod_condition, waiting
 
 NO_GPU = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
-UNSCHEDULABLE: Object = {
-    "conditions": [pod_condition("PodScheduled", "False", "Unschedulable", NO_GPU)]
-}
+NO_MEMORY = "0/3 nodes are available: 3 Insufficient memory."
+
+
+def unschedulable(message: str) -> Object:
+    return pod_condition("PodScheduled", "False", "Unschedulable", message)
+
+
+UNSCHEDULABLE: Object = {"conditions": [unschedulable(NO_GPU)]}
 GATED: Object = {"conditions": [pod_condition("PodScheduled", "False", "SchedulingGated", "gated")]}
 PREEMPTED = pod_condition("DisruptionTarget", "True", "PreemptionByScheduler", "preempted")
 EVICTED = pod_condition("DisruptionTarget", "True", "EvictionByEvictionAPI", "drained")
@@ -18,6 +23,14 @@ NOT_DISRUPTED = pod_condition("DisruptionTarget", "False", "Old", "long ago")
 GPU = a_kernel(gpus=1)
 KUEUE = a_kernel(gpus=1, pod_metadata={"labels": {names.LABEL_KUEUE: "q"}})
 PLAIN = a_kernel()
+LOST_NODE = [pod_condition("Ready", "False", ""), pod_condition("ContainersReady", "True", "")]
+TAINTED = [
+    *LOST_NODE,
+    pod_condition("DisruptionTarget", "True", "DeletionByTaintManager", "tainted"),
+]
+FETCHES = a_kernel(
+    pod={"initContainers": [{"name": "fetch"}, {"name": "proxy", "restartPolicy": "Always"}]}
+)
 LIMITED = a_kernel(container={"resources": {"limits": {"memory": "2Gi"}}})
 
 
@@ -48,6 +61,11 @@ def gated_by_kueue() -> Object:
             id="unschedulable without a GPU is no queue",
         ),
         pytest.param(
+            a_pod_of(GPU, conditions=[unschedulable(NO_MEMORY)]),
+            PodSight(Sight.STARTING, "Unschedulable", NO_MEMORY),
+            id="a GPU would not help",
+        ),
+        pytest.param(
             a_pod_of(KUEUE, **UNSCHEDULABLE),
             PodSight(Sight.STARTING, "Unschedulable", NO_GPU),
             id="what Kueue admits is not in our queue",
@@ -68,14 +86,16 @@ def gated_by_kueue() -> Object:
         *(
             pytest.param(
                 a_pod_of(PLAIN, podIP="10.0.0.7", containerStatuses=[waiting(reason, "why")]),
-                PodSight(Sight.STARTING, want, why, ip="10.0.0.7"),
+                PodSight(want, told, why, ip="10.0.0.7"),
                 id=f"waits for {reason}",
             )
-            for reason, want, why in (
-                ("ErrImagePull", "ErrImagePull", "why"),
-                ("CrashLoopBackOff", "CrashLoopBackOff", "why"),
-                ("ContainerCreating", "ContainerCreating", ""),
-                ("PodInitializing", "ContainerCreating", ""),
+            for reason, want, told, why in (
+                ("ErrImagePull", Sight.STALLED, "ErrImagePull", "why"),
+                ("CreateContainerConfigError", Sight.STALLED, "CreateContainerConfigError", "why"),
+                ("InvalidImageName", Sight.FAILED, "InvalidImageName", "why"),
+                ("ErrImageNeverPull", Sight.FAILED, "ErrImageNeverPull", "why"),
+                ("ContainerCreating", Sight.STARTING, "ContainerCreating", ""),
+                ("PodInitializing", Sight.STARTING, "ContainerCreating", ""),
             )
         ),
         pytest.param(
@@ -84,7 +104,7 @@ def gated_by_kueue() -> Object:
                 initContainerStatuses=[waiting("ImagePullBackOff", "no such image")],
                 containerStatuses=[waiting("PodInitializing")],
             ),
-            PodSight(Sight.STARTING, "ImagePullBackOff", "no such image"),
+            PodSight(Sight.STALLED, "ImagePullBackOff", "no such image"),
             id="an init container cannot be pulled",
         ),
         pytest.param(
@@ -136,6 +156,68 @@ def gated_by_kueue() -> Object:
             id="exit code with last words",
         ),
         pytest.param(
+            a_pod_of(PLAIN, **failed(ended(137, reason="OOMKilled"))),
+            PodSight(
+                Sight.FAILED,
+                "OOMKilled",
+                "the kernel has no memory limit of its own and was killed when the memory ran out",
+            ),
+            id="out of memory, without a limit",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **failed(ended(139))),
+            PodSight(
+                Sight.FAILED, "Error", "the kernel's process ended with exit code 139 (SIGSEGV)"
+            ),
+            id="a signal has a name",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **failed(ended(137)), being_deleted=True),
+            PodSight(Sight.FAILED, "PodDeleted", "the kernel's pod was deleted"),
+            id="ended because it was deleted",
+        ),
+        *(
+            pytest.param(
+                a_pod_of(
+                    FETCHES,
+                    phase=phase,
+                    initContainerStatuses=[{**ended(3, message="no route\n"), "name": "fetch"}],
+                    containerStatuses=[waiting("PodInitializing")],
+                ),
+                PodSight(
+                    Sight.FAILED,
+                    "Error",
+                    "the init container fetch ended with exit code 3: no route",
+                ),
+                id=f"an init container failed and the pod is {phase}",
+            )
+            for phase in ("Pending", "Failed")
+        ),
+        pytest.param(
+            a_pod_of(
+                FETCHES,
+                initContainerStatuses=[{**ended(1), "name": "proxy"}],
+                containerStatuses=[waiting("PodInitializing")],
+            ),
+            PodSight(Sight.STARTING, "ContainerCreating"),
+            id="a sidecar that ended is started again",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **RUNNING, node="n", conditions=LOST_NODE),
+            PodSight(
+                Sight.RUNNING,
+                "NodeLost",
+                "node n does not answer; the kernel may still run there",
+                ip="10.0.0.7",
+            ),
+            id="its node does not answer",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **RUNNING, node="n", being_deleted=True, conditions=TAINTED),
+            PodSight(Sight.FAILED, "DeletionByTaintManager", "tainted", ip="10.0.0.7"),
+            id="to be deleted from a node that does not answer",
+        ),
+        pytest.param(
             a_pod_of(PLAIN, phase="Running", containerStatuses=[ended(3)]),
             PodSight(Sight.FAILED, "Error", "the kernel's process ended with exit code 3"),
             id="ended while a sidecar still runs",
@@ -173,17 +255,17 @@ def test_only_the_end_of_long_last_words_is_kept() -> None:
         ),
         pytest.param(
             pod_condition("Running", "True", "Started"),
-            ("PodLost", "the kernel's pod was deleted"),
+            ("PodDeleted", "the kernel's pod was deleted"),
             id="it ran and nothing was wrong",
         ),
         pytest.param(
             pod_condition("Running", "True", "Terminating", "being deleted"),
-            ("PodLost", "the kernel's pod was deleted"),
+            ("PodDeleted", "the kernel's pod was deleted"),
             id="it was being deleted",
         ),
         pytest.param(
             pod_condition("Running", "False", "ErrImagePull", "no such image"),
-            ("PodLost", "the kernel's pod was deleted"),
+            ("PodDeleted", "the kernel's pod was deleted"),
             id="why it did not run yet is no reason to be gone",
         ),
     ],

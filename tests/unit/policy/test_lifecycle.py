@@ -44,6 +44,9 @@ def walk(sights: list[Sight], *, start: Phase | None = None) -> list[Verdict]:
             Sight.STARTING, Verdict(Phase.PENDING, Action.NONE), id="waits for what is starting"
         ),
         pytest.param(
+            Sight.STALLED, Verdict(Phase.PENDING, Action.NONE), id="waits for what is stalled"
+        ),
+        pytest.param(
             Sight.RUNNING, Verdict(Phase.RUNNING, Action.NONE), id="says that it runs when it does"
         ),
         pytest.param(
@@ -72,6 +75,7 @@ def test_a_kernel_that_does_not_run_yet(phase: Phase | None, sight: Sight, want:
         ),
         pytest.param(Sight.WAITING, Verdict(Phase.RUNNING, Action.NONE), id="never queues again"),
         pytest.param(Sight.STARTING, Verdict(Phase.RUNNING, Action.NONE), id="never starts again"),
+        pytest.param(Sight.STALLED, Verdict(Phase.RUNNING, Action.NONE), id="has started"),
         pytest.param(Sight.RUNNING, Verdict(Phase.RUNNING, Action.NONE), id="runs on"),
         pytest.param(
             Sight.SUCCEEDED, Verdict(Phase.SUCCEEDED, Action.CLEAN_UP), id="ends with exit code 0"

@@ -67,6 +67,9 @@ def make_pod(
     template = kernel.spec.template
     spec = pod_spec(template, field="spec.template")
     _complete_container(spec["containers"][0], kernel, ours)
+    for container in (*spec["containers"], *(spec.get("initContainers") or [])):
+        if isinstance(container, dict):
+            container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     spec["restartPolicy"] = "Never"
     spec.setdefault("terminationGracePeriodSeconds", GRACE_SECONDS)
     # Variables for every Service of a namespace slow a start down, and leak names into cells.
@@ -141,7 +144,6 @@ def _complete_container(container: dict[str, Any], kernel: JupyterKernel, ours: 
     for part in ("command", "args"):
         if container.get(part):
             container[part] = [_with_connection_file(word) for word in container[part]]
-    container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     container["volumeMounts"] = [
         *(container.get("volumeMounts") or []),
         {"name": _VOLUME, "mountPath": names.CONNECTION_DIRECTORY, "readOnly": True},
