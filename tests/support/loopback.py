@@ -224,7 +224,12 @@ class Loopback:
         self._gateways: list[app.GatewayApp] = []
 
     async def gateway(
-        self, *, idle: float = 3600, interval: float = 0.2, launch_timeout: float = 30
+        self,
+        *,
+        idle: float = 3600,
+        interval: float = 0.2,
+        launch_timeout: float = 30,
+        queue_timeout: float = 0,
     ) -> app.GatewayApp:
         """Start one more gateway process' worth of objects; its ``port`` is free for it."""
         settings = GatewayConfig(
@@ -240,6 +245,7 @@ class Loopback:
             default_kernel="python3",
             log_level="WARNING",
             launch_timeout=timedelta(seconds=launch_timeout),
+            queue_timeout=timedelta(seconds=queue_timeout),
         )
         stores = app.Stores(self.store, self.catalog, self.tombstones, self.lease)
         config = Config(app.server_config(settings))

@@ -3,13 +3,13 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from elastic_jupyter.api.base import (
     AGE,
     INT32,
     INT64,
-    NAME_OF_A_SERVICE,
+    PRESERVED,
     READY,
     REASON,
     Column,
@@ -18,21 +18,14 @@ from elastic_jupyter.api.base import (
     Model,
     Name,
     Resource,
-    rules,
 )
-from elastic_jupyter.api.embedded import RESOURCES
 
 #: Seconds a kernel may be idle where ``cullIdleTimeout`` is absent.
 DEFAULT_CULL_IDLE_TIMEOUT = 3600
-#: Seconds between two looks at idle kernels where ``cullInterval`` is absent.
+#: Seconds between two looks at idle kernels where ``cullInterval`` is absent or not positive.
 DEFAULT_CULL_INTERVAL = 10
-#: Seconds from scheduling to the first answer where ``launchTimeoutSeconds`` is absent.
+#: Seconds in the phase Pending where ``launchTimeoutSeconds`` is absent.
 DEFAULT_LAUNCH_TIMEOUT = 600
-
-
-#: Name of a kernel spec, as Jupyter allows it: the built-in ones of Enterprise Gateway have
-#: underscores, and capitals.
-KernelName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 class LogLevel(StrEnum):
@@ -48,13 +41,12 @@ class LogLevel(StrEnum):
 class GatewaySpec(Model):
     """What a team wants of its gateway."""
 
-    kernels: Annotated[list[KernelName], Field(max_length=256)] | None = Field(
+    kernels: Annotated[list[Name], Field(max_length=256)] | None = Field(
         default=None,
         description="Names of the JupyterKernelSpecs on offer; where absent or empty, all of this "
         "namespace and the built-in ``python3``.",
-        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    default_kernel: KernelName | None = Field(
+    default_kernel: Name | None = Field(
         default=None,
         description="Name of the kernel spec that is started where none is asked for; default "
         "``python3``.",
@@ -66,10 +58,10 @@ class GatewaySpec(Model):
         "never.",
         json_schema_extra=INT32,
     )
-    cull_interval: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
+    cull_interval: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = Field(
         default=None,
-        description=f"Seconds between two looks for idle kernels; default {DEFAULT_CULL_INTERVAL}. "
-        "For kernels that are never stopped say so with ``cullIdleTimeout: 0``.",
+        description="Seconds between two looks for idle kernels; default and 0 or less: "
+        f"{DEFAULT_CULL_INTERVAL}.",
         json_schema_extra=INT32,
     )
     log_level: LogLevel | None = Field(
@@ -78,7 +70,7 @@ class GatewaySpec(Model):
     resources: Json | None = Field(
         default=None,
         description="Compute resources of the gateway's container (ResourceRequirements).",
-        json_schema_extra=RESOURCES,
+        json_schema_extra=PRESERVED,
     )
     image: Annotated[str, Field(max_length=1024)] | None = Field(
         default=None,
@@ -93,8 +85,15 @@ class GatewaySpec(Model):
     )
     launch_timeout_seconds: Annotated[int, Field(ge=1, le=86400)] | None = Field(
         default=None,
-        description="Seconds that a kernel's pod may take from scheduling to its first answer, "
-        f"pulling its image included; default {DEFAULT_LAUNCH_TIMEOUT}.",
+        description="Seconds that a kernel may be Pending: from its wish, or its turn in the queue "
+        "where it asks for a GPU, to its first answer, pulling its image included; default "
+        f"{DEFAULT_LAUNCH_TIMEOUT}.",
+        json_schema_extra=INT32,
+    )
+    queue_timeout_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
+        default=None,
+        description="Seconds that a kernel may wait in the queue for a GPU; default and 0: no "
+        "limit.",
         json_schema_extra=INT32,
     )
 
@@ -149,7 +148,6 @@ class GatewayStatus(Model):
 class JupyterGateway(Resource):
     """Serves Jupyter kernels to notebooks; each kernel is a JupyterKernel in this namespace."""
 
-    model_config = ConfigDict(json_schema_extra=rules(NAME_OF_A_SERVICE))
     plural: ClassVar[str] = "jupytergateways"
     short_names: ClassVar[tuple[str, ...]] = ("jgw",)
     columns: ClassVar[tuple[Column, ...]] = (

@@ -9,19 +9,17 @@ from elastic_jupyter.api.base import (
     AGE,
     INT32,
     INT64,
-    NAME_OF_A_SERVICE,
+    PRESERVED,
     READY,
     REASON,
     Column,
     Conditions,
     Json,
     Model,
+    Name,
     ObjectReference,
-    Reference,
     Resource,
-    rules,
 )
-from elastic_jupyter.api.embedded import POD_TEMPLATE
 
 
 class AuthMode(StrEnum):
@@ -34,7 +32,7 @@ class AuthMode(StrEnum):
 class SecretReference(Model):
     """A Secret in the notebook's namespace."""
 
-    name: Reference = Field(description="Name of the Secret.")
+    name: Name = Field(description="Name of the Secret.")
 
 
 class Auth(Model):
@@ -45,13 +43,15 @@ class Auth(Model):
     """
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "!has(self.secretRef) || (!has(self.token) && !has(self.password))",
-                "auth.secretRef gives token and password; auth.token and auth.password must not "
-                "stand beside it",
-            )
-        )
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "!has(self.secretRef) || (!has(self.token) && !has(self.password))",
+                    "message": "auth.secretRef gives token and password; auth.token and "
+                    "auth.password must not stand beside it",
+                }
+            ]
+        }
     )
 
     mode: AuthMode | None = Field(
@@ -85,18 +85,21 @@ class Storage(Model):
     """The volume with the user's files, mounted as the home folder ``/home/jovyan``."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "has(self.size) != has(self.claimName)",
-                "storage needs size (a claim is made) or claimName (an existing one is used), and "
-                "not both",
-            ),
-            (
-                "!has(self.claimName) || (!has(self.className) && !has(self.accessMode))",
-                "storage.className and storage.accessMode are of a claim that is made, not of "
-                "storage.claimName",
-            ),
-        )
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "has(self.size) != has(self.claimName)",
+                    "message": "storage needs size (a claim is made) or claimName (an existing "
+                    "one is used), and not both",
+                },
+                {
+                    "rule": "!has(self.claimName) || "
+                    "(!has(self.className) && !has(self.accessMode))",
+                    "message": "storage.className and storage.accessMode are of a claim that is "
+                    "made, not of storage.claimName",
+                },
+            ]
+        }
     )
 
     size: (
@@ -106,7 +109,7 @@ class Storage(Model):
         description="Size of the PersistentVolumeClaim ``<notebook>-storage``, for example 10Gi. "
         "It is made with the notebook and is not deleted with it.",
     )
-    class_name: Reference | None = Field(
+    class_name: Name | None = Field(
         default=None, description="StorageClass of the claim; default: the cluster's."
     )
     access_mode: AccessMode | None = Field(
@@ -114,7 +117,7 @@ class Storage(Model):
         description="ReadWriteOnce (default) or ReadWriteMany, which kernels on other nodes than "
         "the notebook's need.",
     )
-    claim_name: Reference | None = Field(
+    claim_name: Name | None = Field(
         default=None, description="An existing PersistentVolumeClaim of this namespace."
     )
     share_with_kernels: bool | None = Field(
@@ -164,7 +167,7 @@ class NotebookSpec(Model):
         description="Pod of the notebook server (PodTemplateSpec). Its first container is the "
         "server's and gets the gateway and the login by environment variables and arguments. Where "
         "absent, the operator's notebook image runs.",
-        json_schema_extra=POD_TEMPLATE,
+        json_schema_extra=PRESERVED,
     )
 
 
@@ -191,14 +194,15 @@ class JupyterNotebook(Resource):
     """A Jupyter server whose kernels run in pods of their own, by way of a JupyterGateway."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "has(self.spec) && (has(self.spec.gateway) || has(self.spec.template))",
-                "spec.gateway or spec.template is needed: without a gateway the notebook has no "
-                "kernels, without a template no other server",
-            ),
-            NAME_OF_A_SERVICE,
-        )
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "has(self.spec) && (has(self.spec.gateway) || has(self.spec.template))",
+                    "message": "spec.gateway or spec.template is needed: without a gateway the "
+                    "notebook has no kernels, without a template no other server",
+                }
+            ]
+        }
     )
     plural: ClassVar[str] = "jupyternotebooks"
     short_names: ClassVar[tuple[str, ...]] = ("jnb",)

@@ -15,7 +15,8 @@ class GatewayConfig:
     """The environment of the gateway's pod, read once by ``main``.
 
     ``uid`` is the JupyterGateway's, the owner of every kernel; ``kernels`` empty offers every
-    JupyterKernelSpec of the namespace; ``launch_timeout`` counts from scheduling.
+    JupyterKernelSpec of the namespace; ``launch_timeout`` limits the phase Pending and
+    ``queue_timeout`` the phase Queued, where 0 is no limit.
     """
 
     name: str
@@ -30,6 +31,7 @@ class GatewayConfig:
     default_kernel: str
     log_level: str
     launch_timeout: timedelta
+    queue_timeout: timedelta
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "GatewayConfig":
@@ -57,6 +59,7 @@ class GatewayConfig:
             default_kernel=environ.get("ELASTIC_JUPYTER_DEFAULT_KERNEL") or "python3",
             log_level=_log_level(environ),
             launch_timeout=_seconds(environ, "ELASTIC_JUPYTER_LAUNCH_TIMEOUT", 600, least=1),
+            queue_timeout=_seconds(environ, "ELASTIC_JUPYTER_QUEUE_TIMEOUT", 0, least=0),
         )
 
 

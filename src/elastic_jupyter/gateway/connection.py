@@ -19,6 +19,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.gateway import messages
 from elastic_jupyter.gateway.messages import Asked, Said
+from elastic_jupyter.policy import notices
 
 if TYPE_CHECKING:
     from elastic_jupyter.gateway.kernel import ElasticKernelManager
@@ -197,6 +198,11 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self._unanswered[str(asked.header.get("msg_id"))] = asked.header
         if asked.msg_type == "execute_request":
             self.manager.touch()
+            if self.manager.facts and self.manager.facts.disturbance:
+                self.say(
+                    asked.header,
+                    messages.notice(notices.disturbed(self.manager.facts.disturbance)),
+                )
         self.session.send_raw(stream, asked.parts)
 
     # -- to the front end
@@ -245,6 +251,12 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         if self._waiting_for is not None:
             self.say(self._waiting_for, messages.CLEAR_WAITING)
             self._waiting_for = None
+
+    def warn(self, text: str) -> None:
+        """Show a line in every cell that runs."""
+        for header in self._unanswered.values():
+            if header.get("msg_type") == "execute_request":
+                self.say(header, messages.notice(text))
 
     def fail(self, ename: str, evalue: str) -> None:
         """End every request that the kernel will not answer any more."""

@@ -3,19 +3,25 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from elastic_jupyter.api.base import Condition
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.policy import notices
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The status of one JupyterKernel. ``(uid, epoch)`` names the incarnation."""
+    """The status of one JupyterKernel. ``(uid, epoch)`` names the incarnation.
+
+    ``waiting``, ``disturbance`` and ``reason`` say why it does not run yet, why it may end soon,
+    and why it ended.
+    """
 
     uid: str
     epoch: int
     phase: Phase | None
     pod_ip: str | None
     waiting: str
+    disturbance: str
     reason: str
     last_activity: datetime | None
 
@@ -30,6 +36,7 @@ class Facts:
             phase=status.phase if status else None,
             pod_ip=status.pod_ip if status else None,
             waiting=_waiting(kernel),
+            disturbance=_disturbance(kernel),
             reason=_failure(kernel),
             last_activity=activity.last_activity if activity else None,
         )
@@ -56,9 +63,21 @@ def _waiting(kernel: JupyterKernel) -> str:
     return notices.STARTING
 
 
+def _disturbance(kernel: JupyterKernel) -> str:
+    """Return why a running kernel's pod is being taken away, or its node is lost."""
+    for condition in (kernel.status.conditions if kernel.status else None) or []:
+        # A kernel that runs undisturbed has nothing to say.
+        if condition.type == "Running" and condition.status == "True" and condition.message:
+            return _words(condition)
+    return ""
+
+
 def _failure(kernel: JupyterKernel) -> str:
-    status = kernel.status
-    for condition in (status.conditions if status else None) or []:
+    for condition in (kernel.status.conditions if kernel.status else None) or []:
         if condition.type in ("Failed", "Succeeded") and condition.status == "True":
-            return ": ".join(filter(None, (condition.reason, condition.message)))
+            return _words(condition)
     return "it ended without a stated reason"
+
+
+def _words(condition: Condition) -> str:
+    return ": ".join(filter(None, (condition.reason, condition.message)))

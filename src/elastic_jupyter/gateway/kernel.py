@@ -87,7 +87,8 @@ class ElasticKernelManager(ServerKernelManager):
         self._busy_unknown = False
         self._recovered_at: datetime | None = None
         self._notice: str | None = None
-        self._deadline: float | None = None
+        # Whether the launch waits in the queue, and since when by the loop's time.
+        self._waited: tuple[bool, float] | None = None
         self._changed = asyncio.Event()
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._launching: asyncio.Task[None] | None = None
@@ -134,8 +135,6 @@ class ElasticKernelManager(ServerKernelManager):
 
         Raises ``LaunchFailed`` with the reason when it ends before.
         """
-        loop = asyncio.get_running_loop()
-        limit = self.mapping.settings.launch_timeout.total_seconds()
         while True:
             facts = self.facts
             if facts is not None and facts.uid in self.retired:
@@ -144,26 +143,36 @@ class ElasticKernelManager(ServerKernelManager):
                 raise LaunchFailed(facts.reason)
             if facts is not None and wanted(facts):
                 return facts
-            self._keep_deadline(facts, loop.time() + limit)
-            left = None if self._deadline is None else self._deadline - loop.time()
             self._changed.clear()
             try:
-                async with asyncio.timeout(left):
+                async with asyncio.timeout_at(self._deadline(facts)):
                     await self._changed.wait()
             except TimeoutError:
-                raise LaunchFailed(
-                    f"the kernel did not start within {limit:.0f} s: {self.waiting_text}"
-                ) from None
+                raise LaunchFailed(self._too_late(facts)) from None
 
-    def _keep_deadline(self, facts: Facts | None, deadline: float) -> None:
-        """Count the launch timeout from scheduling on; a place in the queue has none.
+    def _deadline(self, facts: Facts | None) -> float | None:
+        """Return until when to wait in the present phase, by the loop's time; None: no limit.
 
-        Nor has a recovered kernel: it ran already, and may compute without a word.
+        Each phase has its own limit. A recovered kernel has none: it ran already, and may compute
+        without a word.
         """
-        if facts is None or facts.phase is Phase.QUEUED or self._busy_unknown:
-            self._deadline = None
-        elif facts.phase in (Phase.PENDING, Phase.RUNNING) and self._deadline is None:
-            self._deadline = deadline
+        queued = _is_queued(facts)
+        if self._waited is None or self._waited[0] is not queued:
+            self._waited = (queued, asyncio.get_running_loop().time())
+        limit = self._limit(facts)
+        return self._waited[1] + limit if limit and not self._busy_unknown else None
+
+    def _limit(self, facts: Facts | None) -> float:
+        settings = self.mapping.settings
+        limit = settings.queue_timeout if _is_queued(facts) else settings.launch_timeout
+        return limit.total_seconds()
+
+    def _too_late(self, facts: Facts | None) -> str:
+        field = "queueTimeoutSeconds" if _is_queued(facts) else "launchTimeoutSeconds"
+        return (
+            f"the kernel did not start within {self._limit(facts):.0f} s ({field} of "
+            f"JupyterGateway {self.mapping.settings.name}): {self.waiting_text}"
+        )
 
     # -- facts from the watch
 
@@ -176,8 +185,12 @@ class ElasticKernelManager(ServerKernelManager):
         ):
             self.resume_from(facts)  # another gateway of ours woke it
             return
-        self.facts = facts = facts.after(self.facts)
+        before, self.facts = self.facts, facts.after(self.facts)
+        facts = self.facts
         self.epoch = max(self.epoch, facts.epoch)
+        if facts.disturbance and not (before and before.disturbance == facts.disturbance):
+            for connection in list(self.connections):
+                connection.warn(notices.disturbed(facts.disturbance))
         if self.state is KernelState.STARTING and facts.waiting != self.waiting_text:
             self.waiting_text = facts.waiting
             for connection in list(self.connections):
@@ -232,7 +245,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.state = KernelState.STARTING
         self.execution_state = "starting"
         self.waiting_text = notices.STARTING
-        self._deadline = None
+        self._waited = None
         self._launching = self.spawn(self._launch())
 
     async def accepted(self) -> None:
@@ -253,7 +266,7 @@ class ElasticKernelManager(ServerKernelManager):
             self.reason = facts.reason
             self._notice = notices.replaced(facts.reason)
             return
-        self._busy_unknown = True
+        self._busy_unknown = facts.phase is Phase.RUNNING
         self.waiting_text = facts.waiting
         self.begin()
 
@@ -623,3 +636,7 @@ class ElasticKernelManager(ServerKernelManager):
         self._background.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.log.error("kernel %s: %r", self.kernel_id, task.exception())
+
+
+def _is_queued(facts: Facts | None) -> bool:
+    return facts is not None and facts.phase is Phase.QUEUED

@@ -46,6 +46,11 @@ def replaced(reason: str) -> str:
     )
 
 
+def disturbed(reason: str) -> str:
+    """Return the line shown in a running cell when its kernel may end for ``reason``."""
+    return f"[elastic-jupyter] The kernel may end soon: {reason}"
+
+
 def duration(span: timedelta) -> str:
     """Return a rough, readable length: ``45 s``, ``12 min``, ``3.5 h``."""
     seconds = span.total_seconds()

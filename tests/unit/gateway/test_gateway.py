@@ -290,6 +290,45 @@ async def test_a_place_in_the_queue_does_not_run_out(world: Loopback) -> None:
     assert cell.text() == "at last\n", cell.messages
 
 
+async def test_a_place_in_the_queue_runs_out_where_there_is_a_limit(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(queue_timeout=1))
+    world.store.hold = True
+    tab = await front_end.open(await front_end.start())
+    cell = await tab.execute("1")
+    queue = {"position": 1, "length": 3, "reason": "1 Insufficient nvidia.com/gpu."}
+    world.store.report(only_key(world), phase="Queued", queue=queue)
+    await tab.until(lambda: cell.done)
+    assert cell.reply is not None
+    for words in ("within 1 s (queueTimeoutSeconds", "1st of 3", "Insufficient nvidia.com/gpu"):
+        assert words in cell.reply["content"]["evalue"]
+    await until(lambda: not world.store.objects)
+
+
+async def test_a_start_is_limited_also_after_a_gateway_restart(world: Loopback) -> None:
+    first = await world.gateway()
+    world.store.hold = True
+    kernel_id = await FrontEnd(first).start()
+    await world.end(first)
+    front_end = FrontEnd(await world.gateway(launch_timeout=3))
+    cell = await (await front_end.open(kernel_id)).run("1")
+    assert cell.reply is not None
+    assert "within 3 s (launchTimeoutSeconds" in cell.reply["content"]["evalue"]
+    await until(lambda: not world.store.objects)
+
+
+async def test_what_threatens_a_kernel_is_told_in_the_cells_that_run(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    tab = await front_end.open(await front_end.start())
+    cell = await tab.execute("print('on', flush=True)\nimport time\ntime.sleep(600)")
+    await tab.until(lambda: cell.text() == "on\n")
+    lost = {"type": "Running", "status": "True", "reason": "NodeLost", "message": "n is away"}
+    world.store.report(only_key(world), conditions=[lost])
+    await tab.until(lambda: "NodeLost: n is away" in cell.text("stderr"))
+    assert not cell.done
+    waiting = await tab.execute("1")
+    await tab.until(lambda: "NodeLost: n is away" in waiting.text("stderr"))
+
+
 @pytest.mark.parametrize("template", [{"spec": "no pod"}, {"spec": {"containers": ["no pod"]}}])
 async def test_a_kernel_that_is_no_pod_does_not_end_the_gateway(
     world: Loopback, template: dict[str, Any]

@@ -15,8 +15,7 @@ KEY = Key("team", "jovyan-1")
 
 
 def a_kernel(name: str = KEY.name, *, gateway: str = "gw", **spec: object) -> Object:
-    wanted = {"kernelID": "1", "template": {}, **spec}
-    return an_object(name, labels={LABEL_GATEWAY: gateway}, spec=wanted)
+    return an_object(name, labels={LABEL_GATEWAY: gateway}, spec={"kernelID": "1", **spec})
 
 
 BROKEN = {"user": ["not", "a", "string"]}
