@@ -79,8 +79,8 @@ def _structural(schema: Json, definitions: Json) -> Json:
             result[key] = _structural(value, definitions)
         else:
             result[key] = value
-    if result.get("x-kubernetes-preserve-unknown-fields"):
-        result.pop("additionalProperties", None)
+    if result.get("additionalProperties") is True:  # what is open, says so in Kubernetes' words
+        del result["additionalProperties"]
     return result
 
 
