@@ -1,0 +1,30 @@
+"""The pages of docs/how-to, each done from top to bottom, and the reference's examples."""
+
+from pathlib import Path
+
+import pytest
+from tests.support import pages
+from tests.support.cluster import Cluster
+from tests.support.team import EXAMPLES, a_namespace
+from tests.support.walkthrough import Walkthrough
+
+HOW_TO = [page for page in pages.pages() if page.parts[:2] == ("docs", "how-to")]
+
+
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def test_every_command_and_cell_of_a_page_works(
+    page: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    with a_namespace(cluster) as namespace:
+        Walkthrough(cluster, namespace, tmp_path).walk(page)
+
+
+def test_the_minimal_examples_of_the_reference_work(cluster: Cluster) -> None:
+    with a_namespace(cluster) as namespace:
+        cluster.kubectl("apply", "-n", namespace, "-f", EXAMPLES / "minimal")
+        wait = ("wait", "-n", namespace, "--timeout", "120s", "--for")
+        cluster.kubectl(
+            *wait, "condition=Ready", "jupytergateway/team", "jupyternotebook/ada",
+            "jupyterkernelspec/python-large", "jupyterkerneltemplate/large", within=130,
+        )  # fmt: skip
+        cluster.kubectl(*wait, "condition=Running", "jupyterkernel/by-hand", within=130)

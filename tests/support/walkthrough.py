@@ -1,0 +1,179 @@
+"""A page of docs/how-to, done from top to bottom as a reader does it.
+
+What each fenced block stands for:
+
+- ``yaml`` whose first line is ``# <name>.yaml``: a file of that name
+- ``sh``: typed into a shell; ``kubectl port-forward`` is left running until the next one
+- any language with ``kernel=<name>`` behind it: a cell of a notebook with that kernel, one notebook
+  a kernel
+- no language: the last lines that the block above shows; ``...`` stands for anything, as in doctest
+
+A page names no namespace: the walk has one of its own as the default of its kubeconfig. Images
+below ``registry.example.com/jupyter`` are those of ``tests/images``, and local port 8888 is a free
+one.
+"""
+
+import base64
+import contextlib
+import doctest
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support import pages
+from tests.support.cluster import Cluster
+from tests.support.eventually import eventually
+from tests.support.jupyter_tab import NotebookServer, Tab
+from tests.support.team import foreign_image
+
+_BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
+_IMAGE = re.compile(r"registry\.example\.com/jupyter/([\w-]+):[\w.-]+")
+_FORWARD = re.compile(r"kubectl port-forward deploy/(\S+) 8888:8888")
+_LOCAL = "http://127.0.0.1:8888"
+_SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+#: Seconds for a block of commands; each page waits for pods with ``kubectl wait --timeout``.
+COMMANDS_WITHIN = 180
+#: Seconds for a cell, a kernel's start included.
+CELL_WITHIN = 90
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block; ``where`` is its page and line."""
+
+    where: str
+    language: str
+    kernel: str | None
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the fenced blocks of a page in order."""
+    text = pages.text_of(page)
+    found = []
+    for match in _BLOCK.finditer(text):
+        language, _, options = match[1].partition(" ")
+        kernel = re.fullmatch(r"kernel=(\S+)", options)
+        assert kernel or not options, f"{page}: unknown options {options!r}"
+        line = text.count("\n", 0, match.start()) + 1
+        found.append(Block(f"{page}:{line}", language, kernel and kernel[1], match[2]))
+    return found
+
+
+class Walkthrough:
+    """One reader, in a folder and a namespace of his own. ``folder`` is empty at first."""
+
+    def __init__(self, cluster: Cluster, namespace: str, folder: Path) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._folder = folder
+        self._forward = contextlib.ExitStack()
+        self._url = _LOCAL
+        self._server: NotebookServer | None = None
+        self._tabs: dict[str, Tab] = {}
+        self._said = ""
+        (folder / "examples").symlink_to(pages.ROOT / "examples")
+        self._environment = os.environ | {
+            "KUBECONFIG": str(self._kubeconfig()),
+            "PATH": f"{Path(cluster.kubectl_path).parent}:{os.environ['PATH']}",
+            "no_proxy": "127.0.0.1",
+        }
+
+    def _kubeconfig(self) -> Path:
+        path = self._folder / ".kubeconfig"
+        path.write_text(self._cluster.kubectl("config", "view", "--raw", "--minify", "--flatten"))
+        self._cluster.kubectl(
+            "--kubeconfig", path, "config", "set-context", "--current", "--namespace",
+            self._namespace,
+        )  # fmt: skip
+        return path
+
+    def walk(self, page: Path) -> None:
+        """Do all that the page says; raises ``AssertionError`` with page and line."""
+        with self._forward:
+            for block in blocks(page):
+                try:
+                    self._do(block)
+                except AssertionError as error:
+                    raise AssertionError(f"{block.where}: {error}") from error
+
+    def _do(self, block: Block) -> None:
+        if block.kernel:
+            self._said = self._run_cell(block.kernel, block.text)
+        elif block.language == "sh":
+            self._said = self._type(block.text)
+        elif block.language == "yaml":
+            self._save(block.text)
+        elif block.language == "":
+            lines = self._said.rstrip().splitlines()[-block.text.count("\n") :]
+            seen = "".join(f"{line}\n" for line in lines)
+            same = doctest.OutputChecker().check_output(block.text, seen, _SAME)
+            assert same, f"the page shows\n{block.text}\nbut there was\n{self._said}"
+        else:
+            raise AssertionError(f"nobody knows what to do with {block.language}")
+
+    def _save(self, text: str) -> None:
+        named = re.match(r"# (\S+\.yaml)\n", text)
+        assert named, "the first line names no file"
+        (self._folder / named[1]).write_text(
+            _IMAGE.sub(lambda image: foreign_image(self._cluster, image[1]), text)
+        )
+
+    def _type(self, text: str) -> str:
+        if forwarded := _FORWARD.fullmatch(text.strip()):
+            self._open_forward(forwarded[1])
+            return ""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text.replace(_LOCAL, self._url)],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMANDS_WITHIN,
+        )
+        assert done.returncode == 0, f"exit {done.returncode} of\n{text}\n{done.stdout}"
+        return done.stdout
+
+    def _open_forward(self, notebook: str) -> None:
+        self._forward.close()
+        self._tabs = {}
+        self._url = self._forward.enter_context(
+            self._cluster.forward(self._namespace, f"deploy/{notebook}", 8888)
+        )
+        self._server = NotebookServer(self._url, token=self._token(notebook))
+        self._forward.callback(self._server.close)
+
+    def _token(self, notebook: str) -> str | None:
+        """Return the login token, as the page on logging in says; None: there is none."""
+        secret = self._cluster.get(self._namespace, "secrets", f"{notebook}-auth") or {}
+        token = secret.get("data", {}).get("token")
+        return base64.b64decode(token).decode() if token else None
+
+    def _run_cell(self, kernel: str, code: str) -> str:
+        tab = self._tabs.get(kernel)
+        if tab is None:
+            server = self._server
+            assert server is not None, "the page opens no notebook server before this cell"
+            eventually(
+                lambda: server.look("kernelspecs"),
+                lambda seen: isinstance(seen, dict) and kernel in seen["kernelspecs"],
+                within=10,
+                what=f"the entry {kernel} in the launcher",
+            )
+            tab = self._tabs[kernel] = server.open(kernel)
+        return "".join(_texts(tab.run(code.rstrip("\n"), within=CELL_WITHIN).outputs))
+
+
+def _texts(outputs: list[dict[str, Any]]) -> Iterator[str]:
+    for output in outputs:
+        if output["output_type"] == "stream":
+            yield output["text"]
+        elif output["output_type"] == "error":
+            yield f"{output['ename']}: {output['evalue']}\n"
+        else:
+            yield f"{output['data'].get('text/plain', '')}\n"
