@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from elastic_jupyter.launcher.command import command
 from tests.support import pages
 
 SOURCE = pages.ROOT / "src"
-VARIABLE = re.compile(r"(ELASTIC_JUPYTER|KERNEL|JUPYTER|POD)_[A-Z_]+|HOME")
+VARIABLE = re.compile(r"(ELASTIC_JUPYTER|KERNEL|JUPYTER|POD|EG)_[A-Z_]+|HOME")
 REFERENCE = Path("docs", "reference")
 
 
@@ -67,7 +68,14 @@ def test_the_reference_names_what_a_process_reads_and_no_more(section: str, modu
 
 def test_the_reference_names_every_environment_variable_and_no_other() -> None:
     named = pages.first_cells(pages.text_of(REFERENCE / "environment.md"))
-    assert named == variables("src", "images")
+    launcher = pages.text_of(REFERENCE / "kubeflow-launcher.md")
+    named |= set(filter(VARIABLE.fullmatch, re.findall(r"`([A-Z_]+)`", launcher)))
+    assert named == variables("src", "images", "agent/src")
+
+
+def test_the_reference_names_every_flag_of_the_launcher_and_no_other() -> None:
+    flags = pages.first_cells(pages.sections(REFERENCE / "kubeflow-launcher.md")["Flags"])
+    assert flags == {one for option in command.params for one in option.opts if one != "-t"}
 
 
 def test_the_reference_names_every_label_and_annotation_of_ours_and_no_other() -> None:
