@@ -106,12 +106,20 @@ def watch(
 def create(
     kind: Kind, obj: Object, *, field_manager: str | None = None, dry_run: bool = False
 ) -> Request:
-    """Create an object in the namespace that its metadata names."""
+    """Create an object in the namespace that its metadata names.
+
+    A field that the API server does not know is refused, as in ``kubectl apply``: it drops such
+    fields otherwise.
+    """
     namespace = obj["metadata"].get("namespace")
     if kind.namespaced and not namespace:
         raise ValueError(f"{kind} {obj['metadata'].get('name')} needs a namespace")
     what = _what("create", kind, namespace, obj["metadata"].get("name"))
-    params = _given(fieldManager=field_manager, dryRun="All" if dry_run else None)
+    params = _given(
+        fieldManager=field_manager,
+        fieldValidation="Strict",
+        dryRun="All" if dry_run else None,
+    )
     return Request("POST", path(kind, namespace), what, params, _typed(kind, obj))
 
 

@@ -4,12 +4,13 @@ Server-side apply under one field manager: what the operator says is repaired, w
 stays, as the annotation of ``kubectl rollout restart``. A child is never taken from another owner.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from elastic_jupyter.errors import AlreadyExists, NotFound
+from elastic_jupyter.errors import AlreadyExists, Forbidden, NotFound, Unavailable
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import Key, Kind, Object, key_of
 from elastic_jupyter.kube.reflector import Reflector
@@ -40,7 +41,8 @@ class Children:
     async def apply(self, kind: Kind, desired: Object) -> Object:
         """Make the child as desired; return it as it is.
 
-        Raises ``AlreadyExists`` when the name belongs to somebody else.
+        Raises ``AlreadyExists`` when the name belongs to somebody else, ``Invalid`` when the API
+        server refuses it.
         """
         key = key_of(desired)
         live = await self.find(kind, key)
@@ -48,9 +50,22 @@ class Children:
             _check_owner(kind, desired, live)
             if self._is_settled(kind, key, desired, live):
                 return live
-        made = await self._client.apply(kind, desired, field_manager=FIELD_MANAGER)
+        try:
+            made = await self._client.apply(kind, desired, field_manager=FIELD_MANAGER)
+        except Unavailable:
+            await self._check(kind, desired)
+            raise
         self._settled[kind, key] = (_digest(desired), _digest(_lasting(made)))
         return made
+
+    async def _check(self, kind: Kind, desired: Object) -> None:
+        """Raise ``Invalid`` when that is why the API server did not apply a child.
+
+        It answers an apply of a field that it does not know, or that has the wrong type, with 500;
+        asked to create the same, it says what is wrong.
+        """
+        with contextlib.suppress(AlreadyExists, Forbidden, Unavailable):
+            await self._client.create(kind, desired, dry_run=True)
 
     async def make_once(self, kind: Kind, desired: Object) -> Object:
         """Create the child if there is none; never change one that is there.

@@ -44,7 +44,7 @@ def test_create_does_not_change_what_it_is_given():
     request = requests.create(POD, pod, dry_run=True)
     assert "kind" not in pod
     assert request.body == {**pod, "apiVersion": "v1", "kind": "Pod"}
-    assert request.params == {"dryRun": "All"}
+    assert request.params == {"dryRun": "All", "fieldValidation": "Strict"}
     assert request.what == "create Pod team/x"
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elastic_jupyter.errors import AlreadyExists
+from elastic_jupyter.errors import AlreadyExists, Invalid, Unavailable
 from elastic_jupyter.kube.kinds import ROLE_BINDING, SECRET, SERVICE, Key, Object
 from elastic_jupyter.operator.children import covers
 from tests.unit.operator.world import World
@@ -138,6 +138,29 @@ async def test_a_child_that_must_not_change_is_made_once(world: World) -> None:
     cached = await children.make_once(SECRET, a_child(data={"key": "dGhpcmQ="}))
     for one in (made, again, cached, server.get(SECRET, KEY)):
         assert one["data"] == {"key": "Zmlyc3Q="}
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    ("answer", "want"),
+    [
+        pytest.param(400, Invalid, id="a child that is refused is not an outage"),
+        pytest.param(503, Unavailable, id="an outage is one"),
+        pytest.param(None, Unavailable, id="a fault that a create does not have is one"),
+    ],
+)
+async def test_an_apply_that_fails_tells_what_is_wrong_with_the_child(
+    world: World, answer: int | None, want: type[Exception], there: bool
+) -> None:
+    if there:
+        world.server.put(SERVICE, a_child())
+        await world.settle()
+    world.server.fail(500, verb="patch", message="field not declared in schema")
+    if answer is not None:
+        world.server.fail(answer, verb="post", message='unknown field "spec.ports[0].prot"')
+    with pytest.raises(want):
+        await world.children().apply(SERVICE, a_child(spec={"ports": [{"prot": 1}]}))
+    assert world.server.writes == 1
 
 
 @pytest.mark.parametrize("verb", ["apply", "make_once"])
