@@ -8,6 +8,7 @@ from typing import Any
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.gateway.provisioner import asked_at
+from elastic_jupyter.policy.pod_template import first_container, variables
 from elastic_jupyter.policy.tokens import NotebookIdentity
 
 _ENV_NAME = re.compile(r"KERNEL_[A-Z0-9_]+\Z")
@@ -150,7 +151,4 @@ def allowed_env(env: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _kernel_env(template: Mapping[str, Any]) -> dict[str, str]:
-    containers = template.get("spec", {}).get("containers") or [{}]
-    return allowed_env(
-        {entry["name"]: entry.get("value", "") for entry in containers[0].get("env") or []}
-    )
+    return allowed_env(variables(first_container(template)))

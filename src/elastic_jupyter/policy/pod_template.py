@@ -1,4 +1,4 @@
-"""The shape of a user's PodTemplateSpec, which the CRDs keep but do not check."""
+"""The shape of a user's PodTemplateSpec, of which the CRDs check a part."""
 
 import copy
 from collections.abc import Mapping
@@ -30,6 +30,25 @@ def pod_spec(template: Mapping[str, Any], *, field: str) -> dict[str, Any]:
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise Invalid(f"{field}.spec.containers[0].env must be a list of objects with a name")
     return spec
+
+
+def first_container(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the first container in a template, an empty one where there is none."""
+    spec = template.get("spec")
+    containers = spec.get("containers") if isinstance(spec, Mapping) else None
+    first = containers[0] if isinstance(containers, list) and containers else None
+    return first if isinstance(first, Mapping) else {}
+
+
+def variables(container: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment variables of a container that have a value of their own."""
+    env = container.get("env")
+    entries = [one for one in env if isinstance(one, Mapping)] if isinstance(env, list) else []
+    return {
+        one["name"]: one["value"]
+        for one in entries
+        if isinstance(one.get("name"), str) and isinstance(one.get("value"), str)
+    }
 
 
 def _check_list(holder: Mapping[str, Any], part: str, field: str) -> None:

@@ -11,7 +11,7 @@ from elastic_jupyter.operator.objects import common, storage
 from elastic_jupyter.policy import accelerators, images
 from elastic_jupyter.policy.compose import DEFAULT_ARGV
 from elastic_jupyter.policy.images import Choice, Images
-from elastic_jupyter.policy.pod_template import pod_spec
+from elastic_jupyter.policy.pod_template import first_container, pod_spec
 
 #: Seconds between SIGTERM and SIGKILL, where the template does not say. ipykernel as process 1
 #: ignores SIGTERM, and Kubernetes' default of 30 s would hold the GPU for that long.
@@ -99,10 +99,7 @@ def make_pod(
 
 def image_choice(kernel: JupyterKernel, ours: Images) -> Choice:
     """Return which image a kernel's container runs, and which it was asked to run."""
-    spec = kernel.spec.template.get("spec")
-    containers = spec.get("containers") if isinstance(spec, dict) else None
-    first = containers[0] if isinstance(containers, list) and containers else None
-    return _choice(first if isinstance(first, dict) else {}, ours)
+    return _choice(first_container(kernel.spec.template), ours)
 
 
 def _choice(container: Mapping[str, Any], ours: Images) -> Choice:

@@ -10,10 +10,12 @@ from elastic_jupyter.api.notebook import JupyterNotebook, ServiceType
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import common, login, storage
 from elastic_jupyter.operator.objects.login import REVISION, TOKEN
-from elastic_jupyter.policy.pod_template import pod_spec
+from elastic_jupyter.policy.pod_template import first_container, pod_spec, variables
 
 ANNOTATION_SECRETS = f"{names.GROUP}/secrets"
 _USER_VARIABLE = "KERNEL_USERNAME"
+#: Of ``spec.user`` of a JupyterKernel, in characters.
+_LONGEST_USER = 253
 
 #: From a notebook's name to that of a child.
 NameOf = Callable[[str], str]
@@ -99,16 +101,11 @@ def user_of(notebook: JupyterNotebook) -> str:
     """Return the user whose kernels the notebook starts.
 
     As with the original, ``KERNEL_USERNAME`` in the notebook's template names it. From here it
-    goes into the notebook's token; what a client says later is not heard.
+    goes into the notebook's token; what a client says later is not heard. A longer name than an
+    object may hold ends there.
     """
-    spec = (notebook.spec.template or {}).get("spec")
-    containers = spec.get("containers") if isinstance(spec, Mapping) else None
-    first = containers[0] if isinstance(containers, list) and containers else None
-    env = first.get("env") if isinstance(first, Mapping) else None
-    for entry in env if isinstance(env, list) else []:
-        if isinstance(entry, Mapping) and entry.get("name") == _USER_VARIABLE:
-            return str(entry.get("value") or names.DEFAULT_USER)
-    return names.DEFAULT_USER
+    given = variables(first_container(notebook.spec.template or {}))
+    return given.get(_USER_VARIABLE, "")[:_LONGEST_USER] or names.DEFAULT_USER
 
 
 def selector(notebook: JupyterNotebook) -> dict[str, str]:
