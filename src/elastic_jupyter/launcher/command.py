@@ -117,7 +117,9 @@ async def _launch(wanted: Launch) -> None:
         except Invalid as error:
             text = f"JupyterKernelTemplate {wanted.template} is no pod: {error}"
             raise LaunchFailed(text) from error
-        log.debug("launching", kernel=wanted.key, template=wanted.template, env=list(wanted.env))
+        log.debug(
+            "launching", kernel=wanted.key, template=wanted.template, env=",".join(wanted.env)
+        )
         try:
             await client.create(JUPYTER_KERNEL, kernel.to_dict(), field_manager=FIELD_MANAGER)
         except AlreadyExists as error:
