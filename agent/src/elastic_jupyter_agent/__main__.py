@@ -1,6 +1,8 @@
-"""``python -m elastic_jupyter_agent -f <connection file>``: call home, and be ipykernel.
+"""``python -m elastic_jupyter_agent``: call home, and be ipykernel in this process.
 
-Takes the arguments of ``python -m ipykernel_launcher`` and becomes it in this process.
+The environment says all that it needs, and is cleared of it before user code can see it:
+``ELASTIC_JUPYTER_CONNECTION`` is the connection file's content, ``ELASTIC_JUPYTER_CALL_HOME`` says
+whom to call and may be missing. Arguments are passed on to ipykernel.
 """
 
 import os
@@ -11,9 +13,7 @@ if __name__ == "__main__":
     if sys.path[0] in ("", os.getcwd()):
         del sys.path[0]
 
-    import runpy
+    from elastic_jupyter_agent import home, kernel
 
-    from elastic_jupyter_agent import home
-
-    home.call_in_background(sys.argv)
-    runpy.run_module("ipykernel_launcher", run_name="__main__", alter_sys=True)
+    home.call_in_background(os.environ.pop("ELASTIC_JUPYTER_CALL_HOME", ""))
+    kernel.run(os.environ.pop("ELASTIC_JUPYTER_CONNECTION"), sys.argv[1:])

@@ -1,22 +1,20 @@
 """The call that tells the gateway where its kernel is.
 
 The pod's status has the address about half a second after this process starts, and the kernel is up
-before that. ``call-home.json``, beside the connection file, says whom to tell: ``url``, ``token``
-and ``epoch`` of this incarnation. Without the file, or without an answer, nothing happens: the
-gateway learns the address from the status, as it does of other images.
+before that. A document in JSON says whom to tell: ``url``, ``token`` and ``epoch`` of this
+incarnation. Without it, or without an answer, nothing happens: the gateway learns the address from
+the status, as it does of other images.
 
 HTTP is written by hand: ``http.client`` would import for longer than the whole call takes.
 """
 
 import contextlib
 import json
-import os
 import socket
 import threading
 import time
 from typing import Any
 
-FILE = "call-home.json"
 #: Seconds after which the call is given up; by then the status has the address.
 PATIENCE = 10.0
 #: Seconds for one attempt, and the pauses between two: from the first, doubling to the longest.
@@ -24,26 +22,24 @@ TIMEOUT = 2.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 
-def call_in_background(argv: list[str]) -> None:
+def call_in_background(document: str) -> None:
     """Call from a thread that ends with the call. Returns at once and never raises.
 
-    ``argv`` are ipykernel's arguments; the file is looked for beside that of its ``-f``.
+    ``document`` says whom to tell (see above); empty: nobody.
     """
     with contextlib.suppress(Exception):
-        folder = os.path.dirname(argv[argv.index("-f") + 1])
         caller = threading.Thread(
             target=_call_quietly,
-            args=(os.path.join(folder, FILE),),
+            args=(document,),
             name="elastic-jupyter-call-home",
             daemon=True,  # an answer that does not come keeps no kernel from ending
         )
         caller.start()
 
 
-def _call_quietly(file: str) -> None:
+def _call_quietly(document: str) -> None:
     with contextlib.suppress(Exception):
-        with open(file) as opened:
-            home = json.load(opened)
+        home = json.loads(document)
         call(home["url"], token=home["token"], epoch=home["epoch"])
 
 

@@ -35,8 +35,11 @@ LABEL_KUEUE = "kueue.x-k8s.io/queue-name"
 CONNECTION_DIRECTORY = "/run/elastic-jupyter/connection"
 CONNECTION_KEY = "connection.json"
 CONNECTION_FILE = f"{CONNECTION_DIRECTORY}/{CONNECTION_KEY}"
-#: Beside it: whom our agent in the kernel tells its address (elastic_jupyter_agent.home).
+#: In the same Secret: whom our agent in the kernel tells its address (elastic_jupyter_agent.home).
 CALL_HOME_KEY = "call-home.json"
+#: The environment in which our agent finds the two.
+CONNECTION_VARIABLE = "ELASTIC_JUPYTER_CONNECTION"
+CALL_HOME_VARIABLE = "ELASTIC_JUPYTER_CALL_HOME"
 LOGIN_DIRECTORY = "/run/elastic-jupyter/login"
 MASTER_KEY_DIRECTORY = "/run/elastic-jupyter/master-key"
 MASTER_KEY_KEY = "key"

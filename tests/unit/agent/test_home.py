@@ -14,10 +14,10 @@ import pytest
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
-from elastic_jupyter.operator.objects.kernel import AGENT_ARGV, make_connection_secret
+from elastic_jupyter.operator.objects.kernel import make_connection_secret, make_pod
 from elastic_jupyter_agent import home
 from tests.support.eventually import eventually
-from tests.support.kernels import KERNEL_ID, a_kernel, model
+from tests.support.kernels import IMAGES, KERNEL_ID, a_kernel, model
 
 AGENT = Path(__file__).parents[3] / "agent/src"
 TOKEN = "t" * 64
@@ -64,12 +64,16 @@ def callers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if "call-home" in thread.name]
 
 
-def files_of(secret: dict[str, Any], folder: Path, *, gateway: Gateway) -> None:
-    """Write a connection Secret as the kubelet does, with its Service at ``gateway``."""
-    for name, value in secret["data"].items():
-        text = base64.b64decode(value).decode()
-        text = text.replace(names.service_url("gw", "team"), gateway.url)
-        (folder / name).write_text(text)
+def environment(secret: dict[str, Any], *, gateway: Gateway) -> dict[str, str]:
+    """Return the variables of a kernel's container, with the Service at ``gateway``."""
+    pod = make_pod(model(JupyterKernel, a_kernel()), epoch=3, ours=IMAGES)
+    container = pod["spec"]["containers"][0]
+    found = {}
+    for entry in container["env"]:
+        if source := entry.get("valueFrom"):
+            text = base64.b64decode(secret["data"][source["secretKeyRef"]["key"]]).decode()
+            found[entry["name"]] = text.replace(names.service_url("gw", "team"), gateway.url)
+    return found
 
 
 def a_secret() -> dict[str, Any]:
@@ -77,9 +81,9 @@ def a_secret() -> dict[str, Any]:
     return make_connection_secret(kernel, epoch=3, key="k" * 64, token=TOKEN)
 
 
-def test_the_agent_tells_what_the_operator_wrote_for_it(tmp_path: Path, gateway: Gateway) -> None:
-    files_of(a_secret(), tmp_path, gateway=gateway)
-    home.call_in_background(["python", "-f", str(tmp_path / "connection.json")])
+def test_the_agent_tells_what_the_operator_wrote_for_it(gateway: Gateway) -> None:
+    variables = environment(a_secret(), gateway=gateway)
+    home.call_in_background(variables[names.CALL_HOME_VARIABLE])
     eventually(callers, lambda left: not left, within=10, what="the end of the call's thread")
     path = names.address_path(KERNEL_ID)
     assert gateway.calls == [(path, f"token {TOKEN}", {"address": "127.0.0.1", "epoch": 3})]
@@ -110,31 +114,19 @@ def test_a_gateway_that_is_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("argv", "content"),
+    "document",
     [
-        pytest.param(["python"], None, id="no connection file"),
-        pytest.param(["python", "-f"], None, id="no name of one"),
-        pytest.param(["python", "-f", "{}/connection.json"], None, id="nobody to call"),
-        pytest.param(["python", "-f", "{}/connection.json"], "not JSON", id="broken"),
-        pytest.param(["python", "-f", "{}/connection.json"], '{"url": 1}', id="incomplete"),
-        pytest.param(
-            ["python", "-f", "{}/connection.json"],
-            '{"url": "ftp:", "token": "", "epoch": 1}',
-            id="no URL",
-        ),
+        pytest.param("", id="nobody to call"),
+        pytest.param("not JSON", id="broken"),
+        pytest.param('{"url": 1}', id="incomplete"),
+        pytest.param('{"url": "ftp:", "token": "", "epoch": 1}', id="no URL"),
     ],
 )
 def test_trouble_is_kept_from_the_user(
-    argv: list[str],
-    content: str | None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    document: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(home, "PATIENCE", 0.1)
-    if content is not None:
-        (tmp_path / home.FILE).write_text(content)
-    home.call_in_background([word.format(tmp_path) for word in argv])
+    home.call_in_background(document)
     eventually(callers, lambda left: not left, within=10, what="the end of the call's thread")
     assert capfd.readouterr() == ("", "")
 
@@ -148,54 +140,3 @@ def test_it_imports_nothing_but_the_standard_library_and_no_http_client() -> Non
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
-
-
-#: What a cell can see of how its kernel was started.
-PROBE = """
-import json, sys, threading
-print(json.dumps([
-    sorted(n for n in globals() if not n.startswith("_")), __name__, sys.path[0],
-    [t.name for t in threading.enumerate() if "elastic" in t.name],
-    [a.rpartition("/")[2] for a in sys.argv[:2]], sys.modules["__main__"].__dict__ is globals(),
-]))
-"""
-
-
-def test_a_kernel_started_by_it_is_like_any_other(tmp_path: Path, gateway: Gateway) -> None:
-    assert AGENT_ARGV[:3] == ("python", "-m", "elastic_jupyter_agent")
-    files_of(a_secret(), tmp_path, gateway=gateway)
-    seen = {module: probed(module, tmp_path) for module in ("ipykernel_launcher", AGENT_ARGV[2])}
-    assert seen[AGENT_ARGV[2]] == seen["ipykernel_launcher"]
-    assert len(gateway.calls) == 1
-
-
-def probed(module: str, folder: Path) -> Any:
-    """Start a kernel as ``python -m module`` and return what ``PROBE`` prints in it."""
-    from jupyter_client.blocking.client import BlockingKernelClient
-
-    file = folder / f"{module}.json"
-    client = BlockingKernelClient(connection_file=str(file))
-    client.ip = "127.0.0.1"
-    client.write_connection_file()
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, "-f", str(file)],
-        env={"PYTHONPATH": str(AGENT), "IPYTHONDIR": str(folder / "ipython")},
-        stdin=subprocess.DEVNULL,
-        cwd=folder,
-    )
-    try:
-        client.start_channels()
-        client.wait_for_ready(timeout=60)
-        said: list[str] = []
-
-        def note(message: dict[str, Any]) -> None:
-            if message["msg_type"] == "stream":
-                said.append(message["content"]["text"])
-
-        client.execute_interactive(PROBE, output_hook=note, timeout=60)
-        return json.loads("".join(said))
-    finally:
-        client.stop_channels()
-        client.context.destroy(linger=0)
-        process.kill()
-        process.wait()

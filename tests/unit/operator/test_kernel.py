@@ -145,7 +145,7 @@ async def test_a_kernel_has_the_files_of_its_own_notebook_alone(world: World) ->
         put(world, kernel)
         await world.run(make(world), Key("team", name))
     mine, other = (
-        str(world.server.get(POD, Key("team", name))["spec"]["volumes"])
+        str(world.server.get(POD, Key("team", name))["spec"].get("volumes"))
         for name in ("mine", "of-a-namesake")
     )
     assert "nb-storage" in mine

@@ -17,8 +17,8 @@ from elastic_jupyter.policy.pod_template import first_container, pod_spec
 #: ignores SIGTERM, and Kubernetes' default of 30 s would hold the GPU for that long.
 GRACE_SECONDS = 2
 
-#: What runs in our own image in place of the default command: the same, and it calls home.
-AGENT_ARGV = ("python", "-m", "elastic_jupyter_agent", "-f", "{connection_file}")
+#: What runs in our own image in place of the default command: ipykernel, too, but started faster.
+AGENT_ARGV = ("python", "-m", "elastic_jupyter_agent")
 
 _VOLUME = "elastic-jupyter-connection"
 
@@ -67,6 +67,10 @@ def make_pod(
     template = kernel.spec.template
     spec = pod_spec(template, field="spec.template")
     _complete_container(spec["containers"][0], kernel, ours)
+    if _runs_the_default(spec["containers"][0], ours):
+        _run_agent(spec["containers"][0], kernel)
+    else:
+        _mount_connection_file(spec, kernel)
     for container in (*spec["containers"], *(spec.get("initContainers") or [])):
         if isinstance(container, dict):
             container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
@@ -81,13 +85,6 @@ def make_pod(
     if shared_claim:
         storage.mount(spec, spec["containers"][0], claim=shared_claim)
         storage.start_in_folder(spec["containers"][0])
-    spec["volumes"] = [
-        *(spec.get("volumes") or []),
-        {
-            "name": _VOLUME,
-            "secret": {"secretName": names.connection_secret_name(kernel.metadata.name or "")},
-        },
-    ]
     labels = {**common.template_labels(template), **_labels(kernel, epoch)}
     if accelerators.requests(spec) and names.LABEL_KUEUE not in labels:
         gates = spec.get("schedulingGates") or []
@@ -136,15 +133,6 @@ def _complete_container(container: dict[str, Any], kernel: JupyterKernel, ours: 
         container.setdefault("imagePullPolicy", "IfNotPresent")
         if not container.get("command") and not container.get("args"):
             container["command"] = list(DEFAULT_ARGV)
-        if kernel.spec.gateway_ref and _runs_the_default(container):
-            container["command"] = list(AGENT_ARGV)
-    for part in ("command", "args"):
-        if container.get(part):
-            container[part] = [_with_connection_file(word) for word in container[part]]
-    container["volumeMounts"] = [
-        *(container.get("volumeMounts") or []),
-        {"name": _VOLUME, "mountPath": names.CONNECTION_DIRECTORY, "readOnly": True},
-    ]
     common.with_env(
         container,
         {"name": "KERNEL_ID", "value": kernel_id(kernel)},
@@ -153,8 +141,43 @@ def _complete_container(container: dict[str, Any], kernel: JupyterKernel, ours: 
     )
 
 
-def _runs_the_default(container: Mapping[str, Any]) -> bool:
-    return container.get("command") == list(DEFAULT_ARGV) and not container.get("args")
+def _runs_the_default(container: Mapping[str, Any], ours: Images) -> bool:
+    command, args = container.get("command"), container.get("args")
+    return container["image"] == ours.kernel and command == list(DEFAULT_ARGV) and not args
+
+
+def _run_agent(container: Object, kernel: JupyterKernel) -> None:
+    """Give the container our agent, and the connection in its environment.
+
+    Not as a volume: the kubelet looks every 300 ms whether a pod's volumes are mounted, and a pod
+    that has none starts by so much earlier.
+    """
+    container["command"] = list(AGENT_ARGV)
+    secret = names.connection_secret_name(kernel.metadata.name or "")
+    call_home = common.from_secret(names.CALL_HOME_VARIABLE, secret, names.CALL_HOME_KEY)
+    call_home["valueFrom"]["secretKeyRef"]["optional"] = True  # without a gateway there is none
+    common.with_env(
+        container,
+        common.from_secret(names.CONNECTION_VARIABLE, secret, names.CONNECTION_KEY),
+        call_home,
+    )
+
+
+def _mount_connection_file(spec: Object, kernel: JupyterKernel) -> None:
+    """Give the first container the connection file, and its path to the command."""
+    container = spec["containers"][0]
+    for part in ("command", "args"):
+        if container.get(part):
+            container[part] = [_with_connection_file(word) for word in container[part]]
+    container["volumeMounts"] = [
+        *(container.get("volumeMounts") or []),
+        {"name": _VOLUME, "mountPath": names.CONNECTION_DIRECTORY, "readOnly": True},
+    ]
+    secret = names.connection_secret_name(kernel.metadata.name or "")
+    spec["volumes"] = [
+        *(spec.get("volumes") or []),
+        {"name": _VOLUME, "secret": {"secretName": secret}},
+    ]
 
 
 def _with_connection_file(word: Any) -> Any:

@@ -50,6 +50,11 @@ def container_of(kernel: Object) -> Object:
     return container
 
 
+def from_secret(name: str, key: str, **more: object) -> Object:
+    reference = {"name": "jovyan-1-connection", "key": key, **more}
+    return {"name": name, "valueFrom": {"secretKeyRef": reference}}
+
+
 def test_a_plain_kernel_becomes_a_restricted_pod() -> None:
     asked = {f"{GROUP}/asked-at": "2026-11-24T17:00:00.123456Z"}
     assert pod_of(a_kernel(annotations=asked, user="ada")) == {
@@ -65,19 +70,14 @@ def test_a_plain_kernel_becomes_a_restricted_pod() -> None:
                     "name": "kernel",
                     "image": "ours/kernel:1",
                     "imagePullPolicy": "IfNotPresent",
-                    "command": ["python", "-m", "elastic_jupyter_agent", "-f", CONNECTION],
+                    "command": ["python", "-m", "elastic_jupyter_agent"],
                     "terminationMessagePolicy": "FallbackToLogsOnError",
                     "env": [
                         {"name": "KERNEL_ID", "value": KERNEL_ID},
                         {"name": "KERNEL_USERNAME", "value": "ada"},
                         {"name": "KERNEL_NAMESPACE", "value": "team"},
-                    ],
-                    "volumeMounts": [
-                        {
-                            "name": "elastic-jupyter-connection",
-                            "mountPath": "/run/elastic-jupyter/connection",
-                            "readOnly": True,
-                        }
+                        from_secret("ELASTIC_JUPYTER_CONNECTION", "connection.json"),
+                        from_secret("ELASTIC_JUPYTER_CALL_HOME", "call-home.json", optional=True),
                     ],
                     "securityContext": {
                         **UNPRIVILEGED,
@@ -86,12 +86,6 @@ def test_a_plain_kernel_becomes_a_restricted_pod() -> None:
                         "runAsGroup": 1000,
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
-                }
-            ],
-            "volumes": [
-                {
-                    "name": "elastic-jupyter-connection",
-                    "secret": {"secretName": "jovyan-1-connection"},
                 }
             ],
         },
@@ -153,10 +147,9 @@ IPYKERNEL = ["python", "-m", "ipykernel_launcher", "-f"]
             "ipykernel_launcher",
             id="not in a foreign image",
         ),
-        pytest.param({"gatewayRef": None}, "ipykernel_launcher", id="not without a gateway"),
     ],
 )
-def test_our_own_image_calls_its_gateway(parts: Object, want: str) -> None:
+def test_our_own_image_runs_the_agent(parts: Object, want: str) -> None:
     assert container_of(a_kernel(**parts))["command"][2] == want
 
 
@@ -286,7 +279,8 @@ def test_ours_join_the_environment_and_volumes_of_the_template() -> None:
         {"name": "d", "mountPath": "/d"},
         {"name": "d"},
     )
-    container = {"env": [user, {"name": "KERNEL_ID", "value": "forged"}], "volumeMounts": [mount]}
+    forged = {"name": "KERNEL_ID", "value": "forged"}
+    container = {"image": "theirs:2", "env": [user, forged], "volumeMounts": [mount]}
     kernel = a_kernel(container=container, pod={"volumes": [volume]})
     template = json.dumps(kernel["spec"]["template"])
     spec = pod_of(kernel)["spec"]
