@@ -31,13 +31,15 @@ def _bounded(value: Any, levels: int = _LEVELS) -> Any:
 #: JSON of a kind that Kubernetes owns, kept as it came.
 Json = Annotated[dict[str, Any], AfterValidator(_bounded)]
 
-#: Schema of JSON that the API server keeps but does not check.
-PRESERVED: JsonDict = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 INT32: JsonDict = {"format": "int32"}
 INT64: JsonDict = {"format": "int64"}
 
-#: Name of an object (RFC 1123 subdomain).
+#: Name of an object; where it is read to find one, a ``Reference``.
 Name = Annotated[str, Field(max_length=253)]
+#: Name of an object that has to exist (RFC 1123 subdomain).
+Reference = Annotated[
+    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+]
 Reason = Annotated[str, Field(max_length=1024)]
 Message = Annotated[str, Field(max_length=32768)]
 
@@ -132,8 +134,8 @@ Conditions = Annotated[
 class ObjectReference(Model):
     """A reference to an object. Only ``name`` and ``namespace`` are read."""
 
-    name: Name = Field(description="Name of the object.")
-    namespace: Name | None = Field(
+    name: Reference = Field(description="Name of the object.")
+    namespace: Reference | None = Field(
         default=None, description="Namespace of the object; where absent, the one of the referrer."
     )
     kind: Name | None = Field(default=None, description="Accepted, not read.")
@@ -162,6 +164,21 @@ REASON = Column(
     name="Reason", type="string", json_path='.status.conditions[?(@.type=="Ready")].reason'
 )
 AGE = Column(name="Age", type="date", json_path=".metadata.creationTimestamp")
+
+
+def rules(*checks: tuple[str, str]) -> JsonDict:
+    """Return the schema's part with rules (CEL) that the API server checks, and their messages."""
+    return {
+        "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in checks]
+    }
+
+
+#: Of kinds that make a Service of their own name.
+NAME_OF_A_SERVICE = (
+    "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$')",
+    "metadata.name: its Service gets this name, so it must have at most 63 lower-case letters, "
+    "digits and hyphens, start with a letter and not end with a hyphen",
+)
 
 
 class Resource(Model):

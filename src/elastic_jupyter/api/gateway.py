@@ -3,13 +3,13 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from elastic_jupyter.api.base import (
     AGE,
     INT32,
     INT64,
-    PRESERVED,
+    NAME_OF_A_SERVICE,
     READY,
     REASON,
     Column,
@@ -18,14 +18,21 @@ from elastic_jupyter.api.base import (
     Model,
     Name,
     Resource,
+    rules,
 )
+from elastic_jupyter.api.embedded import RESOURCES
 
 #: Seconds a kernel may be idle where ``cullIdleTimeout`` is absent.
 DEFAULT_CULL_IDLE_TIMEOUT = 3600
-#: Seconds between two looks at idle kernels where ``cullInterval`` is absent or not positive.
+#: Seconds between two looks at idle kernels where ``cullInterval`` is absent.
 DEFAULT_CULL_INTERVAL = 10
 #: Seconds in the phase Pending where ``launchTimeoutSeconds`` is absent.
 DEFAULT_LAUNCH_TIMEOUT = 600
+
+
+#: Name of a kernel spec, as Jupyter allows it: the built-in ones of Enterprise Gateway have
+#: underscores, and capitals.
+KernelName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 class LogLevel(StrEnum):
@@ -41,12 +48,13 @@ class LogLevel(StrEnum):
 class GatewaySpec(Model):
     """What a team wants of its gateway."""
 
-    kernels: Annotated[list[Name], Field(max_length=256)] | None = Field(
+    kernels: Annotated[list[KernelName], Field(max_length=256)] | None = Field(
         default=None,
         description="Names of the JupyterKernelSpecs on offer; where absent or empty, all of this "
         "namespace and the built-in ``python3``.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    default_kernel: Name | None = Field(
+    default_kernel: KernelName | None = Field(
         default=None,
         description="Name of the kernel spec that is started where none is asked for; default "
         "``python3``.",
@@ -58,10 +66,10 @@ class GatewaySpec(Model):
         "never.",
         json_schema_extra=INT32,
     )
-    cull_interval: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = Field(
+    cull_interval: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
         default=None,
-        description="Seconds between two looks for idle kernels; default and 0 or less: "
-        f"{DEFAULT_CULL_INTERVAL}.",
+        description=f"Seconds between two looks for idle kernels; default {DEFAULT_CULL_INTERVAL}. "
+        "For kernels that are never stopped say so with ``cullIdleTimeout: 0``.",
         json_schema_extra=INT32,
     )
     log_level: LogLevel | None = Field(
@@ -70,7 +78,7 @@ class GatewaySpec(Model):
     resources: Json | None = Field(
         default=None,
         description="Compute resources of the gateway's container (ResourceRequirements).",
-        json_schema_extra=PRESERVED,
+        json_schema_extra=RESOURCES,
     )
     image: Annotated[str, Field(max_length=1024)] | None = Field(
         default=None,
@@ -148,6 +156,7 @@ class GatewayStatus(Model):
 class JupyterGateway(Resource):
     """Serves Jupyter kernels to notebooks; each kernel is a JupyterKernel in this namespace."""
 
+    model_config = ConfigDict(json_schema_extra=rules(NAME_OF_A_SERVICE))
     plural: ClassVar[str] = "jupytergateways"
     short_names: ClassVar[tuple[str, ...]] = ("jgw",)
     columns: ClassVar[tuple[Column, ...]] = (

@@ -4,21 +4,30 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from elastic_jupyter.api.base import (
     AGE,
     INT32,
     INT64,
-    PRESERVED,
     Column,
     Conditions,
     Json,
     Message,
     Model,
     Name,
+    Reference,
     Resource,
+    rules,
 )
+from elastic_jupyter.api.embedded import POD_TEMPLATE
+
+#: Jupyter's id of a kernel, which becomes a label.
+KernelId = Annotated[
+    str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+]
+#: More pods than a kernel can have in its life.
+MAX_EPOCH = 2**31 - 1
 
 
 class Phase(StrEnum):
@@ -34,8 +43,8 @@ class Phase(StrEnum):
 class GatewayReference(Model):
     """The JupyterGateway that serves the kernel, in the kernel's namespace."""
 
-    name: Name = Field(description="Name of the JupyterGateway.")
-    namespace: Name | None = Field(
+    name: Reference = Field(description="Name of the JupyterGateway.")
+    namespace: Reference | None = Field(
         default=None, description="Namespace of the JupyterGateway: the kernel's own."
     )
 
@@ -43,8 +52,8 @@ class GatewayReference(Model):
 class NotebookReference(Model):
     """The JupyterNotebook that the kernel was started from; may be in another namespace."""
 
-    namespace: Name = Field(description="Namespace of the JupyterNotebook.")
-    name: Name = Field(description="Name of the JupyterNotebook.")
+    namespace: Reference = Field(description="Namespace of the JupyterNotebook.")
+    name: Reference = Field(description="Name of the JupyterNotebook.")
     uid: Annotated[str, Field(max_length=128)] = Field(
         description="uid of the JupyterNotebook: the kernel is deleted with it."
     )
@@ -54,13 +63,12 @@ class KernelSpec(Model):
     """What is wanted: written by the gateway, or by hand."""
 
     template: Json = Field(
-        default_factory=dict,
         description="Pod of the kernel (PodTemplateSpec). Its first container is the kernel's, and "
         "its restartPolicy is Never whatever is said here. Unknown keys of its metadata become "
         "labels.",
-        json_schema_extra=PRESERVED,
+        json_schema_extra=POD_TEMPLATE,
     )
-    kernel_id: Annotated[str, Field(max_length=63)] | None = Field(
+    kernel_id: KernelId | None = Field(
         default=None,
         alias="kernelID",
         description="Jupyter's id of the kernel; where absent, the uid of the object.",
@@ -114,7 +122,7 @@ class KernelStatus(Model):
     pod_ip: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, alias="podIP", description="Address of the kernel's pod, as soon as known."
     )
-    epoch: int | None = Field(
+    epoch: Annotated[int, Field(ge=1, le=MAX_EPOCH)] | None = Field(
         default=None,
         description="Which pod of this kernel it is, counted from 1.",
         json_schema_extra=INT64,
@@ -138,6 +146,15 @@ class KernelStatus(Model):
 class JupyterKernel(Resource):
     """A Jupyter kernel and its pod."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "size(self.metadata.name) <= 242",
+                "metadata.name: its Secret is called <name>-connection, so it must have at most "
+                "242 characters",
+            )
+        )
+    )
     plural: ClassVar[str] = "jupyterkernels"
     short_names: ClassVar[tuple[str, ...]] = ("jk",)
     columns: ClassVar[tuple[Column, ...]] = (
@@ -168,5 +185,5 @@ class JupyterKernel(Resource):
     )
 
     kind: Literal["JupyterKernel"] = "JupyterKernel"
-    spec: KernelSpec = Field(default_factory=KernelSpec)
+    spec: KernelSpec
     status: KernelStatus | None = None

@@ -7,7 +7,6 @@ from pydantic import Field
 from elastic_jupyter.api.base import (
     AGE,
     INT64,
-    PRESERVED,
     READY,
     REASON,
     Column,
@@ -17,6 +16,7 @@ from elastic_jupyter.api.base import (
     ObjectReference,
     Resource,
 )
+from elastic_jupyter.api.embedded import ENV_VAR, RESOURCES
 
 Argument = Annotated[str, Field(max_length=4096)]
 
@@ -38,20 +38,7 @@ class KernelSpecSpec(Model):
     env: Annotated[list[Json], Field(max_length=256)] | None = Field(
         default=None,
         description="Environment variables of the kernel (EnvVar); win over the template's.",
-        json_schema_extra={
-            "items": {
-                "type": "object",
-                "required": ["name"],
-                "properties": {
-                    "name": {
-                        "type": "string",
-                        "maxLength": 1024,
-                        "description": "Name of the variable.",
-                    }
-                },
-                "x-kubernetes-preserve-unknown-fields": True,
-            }
-        },
+        json_schema_extra={"items": ENV_VAR},
     )
     command: Annotated[list[Argument], Field(max_length=256)] | None = Field(
         default=None,
@@ -72,7 +59,7 @@ class KernelSpecSpec(Model):
         default=None,
         description="Compute resources of the kernel (ResourceRequirements), for example a limit "
         "of nvidia.com/gpu: 1; win over the template's.",
-        json_schema_extra=PRESERVED,
+        json_schema_extra=RESOURCES,
     )
 
 

@@ -7,7 +7,6 @@ from pydantic import Field
 from elastic_jupyter.api.base import (
     AGE,
     INT64,
-    PRESERVED,
     READY,
     Column,
     Conditions,
@@ -15,17 +14,17 @@ from elastic_jupyter.api.base import (
     Model,
     Resource,
 )
+from elastic_jupyter.api.embedded import POD_TEMPLATE
 
 
 class KernelTemplateSpec(Model):
     """The pod."""
 
     template: Json = Field(
-        default_factory=dict,
         description="Pod of the kernel (PodTemplateSpec). Its first container is the kernel's, and "
         "its restartPolicy is Never whatever is said here. Unknown keys of its metadata become "
         "labels.",
-        json_schema_extra=PRESERVED,
+        json_schema_extra=POD_TEMPLATE,
     )
 
 
@@ -57,5 +56,5 @@ class JupyterKernelTemplate(Resource):
     )
 
     kind: Literal["JupyterKernelTemplate"] = "JupyterKernelTemplate"
-    spec: KernelTemplateSpec = Field(default_factory=KernelTemplateSpec)
+    spec: KernelTemplateSpec
     status: KernelTemplateStatus | None = None

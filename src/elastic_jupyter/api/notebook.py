@@ -9,17 +9,19 @@ from elastic_jupyter.api.base import (
     AGE,
     INT32,
     INT64,
-    PRESERVED,
+    NAME_OF_A_SERVICE,
     READY,
     REASON,
     Column,
     Conditions,
     Json,
     Model,
-    Name,
     ObjectReference,
+    Reference,
     Resource,
+    rules,
 )
+from elastic_jupyter.api.embedded import POD_TEMPLATE
 
 
 class AuthMode(StrEnum):
@@ -32,7 +34,7 @@ class AuthMode(StrEnum):
 class SecretReference(Model):
     """A Secret in the notebook's namespace."""
 
-    name: Name = Field(description="Name of the Secret.")
+    name: Reference = Field(description="Name of the Secret.")
 
 
 class Auth(Model):
@@ -43,15 +45,13 @@ class Auth(Model):
     """
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": "!has(self.secretRef) || (!has(self.token) && !has(self.password))",
-                    "message": "auth.secretRef gives token and password; auth.token and "
-                    "auth.password must not stand beside it",
-                }
-            ]
-        }
+        json_schema_extra=rules(
+            (
+                "!has(self.secretRef) || (!has(self.token) && !has(self.password))",
+                "auth.secretRef gives token and password; auth.token and auth.password must not "
+                "stand beside it",
+            )
+        )
     )
 
     mode: AuthMode | None = Field(
@@ -85,21 +85,18 @@ class Storage(Model):
     """The volume with the user's files, mounted as the home folder ``/home/jovyan``."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": "has(self.size) != has(self.claimName)",
-                    "message": "storage needs size (a claim is made) or claimName (an existing "
-                    "one is used), and not both",
-                },
-                {
-                    "rule": "!has(self.claimName) || "
-                    "(!has(self.className) && !has(self.accessMode))",
-                    "message": "storage.className and storage.accessMode are of a claim that is "
-                    "made, not of storage.claimName",
-                },
-            ]
-        }
+        json_schema_extra=rules(
+            (
+                "has(self.size) != has(self.claimName)",
+                "storage needs size (a claim is made) or claimName (an existing one is used), and "
+                "not both",
+            ),
+            (
+                "!has(self.claimName) || (!has(self.className) && !has(self.accessMode))",
+                "storage.className and storage.accessMode are of a claim that is made, not of "
+                "storage.claimName",
+            ),
+        )
     )
 
     size: (
@@ -109,7 +106,7 @@ class Storage(Model):
         description="Size of the PersistentVolumeClaim ``<notebook>-storage``, for example 10Gi. "
         "It is made with the notebook and is not deleted with it.",
     )
-    class_name: Name | None = Field(
+    class_name: Reference | None = Field(
         default=None, description="StorageClass of the claim; default: the cluster's."
     )
     access_mode: AccessMode | None = Field(
@@ -117,7 +114,7 @@ class Storage(Model):
         description="ReadWriteOnce (default) or ReadWriteMany, which kernels on other nodes than "
         "the notebook's need.",
     )
-    claim_name: Name | None = Field(
+    claim_name: Reference | None = Field(
         default=None, description="An existing PersistentVolumeClaim of this namespace."
     )
     share_with_kernels: bool | None = Field(
@@ -167,7 +164,7 @@ class NotebookSpec(Model):
         description="Pod of the notebook server (PodTemplateSpec). Its first container is the "
         "server's and gets the gateway and the login by environment variables and arguments. Where "
         "absent, the operator's notebook image runs.",
-        json_schema_extra=PRESERVED,
+        json_schema_extra=POD_TEMPLATE,
     )
 
 
@@ -194,15 +191,14 @@ class JupyterNotebook(Resource):
     """A Jupyter server whose kernels run in pods of their own, by way of a JupyterGateway."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {
-                    "rule": "has(self.spec) && (has(self.spec.gateway) || has(self.spec.template))",
-                    "message": "spec.gateway or spec.template is needed: without a gateway the "
-                    "notebook has no kernels, without a template no other server",
-                }
-            ]
-        }
+        json_schema_extra=rules(
+            (
+                "has(self.spec) && (has(self.spec.gateway) || has(self.spec.template))",
+                "spec.gateway or spec.template is needed: without a gateway the notebook has no "
+                "kernels, without a template no other server",
+            ),
+            NAME_OF_A_SERVICE,
+        )
     )
     plural: ClassVar[str] = "jupyternotebooks"
     short_names: ClassVar[tuple[str, ...]] = ("jnb",)

@@ -62,15 +62,19 @@ class Wish:
                     "kernelID": self.kernel_id,
                     "kernelSpecName": self.spec_name,
                     "gatewayRef": {"namespace": self.namespace, "name": self.gateway},
-                    "notebookRef": {
-                        "namespace": self.identity.namespace,
-                        "name": self.identity.name,
-                        "uid": self.identity.uid,
-                    },
-                    "user": self.identity.user,
+                    **self._whose(),
                 },
             }
         )
+
+    def _whose(self) -> dict[str, Any]:
+        """Return the user and the notebook; a kernel that was made by hand may have neither."""
+        whose = self.identity
+        notebook = {"namespace": whose.namespace, "name": whose.name, "uid": whose.uid}
+        return {
+            **({"notebookRef": notebook} if whose.uid else {}),
+            **({"user": whose.user} if whose.user else {}),
+        }
 
     @classmethod
     def of(cls, kernel: JupyterKernel, *, gateway: str, gateway_uid: str) -> "Wish":

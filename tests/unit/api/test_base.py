@@ -31,14 +31,17 @@ TIMES = st.datetimes(timezones=st.just(UTC)).map(
 @cache
 def documents(kind: type[Resource]) -> st.SearchStrategy[Json]:
     """Objects of a kind, as the API server would accept them."""
-    properties = open_api_schema(kind)["properties"]
+    schema = open_api_schema(kind)
+    parts = {part: values(schema["properties"][part]) for part in ("spec", "status")}
+    needed = {part: parts.pop(part) for part in schema.get("required", ())}
     return st.fixed_dictionaries(
         {
             "apiVersion": st.just(names.API_VERSION),
             "kind": st.just(kind.__name__),
             "metadata": st.just({"name": "a", "namespace": "team", "uid": "1"}),
+            **needed,
         },
-        optional={part: values(properties[part]) for part in ("spec", "status")},
+        optional=parts,
     )
 
 
@@ -59,7 +62,8 @@ def values(schema: Json) -> st.SearchStrategy[object]:
         case "string", "date-time":
             return TIMES
         case "string", _ if "pattern" in schema:
-            return st.from_regex(schema["pattern"], fullmatch=True).filter(
+            # As JSON schema has it, where "$" is the end of the text and nothing else.
+            return st.from_regex(schema["pattern"].replace("$", r"\Z")).filter(
                 lambda text: len(text) <= schema["maxLength"]
             )
         case "string", _:

@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from elastic_jupyter.api.base import Model
 from elastic_jupyter.api.kernel import JupyterKernel, KernelSpec, KernelStatus
 
+MINE: dict[str, Any] = {"metadata": {"name": "mine"}, "spec": {"template": {}}}
+
 
 @pytest.mark.parametrize(
     ("model", "attribute", "want"),
@@ -20,19 +22,18 @@ from elastic_jupyter.api.kernel import JupyterKernel, KernelSpec, KernelStatus
 def test_fields_are_named_as_kubernetes_names_its_own(
     model: type[Model], attribute: str, want: str
 ) -> None:
-    part = model.model_validate({want: "x"})
+    part = model.model_validate({want: "x", "template": {}})
     assert getattr(part, attribute) == "x"
     assert part.to_dict()[want] == "x"
-    assert model.model_validate({attribute: "x"}) == part
+    assert model.model_validate({attribute: "x", "template": {}}) == part
 
 
-def test_a_kernel_made_by_hand_needs_no_more_than_a_name() -> None:
-    kernel = JupyterKernel.model_validate({"metadata": {"name": "mine"}})
+def test_a_kernel_made_by_hand_needs_no_more_than_a_name_and_a_template() -> None:
+    kernel = JupyterKernel.model_validate(MINE)
     assert kernel.to_dict() == {
         "apiVersion": "kubeflow.tkestack.io/v1alpha1",
         "kind": "JupyterKernel",
-        "metadata": {"name": "mine"},
-        "spec": {"template": {}},
+        **MINE,
     }
 
 
@@ -42,15 +43,21 @@ def test_a_null_in_the_users_pod_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "document",
+    "change",
     [
+        pytest.param({"spec": {}}, id="a kernel without a template"),
+        pytest.param({"spec": {"template": {}, "kernelID": "a/b"}}, id="an id that is no label"),
+        pytest.param({"status": {"epoch": 0}}, id="a pod before the first"),
         pytest.param({"kind": "JupyterGateway"}, id="an object of another kind"),
         pytest.param({"status": {"phase": "Sleeping"}}, id="a phase that there is not"),
         pytest.param({"status": {"queue": {"position": 1}}}, id="a place in a line of no length"),
-        pytest.param({"spec": {"gatewayRef": {}}}, id="a gateway without a name"),
-        pytest.param({"spec": {"notebookRef": {"name": "nb"}}}, id="a notebook without its uid"),
+        pytest.param({"spec": {"template": {}, "gatewayRef": {}}}, id="a gateway without a name"),
+        pytest.param(
+            {"spec": {"template": {}, "notebookRef": {"name": "nb"}}},
+            id="a notebook without its uid",
+        ),
     ],
 )
-def test_what_is_no_kernel_is_not_read_as_one(document: dict[str, Any]) -> None:
+def test_what_is_no_kernel_is_not_read_as_one(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        JupyterKernel.model_validate(document)
+        JupyterKernel.model_validate(MINE | change)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import pytest
 from pydantic import Field
+from pydantic.config import JsonDict
 
-from elastic_jupyter.api.base import PRESERVED, Column, Json, Model, Resource
+from elastic_jupyter.api.base import Column, Json, Model, Resource
 from elastic_jupyter.api.generate import KINDS
 from elastic_jupyter.api.schema import custom_resource_definition, open_api_schema
 
@@ -17,11 +18,14 @@ from elastic_jupyter.api.schema import custom_resource_definition, open_api_sche
 #: ($ref, definitions, default of null, exclusiveMaximum as a number) or takes in part only (anyOf).
 KEYS = {
     *("type", "format", "description", "enum", "properties", "required", "items"),
-    *("maxLength", "maxItems", "maxProperties", "minimum", "maximum"),
-    *("pattern", "additionalProperties"),
+    *("minLength", "maxLength", "pattern", "minItems", "maxItems", "minimum", "maximum"),
+    "maxProperties",
+    "additionalProperties",
     *("x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations"),
     *("x-kubernetes-list-type", "x-kubernetes-list-map-keys"),
 }
+
+KEPT: JsonDict = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -53,7 +57,7 @@ class Gadget(Resource):
     colour: Colour = Colour.RED
     when: datetime | None = None
     amount: int | None = Field(default=None, ge=1, le=9)
-    free: Json = Field(default_factory=dict, json_schema_extra=PRESERVED)
+    free: Json = Field(default_factory=dict, json_schema_extra=KEPT)
 
 
 INNER = {

@@ -15,7 +15,8 @@ KEY = Key("team", "jovyan-1")
 
 
 def a_kernel(name: str = KEY.name, *, gateway: str = "gw", **spec: object) -> Object:
-    return an_object(name, labels={LABEL_GATEWAY: gateway}, spec={"kernelID": "1", **spec})
+    wanted = {"kernelID": "1", "template": {}, **spec}
+    return an_object(name, labels={LABEL_GATEWAY: gateway}, spec=wanted)
 
 
 BROKEN = {"user": ["not", "a", "string"]}

@@ -149,7 +149,6 @@ def _labels(gateway: JupyterGateway) -> dict[str, str]:
 def _env(gateway: JupyterGateway, ours: Images) -> list[Object]:
     spec = gateway.spec
     timeout = spec.cull_idle_timeout
-    interval = spec.cull_interval or 0
     values = {
         "ELASTIC_JUPYTER_GATEWAY": _name(gateway),
         "ELASTIC_JUPYTER_GATEWAY_UID": gateway.metadata.uid or "",
@@ -157,7 +156,7 @@ def _env(gateway: JupyterGateway, ours: Images) -> list[Object]:
         "ELASTIC_JUPYTER_CULL_IDLE_TIMEOUT": str(
             DEFAULT_CULL_IDLE_TIMEOUT if timeout is None else timeout
         ),
-        "ELASTIC_JUPYTER_CULL_INTERVAL": str(interval if interval > 0 else DEFAULT_CULL_INTERVAL),
+        "ELASTIC_JUPYTER_CULL_INTERVAL": str(spec.cull_interval or DEFAULT_CULL_INTERVAL),
         "ELASTIC_JUPYTER_KERNELS": ",".join(spec.kernels or ()),
         "ELASTIC_JUPYTER_DEFAULT_KERNEL": spec.default_kernel or "",
         "ELASTIC_JUPYTER_LOG_LEVEL": spec.log_level or "",

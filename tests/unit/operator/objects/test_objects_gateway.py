@@ -128,7 +128,6 @@ def test_a_plain_gateway_becomes_a_restricted_deployment() -> None:
         pytest.param({"cullIdleTimeout": 0}, {"CULL_IDLE_TIMEOUT": "0"}, id="0 means never"),
         pytest.param({"cullIdleTimeout": 60}, {"CULL_IDLE_TIMEOUT": "60"}, id="an idle limit"),
         pytest.param({"cullInterval": 5}, {"CULL_INTERVAL": "5"}, id="an interval"),
-        pytest.param({"cullInterval": -1}, {"CULL_INTERVAL": "10"}, id="no interval is default"),
         pytest.param({"launchTimeoutSeconds": 9}, {"LAUNCH_TIMEOUT": "9"}, id="a launch timeout"),
         pytest.param({"queueTimeoutSeconds": 9}, {"QUEUE_TIMEOUT": "9"}, id="a queue timeout"),
         pytest.param({"logLevel": "DEBUG"}, {"LOG_LEVEL": "DEBUG"}, id="a log level"),
