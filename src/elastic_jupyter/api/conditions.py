@@ -83,6 +83,11 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
         ConditionType("Ready", "The gateway answers.", _DEPLOYMENT, _OF_DEPLOYMENTS),
         _IMAGE_REPLACED,
         ConditionType(
+            "KernelsMissing",
+            "Something that `spec.kernels` or `spec.defaultKernel` names is not on offer.",
+            {"NotFound": "The message names them; it goes when their JupyterKernelSpecs come."},
+        ),
+        ConditionType(
             "ClusterRoleBound",
             "The gateway's ServiceAccount is bound to `spec.clusterRole`.",
             {

@@ -51,13 +51,14 @@ class GatewaySpec(Model):
     kernels: Annotated[list[KernelName], Field(max_length=256)] | None = Field(
         default=None,
         description="Names of the JupyterKernelSpecs on offer; where absent or empty, all of this "
-        "namespace and the built-in ``python3``.",
+        "namespace and the built-in ``python3``. The condition KernelsMissing names those that do "
+        "not exist.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     default_kernel: KernelName | None = Field(
         default=None,
-        description="Name of the kernel spec that is started where none is asked for; default "
-        "``python3``.",
+        description="Name of the kernel spec that is started where none is asked for; where absent "
+        "or not on offer: ``python3``, else the first of ``kernels``.",
     )
     cull_idle_timeout: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = Field(
         default=None,

@@ -100,7 +100,9 @@ class GatewayApp(ServerApp):
         identity_provider = cast("TokenIdentityProvider", self.identity_provider)
         identity_provider.master_key = settings.master_key
         self.stores = self.connect(settings)
-        self.kernels.specs.bind(self.stores.catalog, offered=settings.kernels)
+        self.kernels.specs.bind(
+            self.stores.catalog, listed=settings.kernels, wanted_default=settings.default_kernel
+        )
         self.kernels.bind(settings, store=self.stores.kernels, tombstones=self.stores.tombstones)
 
     async def _post_start(self) -> None:

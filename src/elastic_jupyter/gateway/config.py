@@ -28,7 +28,7 @@ class GatewayConfig:
     cull_idle_timeout: timedelta
     cull_interval: timedelta
     kernels: tuple[str, ...]
-    default_kernel: str
+    default_kernel: str | None
     log_level: str
     launch_timeout: timedelta
     queue_timeout: timedelta
@@ -56,7 +56,7 @@ class GatewayConfig:
             cull_idle_timeout=_seconds(environ, "ELASTIC_JUPYTER_CULL_IDLE_TIMEOUT", 3600),
             cull_interval=_seconds(environ, "ELASTIC_JUPYTER_CULL_INTERVAL", 10, least=1),
             kernels=tuple(filter(None, environ.get("ELASTIC_JUPYTER_KERNELS", "").split(","))),
-            default_kernel=environ.get("ELASTIC_JUPYTER_DEFAULT_KERNEL") or "python3",
+            default_kernel=environ.get("ELASTIC_JUPYTER_DEFAULT_KERNEL") or None,
             log_level=_log_level(environ),
             launch_timeout=_seconds(environ, "ELASTIC_JUPYTER_LAUNCH_TIMEOUT", 600, least=1),
             queue_timeout=_seconds(environ, "ELASTIC_JUPYTER_QUEUE_TIMEOUT", 0, least=0),

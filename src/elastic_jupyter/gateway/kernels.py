@@ -74,7 +74,11 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         self._work: set[asyncio.Task[None]] = set()
         # The watch may still tell of them after they have gone.
         self._shut_down: deque[str] = deque(maxlen=MAX_SHUT_DOWN)
-        self.default_kernel_name = settings.default_kernel
+
+    @property
+    def default_kernel_name(self) -> str:  # type: ignore[override]
+        """The kernel that is started where none is asked for. Upstream: a fixed trait."""
+        return self.specs.default_name()
 
     @property
     def probes(self) -> zmq.asyncio.Context:

@@ -9,40 +9,40 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKerne
 
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.errors import Invalid
-from elastic_jupyter.policy.compose import DEFAULT_ARGV, compose
+from elastic_jupyter.policy import offer
+from elastic_jupyter.policy.compose import compose, kernel_argv
 from elastic_jupyter.store.protocol import Catalog
-
-BUILT_IN = "python3"
-#: The name that the original's gateways ask for.
-BUILT_IN_ALIAS = "python_kubernetes"
 
 
 class CatalogKernelSpecManager(KernelSpecManager):
     """Kernel specs from the store's catalog instead of directories (jupyter_client 8.10)."""
 
     catalog: Catalog
-    offered: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+    wanted_default: str | None = None
 
-    def bind(self, catalog: Catalog, *, offered: Iterable[str]) -> None:
-        """Set where specs come from; ``offered`` empty means all of them and the built-in."""
+    def bind(
+        self, catalog: Catalog, *, listed: Iterable[str], wanted_default: str | None = None
+    ) -> None:
+        """Set where specs come from, and the gateway's ``kernels`` and ``defaultKernel``."""
         self.catalog = catalog
-        self.offered = tuple(offered)
+        self.listed = tuple(listed)
+        self.wanted_default = wanted_default
 
-    def names(self) -> set[str]:
+    def names(self) -> list[str]:
         """Return the names on offer."""
-        known = {BUILT_IN, *self.catalog.specs}
-        if not self.offered:
-            return known
-        return {self._canonical(name) for name in self.offered} & known
+        return offer.offered(self.listed, self.catalog.specs)
+
+    def default_name(self) -> str:
+        """Return the kernel that is started where none is asked for."""
+        return offer.default(self.wanted_default, self.listed, self.catalog.specs)
 
     def knows(self, name: str) -> bool:
         """Say whether a kernel of this name can be started."""
         return self._canonical(name) in self.names()
 
     def _canonical(self, name: str) -> str:
-        if name == BUILT_IN_ALIAS and name not in self.catalog.specs:
-            return BUILT_IN
-        return name
+        return offer.canonical(name, self.catalog.specs)
 
     def pod_template(
         self, name: str, *, default_image: str, env: Mapping[str, str]
@@ -53,7 +53,7 @@ class CatalogKernelSpecManager(KernelSpecManager):
         """
         name = self._canonical(name)
         spec = self.catalog.specs.get(name)
-        if spec is None and name != BUILT_IN:
+        if spec is None and name != offer.BUILT_IN:
             return None
         template = None
         reference = spec.spec.template if spec else None
@@ -93,7 +93,7 @@ def kernel_spec(spec: JupyterKernelSpec | None) -> KernelSpec:
     wanted = spec.spec if spec else None
     name = spec.metadata.name if spec else None
     return KernelSpec(
-        argv=list(DEFAULT_ARGV),
+        argv=kernel_argv(spec),
         display_name=(wanted.display_name if wanted else None) or name or "Python 3",
         language=(wanted.language if wanted else None) or "python",
         interrupt_mode="message",

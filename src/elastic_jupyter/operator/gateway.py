@@ -2,7 +2,8 @@
 
 Children: the Secrets with the master key and the tombstones and the Lease, made once; the
 ServiceAccount with its Role and bindings, the Service and the Deployment, kept as the spec says.
-Writes the status. Woken by the gateway, its children, and the kernels that name it.
+Writes the status. Woken by the gateway, its children, the kernels that name it, and the
+JupyterKernelSpecs of its namespace that come and go.
 """
 
 import secrets
@@ -39,7 +40,7 @@ from elastic_jupyter.operator.report import (
     knows,
 )
 from elastic_jupyter.operator.reporter import Reporter
-from elastic_jupyter.policy import images
+from elastic_jupyter.policy import images, offer
 from elastic_jupyter.policy.images import Images
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
@@ -55,6 +56,7 @@ class GatewayReconciler:
         self,
         *,
         gateways: Mapping[Key, Object],
+        specs: Mapping[Key, Object],
         kernels: KernelIndex,
         children: Children,
         reporter: Reporter,
@@ -62,6 +64,7 @@ class GatewayReconciler:
         cluster_roles: frozenset[str],
     ) -> None:
         self._gateways = gateways
+        self._specs = specs
         self._kernels = kernels
         self._children = children
         self._reporter = reporter
@@ -147,6 +150,8 @@ class GatewayReconciler:
         choice = images.gateway(gateway.spec.image, self._images)
         if choice.replaced:
             yield image_replaced(choice)
+        if gone := self._missing(gateway):
+            yield Condition("KernelsMissing", True, "NotFound", "; ".join(gone))
         role = gateway.spec.cluster_role
         if role and self._may_bind(gateway):
             yield Condition("ClusterRoleBound", True, "Allowed", f"bound to ClusterRole {role}")
@@ -156,6 +161,10 @@ class GatewayReconciler:
                 "(ELASTIC_JUPYTER_CLUSTER_ROLES); the gateway has its own Role alone"
             )
             yield Condition("ClusterRoleBound", False, "NotAllowed", text)
+
+    def _missing(self, gateway: JupyterGateway) -> list[str]:
+        here = {key.name for key in self._specs if key.namespace == gateway.metadata.namespace}
+        return offer.missing(gateway.spec.default_kernel, gateway.spec.kernels or (), here)
 
     def _counted(self, key: Key) -> dict[str, int]:
         """Return the number of the gateway's kernels in each phase."""

@@ -128,6 +128,7 @@ class Operator:
             "gateway",
             GatewayReconciler(
                 gateways=self._cache(JUPYTER_GATEWAY),
+                specs=self._cache(JUPYTER_KERNEL_SPEC),
                 kernels=self._kernel_index,
                 children=self._children,
                 reporter=reporter,
@@ -190,7 +191,7 @@ class Operator:
         on[JUPYTER_KERNEL](self._kernel_changed)
         on[JUPYTER_GATEWAY](self._gateway_changed)
         on[JUPYTER_NOTEBOOK](lambda key, old, new: self._notebooks.enqueue(key))
-        on[JUPYTER_KERNEL_SPEC](lambda key, old, new: self._specs.enqueue(key))
+        on[JUPYTER_KERNEL_SPEC](self._spec_changed)
         on[JUPYTER_KERNEL_TEMPLATE](self._template_changed)
         on[POD](self._pod_changed)
         on[SECRET](self._secret_changed)
@@ -229,6 +230,13 @@ class Operator:
         self._gateways.enqueue(key)
         if old is None or new is None:
             self._wake_notebooks_of(key)
+
+    def _spec_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
+        self._specs.enqueue(key)
+        if old is None or new is None:
+            for gateway in self._cache(JUPYTER_GATEWAY):
+                if gateway.namespace == key.namespace:
+                    self._gateways.enqueue(gateway)  # is one that it lists missing?
 
     def _template_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         self._templates.enqueue(key)

@@ -23,6 +23,14 @@ def is_gateway_side_launcher(command: list[str]) -> bool:
     return any(word in part for part in command for word in _GATEWAY_SIDE_LAUNCHERS)
 
 
+def kernel_argv(spec: JupyterKernelSpec | None) -> list[str]:
+    """Return the arguments that start a kernel of this spec; None is the built-in Python."""
+    command = (spec.spec.command if spec else None) or []
+    if not command or is_gateway_side_launcher(command):
+        return list(DEFAULT_ARGV)
+    return list(command)
+
+
 def compose(
     spec: JupyterKernelSpec | None,
     template: JupyterKernelTemplate | None,

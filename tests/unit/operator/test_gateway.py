@@ -5,6 +5,7 @@ from elastic_jupyter.kube.kinds import (
     DEPLOYMENT,
     JUPYTER_GATEWAY,
     JUPYTER_KERNEL,
+    JUPYTER_KERNEL_SPEC,
     LEASE,
     ROLE,
     ROLE_BINDING,
@@ -19,7 +20,7 @@ from elastic_jupyter.kube.kinds import (
 from elastic_jupyter.operator.gateway import GatewayReconciler
 from elastic_jupyter.operator.report import BLOCKED_RETRY
 from elastic_jupyter.runtime.controller import DONE
-from tests.support.kernels import CREATED, IMAGES, a_gateway, a_kernel
+from tests.support.kernels import CREATED, IMAGES, a_gateway, a_kernel, a_kernel_spec
 from tests.unit.operator.world import Pass, World, crash_after_each_write
 
 GATEWAY, MASTER_KEY = Key("team", "gw"), Key("team", "gw-master-key")
@@ -42,6 +43,7 @@ def make(world: World, *, cluster_roles: tuple[str, ...] = ()) -> Pass[Key]:
     """Return a reconciler without memory."""
     return GatewayReconciler(
         gateways=world.cache(JUPYTER_GATEWAY),
+        specs=world.cache(JUPYTER_KERNEL_SPEC),
         kernels=world.kernel_index,
         children=world.children(),
         reporter=world.reporter(),
@@ -181,6 +183,25 @@ async def test_only_a_cluster_role_on_the_list_is_bound(world: World) -> None:
     world.server.put(JUPYTER_GATEWAY, {**gateway, "spec": {}})
     await world.run(make(world, cluster_roles=("spark",)), GATEWAY)
     assert BOUND not in world.server.all(ROLE_BINDING)
+    told = world.server.get(JUPYTER_GATEWAY, GATEWAY)["status"]["conditions"]
+    assert [one["type"] for one in told] == ["Ready"]
+
+
+async def test_kernels_that_are_missing_are_named_until_they_come(world: World) -> None:
+    put(world, a_gateway(kernels=["r", "julia"], defaultKernel="julia"))
+    world.server.put(JUPYTER_KERNEL_SPEC, a_kernel_spec("r"))
+    elsewhere = a_kernel_spec("julia")
+    elsewhere["metadata"]["namespace"] = "another"
+    world.server.put(JUPYTER_KERNEL_SPEC, elsewhere)
+    await world.run(make(world), GATEWAY)
+    assert condition(world, "KernelsMissing") == {
+        "status": "True",
+        "reason": "NotFound",
+        "message": "spec.kernels: there is no JupyterKernelSpec julia; "
+        "spec.defaultKernel: julia is no JupyterKernelSpec; the default is r",
+    }
+    world.server.put(JUPYTER_KERNEL_SPEC, a_kernel_spec("julia"))
+    await world.run(make(world), GATEWAY)
     told = world.server.get(JUPYTER_GATEWAY, GATEWAY)["status"]["conditions"]
     assert [one["type"] for one in told] == ["Ready"]
 

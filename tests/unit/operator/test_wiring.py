@@ -230,3 +230,19 @@ async def test_a_template_wakes_the_specs_that_name_it(
         await until(lambda: reasons() == ["TemplateNotFound", "Accepted"])
         server.put(JUPYTER_KERNEL_TEMPLATE, a_kernel_template())
         await until(lambda: reasons() == ["Accepted", "Accepted"])
+
+
+async def test_a_kernel_spec_wakes_the_gateways_that_miss_it(
+    server: FakeApiServer, client: Client
+) -> None:
+    def missing() -> bool:
+        conditions = (server.get(JUPYTER_GATEWAY, GATEWAY).get("status") or {}).get("conditions")
+        return conditions is not None and "KernelsMissing" in [one["type"] for one in conditions]
+
+    async with operator(client):
+        server.put(JUPYTER_GATEWAY, a_gateway(kernels=["a"]))
+        await until(missing)
+        server.put(JUPYTER_KERNEL_SPEC, a_kernel_spec("a"))
+        await until(lambda: not missing())
+        server.remove(JUPYTER_KERNEL_SPEC, Key("team", "a"))
+        await until(missing)
