@@ -5,7 +5,9 @@ from typing import Any
 API = "kubeflow.tkestack.io/v1alpha1"
 
 
-def notebook(name: str = "nb", *, gateway: str = "gw", namespace: str) -> dict[str, Any]:
+def notebook(
+    name: str = "nb", *, gateway: str = "gw", namespace: str, **spec: Any
+) -> dict[str, Any]:
     """A JupyterNotebook without login; ``namespace`` is the gateway's."""
     return {
         "apiVersion": API,
@@ -14,8 +16,22 @@ def notebook(name: str = "nb", *, gateway: str = "gw", namespace: str) -> dict[s
         "spec": {
             "gateway": {"name": gateway, "namespace": namespace},
             "auth": {"mode": "disable"},
+            **spec,
         },
     }
+
+
+def stock_lab(image: str) -> dict[str, Any]:
+    """The pod template of a JupyterLab that is not ours; its command is a user's to give."""
+    command = ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"]
+    container = {
+        "name": "notebook",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": command,
+        "readinessProbe": {"httpGet": {"path": "/api", "port": 8888}, "periodSeconds": 1},
+    }
+    return {"spec": {"containers": [container]}}
 
 
 def gateway(name: str = "gw", **spec: Any) -> dict[str, Any]:
@@ -23,36 +39,34 @@ def gateway(name: str = "gw", **spec: Any) -> dict[str, Any]:
     return {"apiVersion": API, "kind": "JupyterGateway", "metadata": {"name": name}, "spec": spec}
 
 
-def kernel_spec(name: str, *, template: str, display_name: str) -> dict[str, Any]:
-    """A Python JupyterKernelSpec that runs in the pod of ``template``."""
+def kernel_spec(
+    name: str, *, template: str | None = None, display_name: str | None = None, **spec: Any
+) -> dict[str, Any]:
+    """A JupyterKernelSpec; ``spec`` holds more fields under their own names."""
+    if template:
+        spec["template"] = {"name": template}
     return {
         "apiVersion": API,
         "kind": "JupyterKernelSpec",
         "metadata": {"name": name},
-        "spec": {
-            "language": "python",
-            "displayName": display_name,
-            "template": {"name": template},
-        },
+        "spec": {"language": "python", "displayName": display_name or name, **spec},
+    }
+
+
+def kernel_template(name: str, **template: Any) -> dict[str, Any]:
+    """A JupyterKernelTemplate with the parts of a PodTemplateSpec."""
+    return {
+        "apiVersion": API,
+        "kind": "JupyterKernelTemplate",
+        "metadata": {"name": name},
+        "spec": {"template": template},
     }
 
 
 def gpu_template(name: str, *, gpus: int = 1) -> dict[str, Any]:
     """A JupyterKernelTemplate whose container asks for ``gpus`` GPUs."""
-    return {
-        "apiVersion": API,
-        "kind": "JupyterKernelTemplate",
-        "metadata": {"name": name},
-        "spec": {
-            "template": {
-                "spec": {
-                    "containers": [
-                        {"name": "kernel", "resources": {"limits": {"nvidia.com/gpu": gpus}}}
-                    ]
-                }
-            }
-        },
-    }
+    container = {"name": "kernel", "resources": {"limits": {"nvidia.com/gpu": gpus}}}
+    return kernel_template(name, spec={"containers": [container]})
 
 
 def plain_pod(

@@ -113,7 +113,9 @@ def sweep(cluster: Cluster, namespace: str, plurals: tuple[str, ...] = ()) -> No
 
 
 @contextlib.contextmanager
-def served(cluster: Cluster, namespace: str, notebook: str = NOTEBOOK) -> Iterator[NotebookServer]:
+def served(
+    cluster: Cluster, namespace: str, notebook: str = NOTEBOOK, *, offers: str = "python3"
+) -> Iterator[NotebookServer]:
     """Wait until a notebook server answers with its gateway's kernels; yield its REST API."""
     eventually(
         lambda: cluster.list(namespace, "pods", name="jupyter-notebook", instance=notebook),
@@ -125,7 +127,7 @@ def served(cluster: Cluster, namespace: str, notebook: str = NOTEBOOK) -> Iterat
         server = NotebookServer(url)
         eventually(
             lambda: server.look("kernelspecs"),
-            lambda seen: isinstance(seen, dict) and "python3" in seen["kernelspecs"],
+            lambda seen: isinstance(seen, dict) and offers in seen["kernelspecs"],
             within=SERVED_WITHIN,
             what="the gateway's kernel specs at the notebook server",
         )
