@@ -42,16 +42,24 @@ _IMAGE_REPLACED = ConditionType(
     "An image of the original was asked for, and the operator's runs in its place.",
     {"OriginalImage": "The message names both images."},
 )
+_PASSING = {
+    "QuotaExceeded": "A ResourceQuota is used up; it is tried again.",
+    "ServiceAccountNotFound": "The pod's ServiceAccount does not exist (yet); it is tried again.",
+}
 _DRY_RUN = {
     "Accepted": "The API server takes the pod that a kernel of this kind would get.",
     **_REFUSED,
+    **_PASSING,
 }
 _ENDS = {
     "Error": "The process ended with an exit code other than 0; the message ends with its last "
     "lines.",
     "OOMKilled": "It used more memory than its limit.",
     "Evicted": "The node took the pod away.",
-    "PodLost": "The pod is gone, and nothing tells why.",
+    "PodDeleted": "Somebody deleted the pod, and nothing tells why.",
+    "NodeLost": "The pod's node does not answer any more.",
+    "ErrImageNeverPull": "The image is not on the node, and `imagePullPolicy` is Never.",
+    "InvalidImageName": "`image` is no name of an image.",
     "Invalid": _REFUSED["Invalid"],
     "Forbidden": _REFUSED["Forbidden"],
 }
@@ -133,6 +141,7 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 "Started": "It runs.",
                 "Queued": "It waits for a GPU; the message tells its place, as does "
                 "`status.queue`.",
+                **_PASSING,
                 "Unschedulable": "No node takes the pod; the message is the scheduler's.",
                 "ContainerCreating": "The pod is being scheduled and started.",
                 "Terminating": "The pod is being deleted.",
@@ -144,8 +153,15 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 "Completed": "It ended with exit code 0.",
                 **_ENDS,
             },
-            "The kubelet's own words, for example `ErrImagePull` or `InvalidImageName`, or the "
-            "cause of a disruption, for example `PreemptionByScheduler`.",
+            "The kubelet's own words, for example `ErrImagePull` or `Evicted`, or the cause of a "
+            "disruption, for example `PreemptionByScheduler`.",
+        ),
+        ConditionType(
+            "Stalled",
+            "A container cannot be started, which may pass; after 2 minutes the kernel fails.",
+            {},
+            "The kubelet's own words, for example `ErrImagePull`, `ImagePullBackOff` or "
+            "`CreateContainerConfigError`.",
         ),
         ConditionType(
             "Failed",
