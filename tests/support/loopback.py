@@ -195,6 +195,19 @@ class LoopbackTombstones(dict[str, dict[str, Any]]):
         self.pop(kernel_id, None)
 
 
+class LoopbackNotebooks:
+    """The notebooks that are served: Ann's and Bob's, until a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.uids = {ANN.uid, BOB.uid}
+        self.synced = asyncio.Event()
+        self.synced.set()
+
+    async def run(self) -> NoReturn:
+        while True:
+            await asyncio.Event().wait()
+
+
 class LoopbackLease:
     """Who listens to all kernels."""
 
@@ -220,8 +233,9 @@ class Loopback:
         self.catalog = LoopbackCatalog()
         self.tombstones = LoopbackTombstones()
         self.lease = LoopbackLease()
+        self.notebooks = LoopbackNotebooks()
         self._directory = directory
-        self._gateways: list[app.GatewayApp] = []
+        self.gateways: list[app.GatewayApp] = []
 
     async def gateway(
         self,
@@ -230,13 +244,14 @@ class Loopback:
         interval: float = 0.2,
         launch_timeout: float = 30,
         queue_timeout: float = 0,
+        allowed_env: frozenset[str] = frozenset(),
     ) -> app.GatewayApp:
         """Start one more gateway process' worth of objects; its ``port`` is free for it."""
         settings = GatewayConfig(
             name="gw",
             namespace="team",
             uid="uid-gw",
-            identity=f"gw-{len(self._gateways)}",
+            identity=f"gw-{len(self.gateways)}",
             kernel_image="kernel:dev",
             master_key=MASTER,
             cull_idle_timeout=timedelta(seconds=idle),
@@ -246,8 +261,9 @@ class Loopback:
             log_level="WARNING",
             launch_timeout=timedelta(seconds=launch_timeout),
             queue_timeout=timedelta(seconds=queue_timeout),
+            allowed_env=allowed_env,
         )
-        stores = app.Stores(self.store, self.catalog, self.tombstones, self.lease)
+        stores = app.Stores(self.store, self.catalog, self.tombstones, self.notebooks, self.lease)
         config = Config(app.server_config(settings))
         config.ServerApp.update(ip="127.0.0.1", port=_free_port(), allow_root=True)
         gateway = app.GatewayApp(config=config, log=_quiet())
@@ -258,13 +274,13 @@ class Loopback:
         gateway.initialize(argv=[], new_httpserver=True, find_extensions=False)
         gateway.http_server.start()
         await gateway._post_start()
-        self._gateways.append(gateway)
+        self.gateways.append(gateway)
         await gateway.kernel_manager.recovered.wait()
         return gateway
 
     async def end(self, gateway: app.GatewayApp) -> None:
         """Let a gateway vanish as if it were killed: nothing is told, nothing cleaned up."""
-        self._gateways.remove(gateway)
+        self.gateways.remove(gateway)
         for task in gateway._tasks:
             task.cancel()
         manager = gateway.kernel_manager
@@ -283,7 +299,7 @@ class Loopback:
 
     async def close(self) -> None:
         """End everything."""
-        for gateway in list(self._gateways):
+        for gateway in list(self.gateways):
             await self.end(gateway)
         self.store.close()
 

@@ -75,6 +75,8 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 "GatewayNotFound": "The JupyterGateway of `spec.gateway` does not exist, or is so "
                 "new that it has no master key yet.",
                 "SecretNotFound": "The Secret of `spec.auth.secretRef` does not exist.",
+                "GatewayNotAllowed": "`spec.allowedNamespaces` of the JupyterGateway does not take "
+                "notebooks of this namespace.",
             },
             _OF_DEPLOYMENTS,
         ),

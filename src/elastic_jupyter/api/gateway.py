@@ -35,6 +35,76 @@ DEFAULT_LAUNCH_TIMEOUT = 600
 KernelName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
+class From(StrEnum):
+    """The namespaces whose notebooks a gateway serves."""
+
+    ALL = "All"
+    SAME = "Same"
+    SELECTOR = "Selector"
+
+
+class SelectorOperator(StrEnum):
+    """How a label and the values of a requirement relate."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+class LabelSelectorRequirement(Model):
+    """One thing that must hold of the labels."""
+
+    key: Annotated[str, Field(max_length=317, description="Name of the label.")]
+    operator: SelectorOperator = Field(
+        description="How label and values relate: In, NotIn, Exists or DoesNotExist."
+    )
+    values: Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=64)] | None = (
+        Field(default=None, description="Values of In and NotIn.")
+    )
+
+
+class LabelSelector(Model):
+    """Selects by labels; all of it must hold, and what is empty selects everything."""
+
+    match_labels: dict[str, Annotated[str, Field(max_length=63)]] | None = Field(
+        default=None,
+        description="Labels and the values that they must have.",
+        json_schema_extra={"maxProperties": 64},
+    )
+    match_expressions: Annotated[list[LabelSelectorRequirement], Field(max_length=64)] | None = (
+        Field(default=None, description="What must hold of the labels.")
+    )
+
+
+class AllowedNamespaces(Model):
+    """Where the notebooks are that a gateway serves."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "(self.from == 'Selector') == has(self.selector)",
+                    "message": "spec.allowedNamespaces.selector is needed with from: Selector, and "
+                    "with that alone",
+                }
+            ]
+        }
+    )
+
+    from_: From = Field(
+        alias="from",
+        description="``All``; ``Same``: the gateway's own namespace only; ``Selector``: its own "
+        "and those whose labels ``selector`` selects.",
+    )
+    selector: LabelSelector | None = Field(
+        default=None, description="Labels of the namespaces, with ``from: Selector``."
+    )
+
+
+EnvName = Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
 class LogLevel(StrEnum):
     """How much the gateway logs."""
 
@@ -91,6 +161,18 @@ class GatewaySpec(Model):
         description="Name of a ClusterRole that the gateway's ServiceAccount is bound to in this "
         "namespace, beside its own Role. Only what the operator's allow-list names is bound, see "
         "the condition ClusterRoleBound.",
+    )
+    allowed_env: Annotated[list[EnvName], Field(max_length=64)] | None = Field(
+        default=None,
+        description="Names of environment variables that a notebook server hands on to its "
+        "kernels, beside ``KERNEL_*``. Whoever writes to the notebook sets them, so think before "
+        "you allow a name like LD_PRELOAD.",
+    )
+    allowed_namespaces: AllowedNamespaces | None = Field(
+        default=None,
+        description="Namespaces whose JupyterNotebooks may use this gateway. Who may create one "
+        "there runs code in this namespace, within its quota and with what its kernel templates "
+        "hold. Default: all, as the original.",
     )
     launch_timeout_seconds: Annotated[int, Field(ge=1, le=86400)] | None = Field(
         default=None,

@@ -26,6 +26,9 @@ ANNOTATION_ASKED_AT = f"{GROUP}/asked-at"
 #: Epoch of the last pod that an earlier object of this kernel had; the first one here has the next.
 ANNOTATION_LAST_EPOCH = f"{GROUP}/last-epoch"
 
+#: Names of the variables that the client set, with commas; the others are the template's.
+ANNOTATION_CLIENT_ENV = f"{GROUP}/client-env"
+
 #: Scheduling gate of a pod that waits for its turn.
 GATE_QUEUE = f"{GROUP}/queue"
 
@@ -43,6 +46,8 @@ CALL_HOME_VARIABLE = "ELASTIC_JUPYTER_CALL_HOME"
 LOGIN_DIRECTORY = "/run/elastic-jupyter/login"
 MASTER_KEY_DIRECTORY = "/run/elastic-jupyter/master-key"
 MASTER_KEY_KEY = "key"
+#: In the Secret of ``notebooks_secret_name``: uids of JupyterNotebooks, one a line.
+NOTEBOOKS_KEY = "uids"
 
 #: Fixed ports of a kernel on its pod's address; below 32768, where no outgoing connection starts.
 PORTS = {
@@ -87,9 +92,19 @@ def tombstones_secret_name(gateway: str) -> str:
     return f"{gateway}-tombstones"
 
 
+def notebooks_secret_name(gateway: str) -> str:
+    """Return the name of the Secret in which the operator names the notebooks to be served."""
+    return f"{gateway}-notebooks"
+
+
 def handover_lease_name(gateway: str) -> str:
     """Return the name of the Lease by which one gateway pod hands over to the next."""
     return f"{gateway}-gateway"
+
+
+def network_policy_name(gateway: str) -> str:
+    """Return the name of the NetworkPolicy of the gateway's kernels."""
+    return f"{gateway}-kernels"
 
 
 def gateway_token_secret_name(notebook: str) -> str:

@@ -21,7 +21,13 @@ from elastic_jupyter.gateway.connection import ElasticConnection
 from elastic_jupyter.gateway.identity import OwnKernelsOnly, TokenIdentityProvider
 from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
 from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
-from elastic_jupyter.store.protocol import Catalog, HandoverLease, KernelStore, TombstoneStore
+from elastic_jupyter.store.protocol import (
+    Catalog,
+    HandoverLease,
+    KernelStore,
+    ServedNotebooks,
+    TombstoneStore,
+)
 
 #: How long a gateway that was told to end waits for its successor, s; less than the pod's grace.
 HANDOVER_PATIENCE = 50.0
@@ -34,6 +40,7 @@ class Stores:
     kernels: KernelStore
     catalog: Catalog
     tombstones: TombstoneStore
+    notebooks: ServedNotebooks
     lease: HandoverLease
 
 
@@ -49,6 +56,7 @@ def kubernetes_stores(settings: GatewayConfig) -> Stores:
         tombstones=kubernetes.SecretTombstones(
             client, namespace, names.tombstones_secret_name(name)
         ),
+        notebooks=kubernetes.SecretNotebooks(client, namespace, names.notebooks_secret_name(name)),
         lease=kubernetes.KubernetesLease(client, namespace, names.handover_lease_name(name)),
     )
 
@@ -98,17 +106,24 @@ class GatewayApp(ServerApp):
         super().init_configurables()
         settings = self.settings_of_pod
         identity_provider = cast("TokenIdentityProvider", self.identity_provider)
-        identity_provider.master_key = settings.master_key
         self.stores = self.connect(settings)
+        identity_provider.master_key = settings.master_key
+        identity_provider.notebooks = self.stores.notebooks
         self.kernels.specs.bind(
             self.stores.catalog, listed=settings.kernels, wanted_default=settings.default_kernel
         )
-        self.kernels.bind(settings, store=self.stores.kernels, tombstones=self.stores.tombstones)
+        self.kernels.bind(
+            settings,
+            store=self.stores.kernels,
+            tombstones=self.stores.tombstones,
+            notebooks=self.stores.notebooks,
+        )
 
     async def _post_start(self) -> None:
         """Start what lives as long as the process; called by upstream in the running loop."""
         self._tasks = [
             self._guard(self.stores.catalog.run()),
+            self._guard(self.stores.notebooks.run()),
             self._guard(self._serve_kernels()),
             self._guard(self.kernels.cull_for_ever()),
         ]
@@ -127,6 +142,7 @@ class GatewayApp(ServerApp):
 
     async def _serve_kernels(self) -> None:
         await self.stores.catalog.synced.wait()
+        await self.stores.notebooks.synced.wait()
         watch = self._guard(self.kernels.run())
         await self.kernels.recovered.wait()
         await self.stores.lease.take(self.settings_of_pod.identity)

@@ -16,7 +16,8 @@ class GatewayConfig:
 
     ``uid`` is the JupyterGateway's, the owner of every kernel; ``kernels`` empty offers every
     JupyterKernelSpec of the namespace; ``launch_timeout`` limits the phase Pending and
-    ``queue_timeout`` the phase Queued, where 0 is no limit.
+    ``queue_timeout`` the phase Queued, where 0 is no limit; ``allowed_env`` are the variables,
+    beside ``KERNEL_*``, that a client may set.
     """
 
     name: str
@@ -32,6 +33,7 @@ class GatewayConfig:
     log_level: str
     launch_timeout: timedelta
     queue_timeout: timedelta
+    allowed_env: frozenset[str]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "GatewayConfig":
@@ -55,11 +57,12 @@ class GatewayConfig:
             master_key=master_key,
             cull_idle_timeout=_seconds(environ, "ELASTIC_JUPYTER_CULL_IDLE_TIMEOUT", 3600),
             cull_interval=_seconds(environ, "ELASTIC_JUPYTER_CULL_INTERVAL", 10, least=1),
-            kernels=tuple(filter(None, environ.get("ELASTIC_JUPYTER_KERNELS", "").split(","))),
+            kernels=_list(environ, "ELASTIC_JUPYTER_KERNELS"),
             default_kernel=environ.get("ELASTIC_JUPYTER_DEFAULT_KERNEL") or None,
             log_level=_log_level(environ),
             launch_timeout=_seconds(environ, "ELASTIC_JUPYTER_LAUNCH_TIMEOUT", 600, least=1),
             queue_timeout=_seconds(environ, "ELASTIC_JUPYTER_QUEUE_TIMEOUT", 0, least=0),
+            allowed_env=frozenset(_list(environ, "ELASTIC_JUPYTER_ALLOWED_ENV")),
         )
 
 
@@ -68,6 +71,10 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     if not value:
         raise ConfigError(f"the environment variable {name} is not set")
     return value
+
+
+def _list(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(filter(None, environ.get(name, "").split(",")))
 
 
 def _log_level(environ: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from jupyter_server.auth import Authorizer, IdentityProvider, User
 from tornado import web
 
 from elastic_jupyter.policy.tokens import NotebookIdentity, verify
+from elastic_jupyter.store.protocol import ServedNotebooks
 
 
 @dataclass
@@ -20,20 +21,36 @@ class TokenIdentityProvider(IdentityProvider):
     """Takes user and notebook from the token, and from nowhere else (jupyter_server 2.21)."""
 
     master_key: bytes = b""
+    notebooks: ServedNotebooks
 
     @property
     def auth_enabled(self) -> bool:
         """True: there is no way in without a token."""
         return True
 
+    def get_token(self, handler: web.RequestHandler) -> str | None:
+        """Return the token of the header ``Authorization``.
+
+        Upstream takes ``?token=`` as well, which proxies log and browsers keep.
+        """
+        found = self.auth_header_pat.match(handler.request.headers.get("Authorization", ""))
+        return found.group(2) if found else None
+
     async def get_user(self, handler: web.RequestHandler) -> User | None:
-        """Return the token's notebook, or None: the request is then refused."""
+        """Return the token's notebook, or None: the request is then refused.
+
+        A token is for ever, so the notebook must still be among those that the operator names.
+        """
         identity = verify(self.master_key, self.get_token(handler) or "")
-        if identity is None:
+        if identity is None or not self._serves(identity):
             return None
         # As upstream notes it: no cookie, hence no XSRF check.
         handler._token_authenticated = True  # type: ignore[attr-defined]
         return NotebookUser(username=identity.user, notebook=identity)
+
+    def _serves(self, identity: NotebookIdentity) -> bool:
+        # Before the first list handlers answer 503.
+        return not self.notebooks.synced.is_set() or identity.uid in self.notebooks.uids
 
 
 class OwnKernelsOnly(Authorizer):

@@ -30,12 +30,14 @@ from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
 from elastic_jupyter.gateway.wish import Wish, allowed_env
 from elastic_jupyter.policy import idle, notices
 from elastic_jupyter.policy.tokens import NotebookIdentity
-from elastic_jupyter.store.protocol import Gone, KernelStore, Put, TombstoneStore
+from elastic_jupyter.store.protocol import Gone, KernelStore, Put, ServedNotebooks, TombstoneStore
 
 #: A kernel that was reclaimed is listed this long for a front end that comes back.
 TOMBSTONE_AGE = timedelta(days=7)
 #: How long recovery waits for running kernels to answer before the gateway serves, s.
 RECOVERY_PATIENCE = 10.0
+#: Close code of a websocket whose notebook is not served any more (RFC 6455, 7.4.1).
+POLICY_VIOLATION = 1008
 #: Kernels whose end is remembered; the watch is behind by milliseconds.
 MAX_SHUT_DOWN = 1000
 #: libzmq's default of 1,023 sockets is enough for some 170 connected kernels.
@@ -55,6 +57,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     settings: GatewayConfig
     store: KernelStore
     tombstones: TombstoneStore
+    notebooks: ServedNotebooks
     recovered: asyncio.Event
 
     @default("context")
@@ -65,10 +68,16 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         return context
 
     def bind(
-        self, settings: GatewayConfig, *, store: KernelStore, tombstones: TombstoneStore
+        self,
+        settings: GatewayConfig,
+        *,
+        store: KernelStore,
+        tombstones: TombstoneStore,
+        notebooks: ServedNotebooks,
     ) -> None:
         """Give the manager its configuration and stores."""
         self.settings, self.store, self.tombstones = settings, store, tombstones
+        self.notebooks = notebooks
         self.recovered = asyncio.Event()
         self._fewer = asyncio.Event()
         self._work: set[asyncio.Task[None]] = set()
@@ -209,7 +218,8 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             )
         kernel_id = str(uuid.uuid4())
         try:
-            manager = self._add(self._wish(kernel_id, kernel_name, identity, allowed_env(env)))
+            allowed = allowed_env(env, also=self.settings.allowed_env)
+            manager = self._add(self._wish(kernel_id, kernel_name, identity, allowed))
             manager.begin()
             await manager.accepted()
         except ElasticJupyterError as error:
@@ -348,10 +358,21 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         """Do nothing: ``cull_for_ever`` takes the place of upstream's callback."""
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
-        """Reclaim one kernel if it is idle; called by ``cull_kernels``, which logs errors."""
+        """Reclaim one kernel if it is idle; called by ``cull_kernels``, which logs errors.
+
+        Of a notebook that is not served any more nothing sleeps here, and nobody is connected. What
+        runs of one that is deleted is the operator's to delete.
+        """
         manager = self._get(kernel_id)
         now = datetime.now(UTC)
         manager.trim(now)
+        notebook = manager.wish.identity.uid
+        if notebook and notebook not in self.notebooks.uids:
+            for connection in list(manager.connections):
+                connection.websocket_handler.close(POLICY_VIOLATION, "the notebook is not served")
+            if manager.state in (KernelState.RECLAIMED, KernelState.FAILED):
+                await self.shutdown_kernel(kernel_id)
+                return
         if manager.state is not KernelState.RUNNING:
             return
         verdict = manager.verdict(now)

@@ -1,17 +1,20 @@
 """What the gateway wants of one kernel: the spec side of a JupyterKernel, and its tombstone."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.gateway.provisioner import asked_at
+from elastic_jupyter.policy.compose import unescaped
 from elastic_jupyter.policy.pod_template import first_container, variables
 from elastic_jupyter.policy.tokens import NotebookIdentity
 
 _ENV_NAME = re.compile(r"KERNEL_[A-Z0-9_]+\Z")
+#: What says whose kernel it is. Comes from the notebook's token and the object alone.
+_OURS = frozenset(("KERNEL_USERNAME", "KERNEL_ID", "KERNEL_NAMESPACE"))
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Wish:
                     "annotations": {
                         names.ANNOTATION_ASKED_AT: asked_at(),
                         names.ANNOTATION_LAST_EPOCH: str(last_epoch),
+                        names.ANNOTATION_CLIENT_ENV: ",".join(sorted(self.env)),
                     },
                     "ownerReferences": [
                         {
@@ -95,7 +99,7 @@ class Wish:
                 uid=(notebook.uid if notebook else None) or "",
                 user=spec.user or "",
             ),
-            env=_kernel_env(template),
+            env=_client_env(kernel, template),
             template=template,
         )
 
@@ -142,17 +146,23 @@ class Wish:
         )
 
 
-def allowed_env(env: Mapping[str, Any]) -> dict[str, str]:
-    """Return the variables that a client may set: ``KERNEL_*``, without those that name its user.
+def allowed_env(env: Mapping[str, Any], *, also: Collection[str] = ()) -> dict[str, str]:
+    """Return the variables that a client may set: ``KERNEL_*`` and the names in ``also``.
 
-    Who the user is comes from the token alone.
+    Never those that say who the user is: that comes from the token alone.
     """
     return {
         name: str(value)
         for name, value in env.items()
-        if _ENV_NAME.match(name) and name not in ("KERNEL_USERNAME", "KERNEL_ID")
+        if (_ENV_NAME.match(name) or name in also) and name not in _OURS
     }
 
 
-def _kernel_env(template: Mapping[str, Any]) -> dict[str, str]:
-    return allowed_env(variables(first_container(template)))
+def _client_env(kernel: JupyterKernel, template: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the client had set of the variables in a template that ``compose`` made."""
+    said = (kernel.metadata.annotations or {}).get(names.ANNOTATION_CLIENT_ENV, "").split(",")
+    return {
+        name: unescaped(value)
+        for name, value in variables(first_container(template)).items()
+        if name in said
+    }

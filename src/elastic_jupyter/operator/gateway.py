@@ -1,9 +1,10 @@
 """JupyterGateway: keeps what serves a team's kernels.
 
 Children: the Secrets with the master key and the tombstones and the Lease, made once; the
-ServiceAccount with its Role and bindings, the Service and the Deployment, kept as the spec says.
-Writes the status. Woken by the gateway, its children, the kernels that name it, and the
-JupyterKernelSpecs of its namespace that come and go.
+ServiceAccount with its Role and bindings, the NetworkPolicy, the Service, the Deployment and the
+Secret that names the notebooks to be served, kept as the spec says. Writes the status. Woken by the
+gateway, its children, the kernels and notebooks that name it, the labels of their namespaces, and
+the JupyterKernelSpecs of its namespace that come and go.
 """
 
 import secrets
@@ -17,6 +18,7 @@ from elastic_jupyter.kube.kinds import (
     DEPLOYMENT,
     JUPYTER_GATEWAY,
     LEASE,
+    NETWORK_POLICY,
     ROLE,
     ROLE_BINDING,
     SECRET,
@@ -26,9 +28,11 @@ from elastic_jupyter.kube.kinds import (
     Object,
 )
 from elastic_jupyter.operator import deployment_status
+from elastic_jupyter.operator.admission import Admission
 from elastic_jupyter.operator.children import Children
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.objects import gateway as objects
+from elastic_jupyter.operator.objects import gateway_network as network
 from elastic_jupyter.operator.objects import gateway_rights as rights
 from elastic_jupyter.operator.report import (
     BLOCKED_RETRY,
@@ -58,6 +62,7 @@ class GatewayReconciler:
         gateways: Mapping[Key, Object],
         specs: Mapping[Key, Object],
         kernels: KernelIndex,
+        admission: Admission,
         children: Children,
         reporter: Reporter,
         images: Images,
@@ -66,6 +71,7 @@ class GatewayReconciler:
         self._gateways = gateways
         self._specs = specs
         self._kernels = kernels
+        self._admission = admission
         self._children = children
         self._reporter = reporter
         self._images = images
@@ -96,10 +102,14 @@ class GatewayReconciler:
             objects.make_master_key_secret(gateway, key=secrets.token_bytes(_KEY_BYTES)),
         )
         await children.make_once(SECRET, objects.make_tombstones_secret(gateway))
+        await children.apply(
+            SECRET, objects.make_notebooks_secret(gateway, uids=self._admission.served(gateway))
+        )
         await children.make_once(LEASE, objects.make_handover_lease(gateway))
         await children.apply(SERVICE_ACCOUNT, rights.make_service_account(gateway))
         await children.apply(ROLE, rights.make_role(gateway))
         await children.apply(ROLE_BINDING, rights.make_role_binding(gateway))
+        await children.apply(NETWORK_POLICY, network.make_network_policy(gateway))
         await children.apply(SERVICE, objects.make_service(gateway))
         return await children.apply(
             DEPLOYMENT,

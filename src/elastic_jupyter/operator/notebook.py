@@ -2,14 +2,15 @@
 
 Children: the Secrets with its gateway token and its login, the claim for its files, the Service and
 the Deployment. Writes the status. Deletes the kernels of a notebook that is gone: they belong to
-the gateway, which may be in another namespace. Woken by the notebook, its children, its gateway's
-coming and going, the gateway's master key, and each new kernel that was started from it.
+the gateway, which may be in another namespace. Woken by the notebook, its children, its gateway and
+that one's master key, the labels of its namespace, and each new kernel that was started from it.
 """
 
 import secrets
 from collections.abc import Iterator, Mapping
 
 from elastic_jupyter.api import names
+from elastic_jupyter.api.gateway import JupyterGateway
 from elastic_jupyter.api.notebook import Auth, AuthMode, JupyterNotebook
 from elastic_jupyter.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from elastic_jupyter.kube.client import Client
@@ -24,6 +25,7 @@ from elastic_jupyter.kube.kinds import (
     key_of,
 )
 from elastic_jupyter.operator import deployment_status
+from elastic_jupyter.operator.admission import Admission
 from elastic_jupyter.operator.children import Children, controller_uid
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.objects import common, storage
@@ -52,8 +54,10 @@ class NotebookReconciler:
         client: Client,
         store: KernelStore,
         notebooks: Mapping[Key, Object],
+        gateways: Mapping[Key, Object],
         secrets: Mapping[Key, Object],
         kernels: KernelIndex,
+        admission: Admission,
         children: Children,
         reporter: Reporter,
         images: Images,
@@ -61,8 +65,10 @@ class NotebookReconciler:
         self._client = client
         self._store = store
         self._notebooks = notebooks
+        self._gateways = gateways
         self._secrets = secrets
         self._kernels = kernels
+        self._admission = admission
         self._children = children
         self._reporter = reporter
         self._images = images
@@ -110,20 +116,11 @@ class NotebookReconciler:
         self, key: Key, notebook: JupyterNotebook
     ) -> tuple[Condition, Object | None, Result]:
         """Make all children; return the condition Ready and the Deployment, if there is one."""
-        access = self._access(notebook)
-        if access is None and notebook.spec.gateway is not None:
-            # A server without its token would show its user no kernels; one that runs, stays.
-            gateway = self._gateway_key(notebook)
-            text = f"JupyterGateway {gateway} does not exist, or has no master key yet"
-            deployment = await self._children.find(DEPLOYMENT, key)
-            if deployment is not None and controller_uid(deployment) != notebook.metadata.uid:
-                deployment = None
-            return (
-                Condition(READY, False, "GatewayNotFound", text),
-                deployment,
-                DONE,
-            )
         try:
+            access = self._access(notebook)
+            if isinstance(access, Condition):
+                # A server without its token would show its user no kernels; one that runs, stays.
+                return access, await self._own_deployment(key, notebook), DONE
             auth = await self._auth(notebook)
             deployment = await self._apply(notebook, access, auth)
         except NotFound as error:
@@ -134,6 +131,12 @@ class NotebookReconciler:
             return failed, None, Result(BLOCKED_RETRY)
         result = Result(_SECRET_PAUSE) if auth and auth.secret_ref else DONE
         return deployment_status.ready(deployment), deployment, result
+
+    async def _own_deployment(self, key: Key, notebook: JupyterNotebook) -> Object | None:
+        deployment = await self._children.find(DEPLOYMENT, key)
+        if deployment is None or controller_uid(deployment) != notebook.metadata.uid:
+            return None
+        return deployment
 
     async def _apply(
         self, notebook: JupyterNotebook, access: GatewayAccess | None, auth: Auth | None
@@ -201,15 +204,25 @@ class NotebookReconciler:
         assert reference is not None
         return Key(reference.namespace or notebook.metadata.namespace or "", reference.name)
 
-    def _access(self, notebook: JupyterNotebook) -> GatewayAccess | None:
-        """Return the way to the gateway; None: none is named, or it has no master key yet."""
+    def _access(self, notebook: JupyterNotebook) -> GatewayAccess | Condition | None:
+        """Return the way to the gateway, why there is none, or None when none is named."""
         if notebook.spec.gateway is None:
             return None
-        namespace, name = self._gateway_key(notebook)
+        namespace, name = key = self._gateway_key(notebook)
+        found = self._gateways.get(key)
         secret = self._secrets.get(Key(namespace, names.master_key_secret_name(name)))
         master = common.decoded(secret, names.MASTER_KEY_KEY) if secret else None
-        if master is None:
-            return None
+        if found is None or master is None:
+            text = f"JupyterGateway {key} does not exist, or has no master key yet"
+            return Condition(READY, False, "GatewayNotFound", text)
+        gateway = parse(JupyterGateway, found)
+        own = notebook.metadata.namespace or ""
+        if not self._admission.admits(gateway, own):
+            text = (
+                f"JupyterGateway {key} does not serve notebooks of namespace {own}: its "
+                "spec.allowedNamespaces has to allow it; or name a gateway of this namespace"
+            )
+            return Condition(READY, False, "GatewayNotAllowed", text)
         metadata = notebook.metadata
         identity = NotebookIdentity(
             namespace=metadata.namespace or "",
@@ -217,7 +230,11 @@ class NotebookReconciler:
             uid=metadata.uid or "",
             user=objects.user_of(notebook),
         )
-        return GatewayAccess(names.service_url(name, namespace), tokens.mint(master, identity))
+        return GatewayAccess(
+            names.service_url(name, namespace),
+            tokens.mint(master, identity),
+            tuple(gateway.spec.allowed_env or ()),
+        )
 
     # -- report
 

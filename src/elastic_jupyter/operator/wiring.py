@@ -20,6 +20,8 @@ from elastic_jupyter.kube.kinds import (
     JUPYTER_KERNEL_TEMPLATE,
     JUPYTER_NOTEBOOK,
     LEASE,
+    NAMESPACE,
+    NETWORK_POLICY,
     PERSISTENT_VOLUME_CLAIM,
     POD,
     ROLE,
@@ -33,6 +35,7 @@ from elastic_jupyter.kube.kinds import (
     key_of,
 )
 from elastic_jupyter.kube.reflector import Reflector
+from elastic_jupyter.operator.admission import Admission, gateway_named_by
 from elastic_jupyter.operator.children import Children
 from elastic_jupyter.operator.config import OperatorConfig
 from elastic_jupyter.operator.gateway import GatewayReconciler
@@ -53,10 +56,11 @@ FOLLOWED = (
     JUPYTER_KERNEL_SPEC,
     JUPYTER_KERNEL_TEMPLATE,
     JUPYTER_NOTEBOOK,
+    NAMESPACE,
 )
 #: Kinds of children; only those that carry our label are followed.
 CHILDREN = (
-    *(DEPLOYMENT, LEASE, PERSISTENT_VOLUME_CLAIM, POD),
+    *(DEPLOYMENT, LEASE, NETWORK_POLICY, PERSISTENT_VOLUME_CLAIM, POD),
     *(ROLE, ROLE_BINDING, SECRET, SERVICE, SERVICE_ACCOUNT),
 )
 
@@ -98,6 +102,9 @@ class Operator:
         recorder = EventRecorder(client, component="elastic-jupyter-operator", clock=clock)
         reporter = Reporter(client, recorder, clock)
         store = KubernetesKernelStore(client)
+        admission = Admission(
+            notebooks=self._cache(JUPYTER_NOTEBOOK), namespaces=self._cache(NAMESPACE)
+        )
         self._children = Children(client, self._reflectors)
         self._line = QueueReconciler(
             client=client,
@@ -130,6 +137,7 @@ class Operator:
                 gateways=self._cache(JUPYTER_GATEWAY),
                 specs=self._cache(JUPYTER_KERNEL_SPEC),
                 kernels=self._kernel_index,
+                admission=admission,
                 children=self._children,
                 reporter=reporter,
                 images=config.images,
@@ -142,8 +150,10 @@ class Operator:
                 client=client,
                 store=store,
                 notebooks=self._cache(JUPYTER_NOTEBOOK),
+                gateways=self._cache(JUPYTER_GATEWAY),
                 secrets=self._cache(SECRET),
                 kernels=self._kernel_index,
+                admission=admission,
                 children=self._children,
                 reporter=reporter,
                 images=config.images,
@@ -190,7 +200,8 @@ class Operator:
         on[JUPYTER_KERNEL](self._kernel_index.changed)
         on[JUPYTER_KERNEL](self._kernel_changed)
         on[JUPYTER_GATEWAY](self._gateway_changed)
-        on[JUPYTER_NOTEBOOK](lambda key, old, new: self._notebooks.enqueue(key))
+        on[JUPYTER_NOTEBOOK](self._notebook_changed)
+        on[NAMESPACE](self._namespace_changed)
         on[JUPYTER_KERNEL_SPEC](self._spec_changed)
         on[JUPYTER_KERNEL_TEMPLATE](self._template_changed)
         on[POD](self._pod_changed)
@@ -226,9 +237,24 @@ class Operator:
         if notebook is not None and old is None:
             self._notebooks.enqueue(notebook)  # does it exist?
 
+    def _notebook_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
+        self._notebooks.enqueue(key)
+        if _served_as(old) != _served_as(new):
+            for gateway in filter(None, map(gateway_named_by, (old, new))):
+                self._gateways.enqueue(gateway)
+
+    def _namespace_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
+        if _labels(old) == _labels(new):
+            return
+        for notebook_key, notebook in self._cache(JUPYTER_NOTEBOOK).items():
+            gateway = gateway_named_by(notebook)
+            if notebook_key.namespace == key.name and gateway is not None:
+                self._notebooks.enqueue(notebook_key)
+                self._gateways.enqueue(gateway)
+
     def _gateway_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         self._gateways.enqueue(key)
-        if old is None or new is None:
+        if old is None or new is None or old.get("spec") != new.get("spec"):
             self._wake_notebooks_of(key)
 
     def _spec_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
@@ -264,8 +290,7 @@ class Operator:
 
     def _wake_notebooks_of(self, gateway: Key) -> None:
         for key, notebook in self._cache(JUPYTER_NOTEBOOK).items():
-            reference = (notebook.get("spec") or {}).get("gateway") or {}
-            if gateway == (reference.get("namespace") or key.namespace, reference.get("name")):
+            if gateway_named_by(notebook) == gateway:
                 self._notebooks.enqueue(key)
 
 
@@ -275,6 +300,17 @@ _OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 def _owners(obj: Object | None) -> list[Object]:
     owners: list[Object] = (obj or {}).get("metadata", {}).get("ownerReferences") or []
     return [owner for owner in owners if owner["apiVersion"].startswith(f"{names.GROUP}/")]
+
+
+def _served_as(notebook: Object | None) -> object:
+    """Return all of a notebook that matters to its gateway."""
+    metadata = (notebook or {}).get("metadata") or {}
+    gone = metadata.get("deletionTimestamp") is not None
+    return gateway_named_by(notebook), metadata.get("uid"), gone
+
+
+def _labels(obj: Object | None) -> object:
+    return None if obj is None else obj["metadata"].get("labels") or {}
 
 
 def _phase(kernel: Object | None) -> object:

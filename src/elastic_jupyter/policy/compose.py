@@ -41,7 +41,8 @@ def compose(
     """Return the PodTemplateSpec (a dict of the API's JSON) of a kernel.
 
     Its first container is the kernel's; ``{connection_file}`` stays in its arguments, since only
-    the reconciler knows the path. ``env`` is what the client asked for and wins over the spec's.
+    the reconciler knows the path. ``env`` is what the client asked for, wins over the spec's and
+    arrives as it is.
     No argument is changed. Raises ``Invalid`` when the template has no shape of a pod.
     """
     wanted = spec.spec if spec else None
@@ -64,9 +65,22 @@ def compose(
     container["env"] = merge_env(
         container.get("env") or [],
         spec_env,
-        [{"name": name, "value": value} for name, value in env.items()],
+        [{"name": name, "value": escaped(value)} for name, value in env.items()],
     )
     return pod
+
+
+def escaped(value: str) -> str:
+    """Return an environment variable's value so that Kubernetes passes it as it is.
+
+    It would put the value of another variable in the place of ``$(NAME)``.
+    """
+    return value.replace("$", "$$")
+
+
+def unescaped(value: str) -> str:
+    """Return what ``escaped`` was given."""
+    return value.replace("$$", "$")
 
 
 def merge_env(*layers: list[dict[str, Any]]) -> list[dict[str, Any]]:

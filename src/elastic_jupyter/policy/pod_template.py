@@ -20,6 +20,8 @@ def pod_spec(template: Mapping[str, Any], *, field: str) -> dict[str, Any]:
     if not isinstance(containers, list) or not all(isinstance(one, dict) for one in containers):
         raise Invalid(f"{field}.spec.containers must be a list of objects")
     spec["containers"] = containers or [{}]
+    if not isinstance(spec.get("securityContext") or {}, dict):
+        raise Invalid(f"{field}.spec.securityContext must be an object")
     for part in ("volumes", "schedulingGates", "initContainers"):
         _check_list(spec, part, f"{field}.spec")
     if not isinstance(spec["containers"][0].get("image") or "", str):

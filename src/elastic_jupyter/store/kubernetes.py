@@ -4,12 +4,14 @@ from elastic_jupyter.kube.client import Client
 from elastic_jupyter.store.catalog import KubernetesCatalog
 from elastic_jupyter.store.kernels import KubernetesKernelStore
 from elastic_jupyter.store.lease import KubernetesLease
+from elastic_jupyter.store.notebooks import SecretNotebooks
 from elastic_jupyter.store.tombstones import SecretTombstones
 
 __all__ = [
     "KubernetesCatalog",
     "KubernetesKernelStore",
     "KubernetesLease",
+    "SecretNotebooks",
     "SecretTombstones",
     "connect",
 ]

@@ -6,7 +6,7 @@ besides those named, any of them may raise ``Unavailable`` and ``Forbidden``.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeAlias
 
@@ -23,6 +23,7 @@ __all__ = [
     "KernelStore",
     "Key",
     "Put",
+    "ServedNotebooks",
     "Synced",
     "TombstoneStore",
 ]
@@ -123,6 +124,25 @@ class Catalog(Protocol):
 
     async def run(self) -> NoReturn:
         """Keep the catalog fresh until cancelled. A task that the caller watches."""
+        ...
+
+
+class ServedNotebooks(Protocol):
+    """The notebooks that a gateway serves, as the operator last named them, kept fresh.
+
+    Attributes:
+        synced: set once the list is known.
+    """
+
+    synced: asyncio.Event
+
+    @property
+    def uids(self) -> Collection[str]:
+        """uids of JupyterNotebooks that exist and name this gateway from where it allows it."""
+        ...
+
+    async def run(self) -> NoReturn:
+        """Keep the list fresh until cancelled. A task that the caller watches."""
         ...
 
 

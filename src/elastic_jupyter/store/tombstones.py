@@ -1,5 +1,6 @@
 """Tombstones in one Secret: a key for each kernel id, ``{"at": ..., "tombstone": {...}}``."""
 
+import asyncio
 import base64
 import binascii
 from typing import Any
@@ -32,6 +33,8 @@ class SecretTombstones:
         self._namespace = namespace
         self._name = name
         self._clock = clock or SystemClock()
+        # A tombstone that is removed while it is being written must not come back.
+        self._writing = asyncio.Lock()
 
     async def load(self) -> dict[str, dict[str, Any]]:
         tombstones: dict[str, dict[str, Any]] = {}
@@ -48,17 +51,19 @@ class SecretTombstones:
         value = base64.b64encode(msgspec.json.encode(entry)).decode()
         if _size(kernel_id, value) > MAX_BYTES:
             raise Invalid(f"the tombstone of {kernel_id} is larger than {MAX_BYTES} bytes")
-        others = {key: old for key, old in (await self._data()).items() if key != kernel_id}
-        dropped = _overflow(others, room=MAX_BYTES - _size(kernel_id, value))
-        if dropped:
-            log.warning("tombstones are full, the oldest are dropped", dropped=len(dropped))
-        await self._patch({**dict.fromkeys(dropped, None), kernel_id: value})
+        async with self._writing:
+            others = {key: old for key, old in (await self._data()).items() if key != kernel_id}
+            dropped = _overflow(others, room=MAX_BYTES - _size(kernel_id, value))
+            if dropped:
+                log.warning("tombstones are full, the oldest are dropped", dropped=len(dropped))
+            await self._patch({**dict.fromkeys(dropped, None), kernel_id: value})
 
     async def remove(self, kernel_id: str) -> None:
-        try:
-            await self._patch({kernel_id: None})
-        except NotFound:
-            return
+        async with self._writing:
+            try:
+                await self._patch({kernel_id: None})
+            except NotFound:
+                return
 
     async def _data(self) -> dict[str, str]:
         secret = await self._client.get(SECRET, self._namespace, self._name)

@@ -13,7 +13,7 @@ from elastic_jupyter.errors import Forbidden
 from elastic_jupyter.policy import idle
 from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import FrontEnd
-from tests.support.loopback import BOB, Loopback, loopback, now
+from tests.support.loopback import Loopback, loopback, now
 from tests.support.objects import until
 
 
@@ -381,32 +381,3 @@ async def test_an_unknown_kernel_spec_is_refused_with_the_names_there_are(
     response = await FrontEnd(await world.gateway()).rest("POST", "/api/kernels", {"name": "nope"})
     assert response.code == 400
     assert "this gateway has python3" in json.loads(response.body)["message"]
-
-
-async def test_a_notebook_sees_and_reaches_its_own_kernels_only(world: Loopback) -> None:
-    gateway = await world.gateway()
-    kernel_id = await FrontEnd(gateway).start()
-    bob = FrontEnd(gateway, identity=BOB)
-    assert await bob.kernels() == []
-    assert (await bob.rest("GET", f"/api/kernels/{kernel_id}")).code == 404
-    assert (await bob.rest("DELETE", f"/api/kernels/{kernel_id}")).code == 404
-    assert world.store.objects
-
-
-async def test_there_is_no_way_in_without_a_token(world: Loopback) -> None:
-    front_end = FrontEnd(await world.gateway())
-    front_end._token = "forged.token"
-    for path in ("/api/kernels", "/api/kernelspecs"):
-        assert (await front_end.rest("GET", path)).code == 403
-    assert (await front_end.rest("GET", "/readyz")).code == 200
-
-
-async def test_the_user_of_a_kernel_comes_from_the_token(world: Loopback) -> None:
-    front_end = FrontEnd(await world.gateway())
-    await front_end.start(env={"KERNEL_USERNAME": "root", "KERNEL_X": "1", "PATH": "/evil"})
-    (body,) = world.store.objects.values()
-    assert body["spec"]["user"] == "ann"
-    env = {e["name"]: e["value"] for e in body["spec"]["template"]["spec"]["containers"][0]["env"]}
-    assert env["KERNEL_USERNAME"] == "ann"
-    assert env["KERNEL_X"] == "1"
-    assert "PATH" not in env

@@ -1,3 +1,5 @@
+import base64
+
 import pytest
 
 from elastic_jupyter.errors import Conflict
@@ -6,7 +8,9 @@ from elastic_jupyter.kube.kinds import (
     JUPYTER_GATEWAY,
     JUPYTER_KERNEL,
     JUPYTER_KERNEL_SPEC,
+    JUPYTER_NOTEBOOK,
     LEASE,
+    NETWORK_POLICY,
     ROLE,
     ROLE_BINDING,
     SECRET,
@@ -20,16 +24,25 @@ from elastic_jupyter.kube.kinds import (
 from elastic_jupyter.operator.gateway import GatewayReconciler
 from elastic_jupyter.operator.report import BLOCKED_RETRY
 from elastic_jupyter.runtime.controller import DONE
-from tests.support.kernels import CREATED, IMAGES, a_gateway, a_kernel, a_kernel_spec
+from tests.support.kernels import (
+    CREATED,
+    IMAGES,
+    a_gateway,
+    a_kernel,
+    a_kernel_spec,
+    a_notebook,
+)
 from tests.unit.operator.world import Pass, World, crash_after_each_write
 
 GATEWAY, MASTER_KEY = Key("team", "gw"), Key("team", "gw-master-key")
 CHILDREN = [
     (DEPLOYMENT, "gw"),
     (LEASE, "gw-gateway"),
+    (NETWORK_POLICY, "gw-kernels"),
     (ROLE, "gw"),
     (ROLE_BINDING, "gw"),
     (SECRET, "gw-master-key"),
+    (SECRET, "gw-notebooks"),
     (SECRET, "gw-tombstones"),
     (SERVICE, "gw"),
     (SERVICE_ACCOUNT, "gw"),
@@ -45,6 +58,7 @@ def make(world: World, *, cluster_roles: tuple[str, ...] = ()) -> Pass[Key]:
         gateways=world.cache(JUPYTER_GATEWAY),
         specs=world.cache(JUPYTER_KERNEL_SPEC),
         kernels=world.kernel_index,
+        admission=world.admission(),
         children=world.children(),
         reporter=world.reporter(),
         images=IMAGES,
@@ -77,6 +91,41 @@ async def test_a_gateway_gets_its_children_and_they_are_its_own(world: World) ->
     pod = world.server.get(DEPLOYMENT, GATEWAY)["spec"]["template"]
     master = world.server.get(SECRET, MASTER_KEY)["metadata"]
     assert list(pod["metadata"]["annotations"].values()) == [master["uid"]]
+
+
+def listed(world: World) -> list[str]:
+    data = world.server.get(SECRET, Key("team", "gw-notebooks"))["data"]
+    return base64.b64decode(data["uids"]).decode().split()
+
+
+async def test_the_notebooks_to_be_served_are_named(world: World) -> None:
+    def put_notebook(name: str, **parts: object) -> str:
+        made = a_notebook(name, **parts)
+        uid: str = world.server.put(JUPYTER_NOTEBOOK, made)["metadata"]["uid"]
+        return uid
+
+    put(world, a_gateway(allowedNamespaces={"from": "Same"}))
+    uids = [put_notebook("a"), put_notebook("b")]
+    put_notebook("of-another", gateway="other")
+    foreign = a_notebook("foreign")
+    foreign["metadata"]["namespace"] = "elsewhere"
+    foreign["spec"]["gateway"]["namespace"] = "team"
+    foreign_uid = world.server.put(JUPYTER_NOTEBOOK, foreign)["metadata"]["uid"]
+    await world.run(make(world), GATEWAY)
+    assert listed(world) == sorted(uids)
+
+    put(world, a_gateway())
+    going = world.server.get(JUPYTER_NOTEBOOK, Key("team", "a"))
+    going["metadata"] |= {"deletionTimestamp": CREATED, "finalizers": ["a/b"]}
+    world.server.put(JUPYTER_NOTEBOOK, going)
+    await world.run(make(world), GATEWAY)
+    assert listed(world) == sorted([uids[1], foreign_uid])
+
+    # Also by a process that has not seen it longer.
+    world.server.remove(JUPYTER_NOTEBOOK, Key("team", "b"))
+    world.server.remove(JUPYTER_NOTEBOOK, Key("elsewhere", "foreign"))
+    await world.run(make(world), GATEWAY)
+    assert listed(world) == []
 
 
 async def test_a_process_that_dies_after_any_write_is_carried_on() -> None:

@@ -4,8 +4,10 @@ import pytest
 
 from elastic_jupyter.kube.kinds import (
     DEPLOYMENT,
+    JUPYTER_GATEWAY,
     JUPYTER_KERNEL,
     JUPYTER_NOTEBOOK,
+    NAMESPACE,
     PERSISTENT_VOLUME_CLAIM,
     SECRET,
     SERVICE,
@@ -41,8 +43,10 @@ def make(world: World, *, notebooks: dict[Key, Object] | None = None) -> Pass[Ke
         client=world.client,
         store=KubernetesKernelStore(world.client),
         notebooks=world.cache(JUPYTER_NOTEBOOK) if notebooks is None else notebooks,
+        gateways=world.cache(JUPYTER_GATEWAY),
         secrets=world.cache(SECRET),
         kernels=world.kernel_index,
+        admission=world.admission(),
         children=world.children(),
         reporter=world.reporter(),
         images=IMAGES,
@@ -50,7 +54,8 @@ def make(world: World, *, notebooks: dict[Key, Object] | None = None) -> Pass[Ke
 
 
 def put(world: World, notebook: Object) -> Object:
-    """Put a notebook and the key of its gateway into the world; return it as stored."""
+    """Put a notebook and its gateway with its key into the world; return it as stored."""
+    world.server.put(JUPYTER_GATEWAY, a_gateway())
     world.server.put(SECRET, a_master_key(a_gateway()))
     return world.server.put(JUPYTER_NOTEBOOK, notebook)
 
@@ -85,6 +90,7 @@ async def test_a_notebook_waits_for_its_gateway_and_then_gets_its_children(world
     assert (ready(world)["status"], ready(world)["reason"]) == ("False", "GatewayNotFound")
     assert "JupyterGateway team/gw" in ready(world)["message"]
 
+    world.server.put(JUPYTER_GATEWAY, a_gateway())
     world.server.put(SECRET, a_master_key(a_gateway()))
     assert await world.run(reconcile, NOTEBOOK) == DONE
     assert children_of(world) == CHILDREN
@@ -229,6 +235,61 @@ async def test_a_template_without_the_shape_of_a_pod_is_told(world: World) -> No
     await world.run(make(world), NOTEBOOK)
     assert ready(world)["reason"] == "Invalid"
     assert ready(world)["message"].startswith("spec.template.spec.containers must be a list")
+
+
+# -- whom a gateway serves, and what it lets pass
+
+
+def elsewhere(world: World, **gateway: object) -> None:
+    """Put a notebook of namespace ``team`` that names a gateway of namespace ``lab``."""
+    made = a_gateway(**gateway)
+    made["metadata"]["namespace"] = "lab"
+    world.server.put(JUPYTER_GATEWAY, made)
+    world.server.put(SECRET, a_master_key(made))
+    notebook = a_notebook()
+    notebook["spec"]["gateway"]["namespace"] = "lab"
+    world.server.put(JUPYTER_NOTEBOOK, notebook)
+
+
+async def test_a_gateway_that_says_nothing_serves_notebooks_of_any_namespace(world: World) -> None:
+    elsewhere(world)
+    await world.run(make(world), NOTEBOOK)
+    assert children_of(world) == CHILDREN
+
+
+async def test_a_notebook_that_its_gateway_does_not_serve_is_told_what_to_do(world: World) -> None:
+    elsewhere(world, allowedNamespaces={"from": "Same"})
+    assert await world.run(make(world), NOTEBOOK) == DONE
+    assert children_of(world) == []
+    assert (ready(world)["status"], ready(world)["reason"]) == ("False", "GatewayNotAllowed")
+    for word in ("JupyterGateway lab/gw", "namespace team", "spec.allowedNamespaces"):
+        assert word in ready(world)["message"]
+
+
+async def test_a_namespace_is_let_in_by_its_labels(world: World) -> None:
+    selector = {"matchLabels": {"course": "ml"}}
+    elsewhere(world, allowedNamespaces={"from": "Selector", "selector": selector})
+    await world.run(make(world), NOTEBOOK)
+    assert ready(world)["reason"] == "GatewayNotAllowed"
+    world.server.put(NAMESPACE, {"metadata": {"name": "team", "labels": {"course": "ml"}}})
+    await world.run(make(world), NOTEBOOK)
+    assert children_of(world) == CHILDREN
+
+
+async def test_the_server_hands_on_the_variables_that_its_gateway_lets_pass(world: World) -> None:
+    def passed() -> list[str]:
+        (container,) = world.server.get(DEPLOYMENT, NOTEBOOK)["spec"]["template"]["spec"][
+            "containers"
+        ]
+        env = {entry["name"]: entry.get("value") for entry in container["env"]}
+        return [env[name] for name in env if name == "JUPYTER_GATEWAY_ALLOWED_ENVS"]
+
+    put(world, a_notebook())
+    await world.run(make(world), NOTEBOOK)
+    assert passed() == []
+    world.server.put(JUPYTER_GATEWAY, a_gateway(allowedEnv=["HF_HOME", "LANG"]))
+    await world.run(make(world), NOTEBOOK)
+    assert passed() == ["HF_HOME,LANG"]
 
 
 # -- the kernels of notebooks that are gone

@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -14,6 +15,8 @@ from elastic_jupyter.kube.kinds import (
     JUPYTER_KERNEL_TEMPLATE,
     JUPYTER_NOTEBOOK,
     LEASE,
+    NAMESPACE,
+    NETWORK_POLICY,
     PERSISTENT_VOLUME_CLAIM,
     POD,
     ROLE,
@@ -46,12 +49,14 @@ GATEWAY, NOTEBOOK, KERNEL = Key("team", "gw"), Key("team", "nb"), Key("team", "j
 WANT = {
     DEPLOYMENT: {"gw", "nb"},
     LEASE: {"gw-gateway"},
+    NETWORK_POLICY: {"gw-kernels"},
     PERSISTENT_VOLUME_CLAIM: {"nb-storage"},
     POD: {"jovyan-1"},
     ROLE: {"gw"},
     ROLE_BINDING: {"gw"},
     SECRET: {
         "gw-master-key",
+        "gw-notebooks",
         "gw-tombstones",
         "nb-gateway-token",
         "nb-auth",
@@ -170,7 +175,7 @@ async def test_a_child_that_somebody_deletes_is_made_again(
         put_team(server)
         await until(lambda: children(server) == WANT)
         await quiet(server)
-        for kind in (DEPLOYMENT, SERVICE, ROLE, ROLE_BINDING, SERVICE_ACCOUNT, LEASE):
+        for kind in set(CHILDREN) - {POD, SECRET}:
             for key in server.all(kind):
                 server.remove(kind, key)
         await until(lambda: children(server) == WANT)
@@ -188,6 +193,48 @@ async def test_a_new_master_key_reaches_notebooks_and_waiting_kernels(
         server.remove(SECRET, Key("team", "gw-master-key"))
         await until(lambda: server.get(SECRET, token)["data"] != before)
         assert children(server) == WANT
+
+
+async def test_labels_of_a_namespace_and_a_gateways_spec_reach_the_notebooks(
+    server: FakeApiServer, client: Client
+) -> None:
+    """A notebook in ``team``, its gateway in ``lab``."""
+    selector = {"from": "Selector", "selector": {"matchLabels": {"course": "ml"}}}
+    gateway = a_gateway(allowedNamespaces=selector)
+    gateway["metadata"]["namespace"] = "lab"
+    notebook = a_notebook()
+    notebook["spec"]["gateway"]["namespace"] = "lab"
+    served = Key("lab", "gw-notebooks")
+
+    def reason() -> str | None:
+        status = server.get(JUPYTER_NOTEBOOK, NOTEBOOK).get("status") or {}
+        return next((one["reason"] for one in status.get("conditions", ())), None)
+
+    def uids() -> list[str]:
+        data = server.get(SECRET, served)["data"]
+        return base64.b64decode(data["uids"]).decode().split()
+
+    def allowed() -> list[str | None]:
+        (container,) = server.get(DEPLOYMENT, NOTEBOOK)["spec"]["template"]["spec"]["containers"]
+        env = {entry["name"]: entry.get("value") for entry in container["env"]}
+        return [env.get("JUPYTER_GATEWAY_ALLOWED_ENVS")]
+
+    async with operator(client):
+        server.put(JUPYTER_GATEWAY, gateway)
+        uid = server.put(JUPYTER_NOTEBOOK, notebook)["metadata"]["uid"]
+        await until(lambda: reason() == "GatewayNotAllowed")
+        assert uids() == []
+        server.put(NAMESPACE, {"metadata": {"name": "team", "labels": {"course": "ml"}}})
+        await until(lambda: reason() == "Progressing" and uids() == [uid])
+        gateway["spec"]["allowedEnv"] = ["LANG"]
+        server.put(JUPYTER_GATEWAY, gateway)
+        await until(lambda: allowed() == ["LANG"])
+        server.put(NAMESPACE, {"metadata": {"name": "team"}})
+        await until(lambda: reason() == "GatewayNotAllowed" and uids() == [])
+        server.put(JUPYTER_GATEWAY, {**gateway, "spec": {}})
+        await until(lambda: uids() == [uid])
+        server.remove(JUPYTER_NOTEBOOK, NOTEBOOK)
+        await until(lambda: uids() == [])
 
 
 async def test_kernels_take_turns_at_a_gpu(server: FakeApiServer, client: Client) -> None:

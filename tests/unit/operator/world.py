@@ -16,6 +16,7 @@ from elastic_jupyter.kube.kinds import (
     EVENT,
     JUPYTER_KERNEL,
     JUPYTER_NOTEBOOK,
+    NAMESPACE,
     POD,
     SECRET,
     Key,
@@ -23,6 +24,7 @@ from elastic_jupyter.kube.kinds import (
     Object,
 )
 from elastic_jupyter.kube.reflector import Reflector
+from elastic_jupyter.operator.admission import Admission
 from elastic_jupyter.operator.children import Children
 from elastic_jupyter.operator.kernel import KernelCaches
 from elastic_jupyter.operator.kernel_index import KernelIndex
@@ -58,6 +60,9 @@ class World:
 
     def children(self) -> Children:
         return Children(self.client, self.reflectors)
+
+    def admission(self) -> Admission:
+        return Admission(notebooks=self.cache(JUPYTER_NOTEBOOK), namespaces=self.cache(NAMESPACE))
 
     def recorder(self) -> EventRecorder:
         return EventRecorder(self.client, component="test", clock=self.clock)

@@ -1,6 +1,7 @@
 """The pod template of a kernel, from the kernel spec and the template that the user picked."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec, KernelSpecSpec
 from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate, KernelTemplateSpec
 from elastic_jupyter.errors import Invalid
-from elastic_jupyter.policy.compose import compose, is_gateway_side_launcher
+from elastic_jupyter.policy.compose import compose, escaped, is_gateway_side_launcher, unescaped
 
 OURS = "elastic-jupyter/kernel:dev"
 DEFAULT = ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -220,7 +221,8 @@ def test_a_variable_is_set_once_and_the_last_word_counts(
     )["env"]
     got = [(entry["name"], entry["value"]) for entry in env]
     assert len(got) == len(dict(got))
-    assert dict(got) == dict(template) | dict(spec) | client
+    literal = {name: escaped(value) for name, value in client.items()}
+    assert dict(got) == dict(template) | dict(spec) | literal
 
 
 @pytest.mark.parametrize(
@@ -273,6 +275,18 @@ def test_spec_and_template_are_left_as_they_are() -> None:
     before = copy.deepcopy((spec, template))
     pod_of(spec, template, A="2")
     assert (spec, template) == before
+
+
+@given(st.text())
+def test_a_clients_value_arrives_as_it_is(value: str) -> None:
+    (entry,) = container_of(A=value)["env"]
+    assert expanded(entry["value"]) == value
+    assert unescaped(entry["value"]) == value
+
+
+def expanded(value: str) -> str:
+    """What Kubernetes makes of a value: third_party/forked/golang/expansion, no variable known."""
+    return re.sub(r"\$(\$|\([^)]*\))", lambda found: "$" if found[1] == "$" else "?", value)
 
 
 def test_a_template_without_the_shape_of_a_pod_is_refused_by_field() -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 from datetime import UTC, datetime, timedelta
 
@@ -47,6 +48,11 @@ async def test_what_is_removed_is_forgotten_and_may_be_removed_again(tombstones)
     await tombstones.put("k1", {})
     await tombstones.remove("k1")
     await tombstones.remove("k1")
+    assert await tombstones.load() == {}
+
+
+async def test_what_is_removed_while_it_is_written_does_not_come_back(tombstones):
+    await asyncio.gather(tombstones.put("k1", {}), tombstones.remove("k1"))
     assert await tombstones.load() == {}
 
 

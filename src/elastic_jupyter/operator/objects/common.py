@@ -27,8 +27,8 @@ _NON_ROOT: Object = {
     "runAsNonRoot": True,
     "runAsUser": USER,
     "runAsGroup": USER,
-    "seccompProfile": {"type": "RuntimeDefault"},
 }
+_SAYS_WHO = ("runAsNonRoot", "runAsUser", "runAsGroup")
 
 
 def labels(app: str, instance: str) -> dict[str, str]:
@@ -121,13 +121,25 @@ def template_annotations(template: Mapping[str, Any]) -> dict[str, str]:
 def restrict(spec: Object, container: Object) -> None:
     """Give a container of our images what Pod Security "restricted" asks for.
 
-    What the template says of either stays. Other containers of the pod are left alone: their
-    images may need root.
+    What the template says stays: of the container's context all, of the pod's each field. Other
+    containers of the pod are left alone but for seccomp: their images may need root.
     """
-    if "securityContext" not in spec:
-        spec["securityContext"] = {"fsGroup": USER}
-        container.setdefault("securityContext", {**_UNPRIVILEGED, **_NON_ROOT})
-    container.setdefault("securityContext", dict(_UNPRIVILEGED))
+    confine(spec)
+    context = spec["securityContext"]
+    says_who = any(field in context for field in _SAYS_WHO)
+    if not says_who:
+        context.setdefault("fsGroup", USER)
+    if "securityContext" not in container:
+        container["securityContext"] = {**_UNPRIVILEGED, **({} if says_who else _NON_ROOT)}
+
+
+def confine(spec: Object) -> None:
+    """Give a pod of any image the runtime's seccomp profile where its template names none.
+
+    It forbids system calls that no program in a container should need, also to root.
+    """
+    given = spec.get("securityContext") or {}
+    spec["securityContext"] = {"seccompProfile": {"type": "RuntimeDefault"}, **given}
 
 
 def with_env(container: Object, *entries: Object) -> None:

@@ -1,5 +1,6 @@
 """The children of a JupyterGateway that serve: Deployment, Service, keys and memory."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from elastic_jupyter.api import names
@@ -41,6 +42,21 @@ def make_tombstones_secret(gateway: JupyterGateway) -> Object:
             names.tombstones_secret_name(_name(gateway)), gateway, _labels(gateway)
         ),
         "type": "Opaque",
+    }
+
+
+def make_notebooks_secret(gateway: JupyterGateway, *, uids: Iterable[str]) -> Object:
+    """Return the Secret that tells the gateway whom to serve; ``uids`` of JupyterNotebooks.
+
+    It holds no secret. The operator has the right to write Secrets in any case, and would need
+    one more for ConfigMaps.
+    """
+    return {
+        "metadata": common.metadata(
+            names.notebooks_secret_name(_name(gateway)), gateway, _labels(gateway)
+        ),
+        "type": "Opaque",
+        "data": common.encoded({names.NOTEBOOKS_KEY: "\n".join(uids)}),
     }
 
 
@@ -159,6 +175,7 @@ def _env(gateway: JupyterGateway, ours: Images) -> list[Object]:
         "ELASTIC_JUPYTER_CULL_INTERVAL": str(spec.cull_interval or DEFAULT_CULL_INTERVAL),
         "ELASTIC_JUPYTER_KERNELS": ",".join(spec.kernels or ()),
         "ELASTIC_JUPYTER_DEFAULT_KERNEL": spec.default_kernel or "",
+        "ELASTIC_JUPYTER_ALLOWED_ENV": ",".join(spec.allowed_env or ()),
         "ELASTIC_JUPYTER_LOG_LEVEL": spec.log_level or "",
         "ELASTIC_JUPYTER_LAUNCH_TIMEOUT": str(
             spec.launch_timeout_seconds or DEFAULT_LAUNCH_TIMEOUT

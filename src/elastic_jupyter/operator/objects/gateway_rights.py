@@ -44,6 +44,12 @@ def make_role(gateway: JupyterGateway) -> Object:
                 "verbs": ["get", "patch", "update"],
             },
             {
+                "apiGroups": [""],
+                "resources": ["secrets"],
+                "resourceNames": [names.notebooks_secret_name(_name(gateway))],
+                "verbs": ["get", "list", "watch"],
+            },
+            {
                 "apiGroups": ["coordination.k8s.io"],
                 "resources": ["leases"],
                 "resourceNames": [names.handover_lease_name(_name(gateway))],

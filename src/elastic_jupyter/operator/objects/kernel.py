@@ -80,6 +80,7 @@ def make_pod(
     spec["enableServiceLinks"] = False
     if not (spec.get("serviceAccountName") or spec.get("serviceAccount")):
         spec["automountServiceAccountToken"] = False
+    common.confine(spec)
     if spec["containers"][0]["image"] == ours.kernel:
         common.restrict(spec, spec["containers"][0])
     if shared_claim:

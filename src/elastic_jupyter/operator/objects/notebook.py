@@ -27,6 +27,8 @@ class GatewayAccess:
 
     url: str
     token: str
+    #: Names of the variables, beside ``KERNEL_*``, that kernels may have from the notebook server.
+    allowed_env: tuple[str, ...] = ()
 
 
 def make_gateway_token_secret(notebook: JupyterNotebook, *, token: str) -> Object:
@@ -140,6 +142,9 @@ def _env(notebook: JupyterNotebook, access: GatewayAccess | None) -> list[Object
         secret = names.gateway_token_secret_name(_name(notebook))
         env.append({"name": "JUPYTER_GATEWAY_URL", "value": access.url})
         env.append(common.from_secret("JUPYTER_GATEWAY_AUTH_TOKEN", secret, TOKEN))
+        if access.allowed_env:
+            allowed = ",".join(access.allowed_env)
+            env.append({"name": "JUPYTER_GATEWAY_ALLOWED_ENVS", "value": allowed})
     return env
 
 

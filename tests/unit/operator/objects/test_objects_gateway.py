@@ -3,10 +3,13 @@ import base64
 import pytest
 
 from elastic_jupyter.api.gateway import JupyterGateway
+from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import gateway as objects
 from elastic_jupyter.operator.objects import gateway_rights as rights
-from tests.support.kernels import IMAGES, MASTER_KEY, a_gateway, model
+from elastic_jupyter.operator.objects.gateway_network import make_network_policy
+from elastic_jupyter.operator.objects.kernel import make_pod
+from tests.support.kernels import IMAGES, MASTER_KEY, a_gateway, a_kernel, model
 
 GROUP = "kubeflow.tkestack.io"
 LABELS = {
@@ -73,7 +76,10 @@ def test_a_plain_gateway_becomes_a_restricted_deployment() -> None:
                     "serviceAccountName": "gw",
                     "terminationGracePeriodSeconds": 60,
                     "enableServiceLinks": False,
-                    "securityContext": {"fsGroup": 1000},
+                    "securityContext": {
+                        "fsGroup": 1000,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
                     "volumes": [
                         {"name": "master-key", "secret": {"secretName": "gw-master-key"}},
                         {"name": "tmp", "emptyDir": {}},
@@ -117,7 +123,6 @@ def test_a_plain_gateway_becomes_a_restricted_deployment() -> None:
             "runAsNonRoot": True,
             "runAsUser": 1000,
             "runAsGroup": 1000,
-            "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
 
@@ -130,6 +135,7 @@ def test_a_plain_gateway_becomes_a_restricted_deployment() -> None:
         pytest.param({"cullInterval": 5}, {"CULL_INTERVAL": "5"}, id="an interval"),
         pytest.param({"launchTimeoutSeconds": 9}, {"LAUNCH_TIMEOUT": "9"}, id="a launch timeout"),
         pytest.param({"queueTimeoutSeconds": 9}, {"QUEUE_TIMEOUT": "9"}, id="a queue timeout"),
+        pytest.param({"allowedEnv": ["A", "B"]}, {"ALLOWED_ENV": "A,B"}, id="variables"),
         pytest.param({"logLevel": "DEBUG"}, {"LOG_LEVEL": "DEBUG"}, id="a log level"),
         pytest.param(
             {"kernels": ["a", "b"], "defaultKernel": "b"},
@@ -180,6 +186,22 @@ def test_the_service_finds_the_gateways_pods() -> None:
     }
 
 
+def test_only_the_gateways_pods_reach_the_ports_of_its_kernels() -> None:
+    ports = [{"protocol": "TCP", "port": port} for port in range(20001, 20006)]
+    kernels = {"app.kubernetes.io/name": "jupyter-kernel", f"{GROUP}/gateway": "gw"}
+    policy = make_network_policy(GATEWAY)
+    assert policy == {
+        "metadata": metadata("gw-kernels"),
+        "spec": {
+            "podSelector": {"matchLabels": kernels},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [{"podSelector": {"matchLabels": SELECTOR}}], "ports": ports}],
+        },
+    }
+    pod = make_pod(model(JupyterKernel, a_kernel()), epoch=1, ours=IMAGES)
+    assert kernels.items() <= pod["metadata"]["labels"].items()
+
+
 def rule(group: str, resources: list[str], verbs: str, names: list[str] | None = None) -> Object:
     named = {"resourceNames": names} if names else {}
     return {"apiGroups": [group], "resources": resources, "verbs": verbs.split(), **named}
@@ -194,6 +216,7 @@ def test_the_role_holds_exactly_its_list_no_pods_and_secrets_only_by_name() -> N
             rule(GROUP, ["jupyterkernels/status"], "get patch update"),
             rule(GROUP, read, "get list watch"),
             rule("", ["secrets"], "get patch update", ["gw-tombstones"]),
+            rule("", ["secrets"], "get list watch", ["gw-notebooks"]),
             rule("coordination.k8s.io", ["leases"], "get watch patch update", ["gw-gateway"]),
         ],
     }

@@ -19,6 +19,7 @@ from tests.support.kernels import IMAGES, KERNEL_ID, a_kernel, model
 GROUP = "kubeflow.tkestack.io"
 GATE = {"name": f"{GROUP}/queue"}
 CONNECTION = "/run/elastic-jupyter/connection/connection.json"
+SECCOMP = {"seccompProfile": {"type": "RuntimeDefault"}}
 UNPRIVILEGED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 LABELS = {
     "app.kubernetes.io/name": "jupyter-kernel",
@@ -64,7 +65,7 @@ def test_a_plain_kernel_becomes_a_restricted_pod() -> None:
             "terminationGracePeriodSeconds": 2,
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
-            "securityContext": {"fsGroup": 1000},
+            "securityContext": {"fsGroup": 1000, **SECCOMP},
             "containers": [
                 {
                     "name": "kernel",
@@ -84,7 +85,6 @@ def test_a_plain_kernel_becomes_a_restricted_pod() -> None:
                         "runAsNonRoot": True,
                         "runAsUser": 1000,
                         "runAsGroup": 1000,
-                        "seccompProfile": {"type": "RuntimeDefault"},
                     },
                 }
             ],
@@ -241,9 +241,9 @@ def test_the_connection_file_is_put_into_the_command(
     assert (made.get("command"), made.get("args")) == want
 
 
-def test_a_foreign_image_is_left_alone() -> None:
+def test_a_foreign_image_is_left_alone_but_for_the_profile_of_system_calls() -> None:
     made = pod_of(a_kernel(container={"image": "theirs:2"}))["spec"]
-    assert "securityContext" not in made
+    assert made["securityContext"] == SECCOMP
     for field in ("securityContext", "imagePullPolicy", "command"):
         assert field not in made["containers"][0]
 
@@ -253,13 +253,25 @@ def test_a_foreign_image_is_left_alone() -> None:
     [
         pytest.param(
             {"pod": {"securityContext": {"runAsUser": 0}}},
-            {"runAsUser": 0},
+            {"runAsUser": 0, **SECCOMP},
             UNPRIVILEGED,
-            id="the pod's context stays",
+            id="the pod's user stays",
+        ),
+        pytest.param(
+            {"pod": {"securityContext": {"fsGroup": 7, "supplementalGroups": [8]}}},
+            {"fsGroup": 7, "supplementalGroups": [8], **SECCOMP},
+            {**UNPRIVILEGED, "runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000},
+            id="the pod's groups stay",
+        ),
+        pytest.param(
+            {"pod": {"securityContext": {"runAsUser": 5, "seccompProfile": {"type": "Other"}}}},
+            {"runAsUser": 5, "seccompProfile": {"type": "Other"}},
+            UNPRIVILEGED,
+            id="the pod's profile stays",
         ),
         pytest.param(
             {"container": {"securityContext": {"privileged": True}}},
-            {"fsGroup": 1000},
+            {"fsGroup": 1000, **SECCOMP},
             {"privileged": True},
             id="the container's context stays",
         ),

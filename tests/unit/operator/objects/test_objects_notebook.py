@@ -76,7 +76,10 @@ def test_a_plain_notebook_becomes_a_restricted_deployment() -> None:
                 "spec": {
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
-                    "securityContext": {"fsGroup": 1000},
+                    "securityContext": {
+                        "fsGroup": 1000,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
                     "volumes": [
                         {
                             "name": "elastic-jupyter-login",
@@ -103,7 +106,6 @@ def test_a_plain_notebook_becomes_a_restricted_deployment() -> None:
                                 "runAsNonRoot": True,
                                 "runAsUser": 1000,
                                 "runAsGroup": 1000,
-                                "seccompProfile": {"type": "RuntimeDefault"},
                             },
                             "volumeMounts": [
                                 {

@@ -1,0 +1,243 @@
+"""Who may do what at a gateway. The real application, on loopback; most kernels never start."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+
+from elastic_jupyter.gateway.kernels import POLICY_VIOLATION
+from elastic_jupyter.gateway.wish import Wish
+from elastic_jupyter.policy import tokens
+from elastic_jupyter.policy.tokens import NotebookIdentity
+from tests.support.front_end import FrontEnd
+from tests.support.loopback import ANN, BOB, MASTER, Loopback, loopback
+from tests.support.objects import until
+
+NAMESAKE = NotebookIdentity(ANN.namespace, ANN.name, "uid-of-the-next-ann", ANN.user)
+GONE = NotebookIdentity("team", "gone", "uid-gone", "ann")
+TOKEN = tokens.mint(MASTER, ANN)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[Loopback]:
+    async with loopback() as world:
+        world.store.hold = True
+        world.notebooks.uids.add(NAMESAKE.uid)
+        yield world
+
+
+def env_of(body: dict[str, Any]) -> dict[str, str]:
+    entries = body["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {entry["name"]: entry["value"] for entry in entries}
+
+
+# -- whose kernels
+
+
+@pytest.mark.parametrize("other", [BOB, NAMESAKE], ids=["another", "a later one of the same name"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/interrupt"),
+        ("POST", "/restart"),
+        ("GET", "/channels"),
+    ],
+)
+async def test_another_notebooks_kernel_does_not_exist(
+    world: Loopback, method: str, path: str, other: NotebookIdentity
+) -> None:
+    gateway = await world.gateway()
+    kernel_id = await FrontEnd(gateway).start()
+    front_end = FrontEnd(gateway, identity=other)
+    before = dict(world.store.objects)
+    answer = await front_end.rest(method, f"/api/kernels/{kernel_id}{path}")
+    unknown = kernel_id[:-4] + "0000"
+    told = await front_end.rest(method, f"/api/kernels/{unknown}{path}")
+    assert (answer.code, told.code) == (404, 404), "the same as for an id that is nobody's"
+    assert world.store.objects == before
+    assert await front_end.kernels() == []
+
+
+async def test_no_websocket_opens_to_another_notebooks_kernel(world: Loopback) -> None:
+    gateway = await world.gateway()
+    kernel_id = await FrontEnd(gateway).start()
+    with pytest.raises(HTTPClientError, match="404"):
+        await FrontEnd(gateway, identity=BOB).open(kernel_id)
+    assert not gateway.kernel_manager.kernels[kernel_id].connections
+
+
+# -- who is let in
+
+
+def tampered(token: str) -> str:
+    """Ann's token with Bob's uid and her signature."""
+    payload = tokens.mint(MASTER, BOB).split(".")[0]
+    return f"{payload}.{token.split('.')[1]}"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Authorization": ""}, id="none"),
+        pytest.param({"Authorization": "token "}, id="an empty one"),
+        pytest.param({"Authorization": "token forged.token"}, id="a forged one"),
+        pytest.param({"Authorization": f"token {tampered(TOKEN)}"}, id="a tampered one"),
+        pytest.param({"Authorization": f"token {TOKEN[:-1]}"}, id="a cut one"),
+        pytest.param(
+            {"Authorization": f"token {tokens.mint(b'x' * 32, ANN)}"}, id="another gateway's"
+        ),
+        pytest.param(
+            {"Authorization": f"token {tokens.mint(MASTER, GONE)}"}, id="a deleted notebook's"
+        ),
+        pytest.param({"Authorization": "", "Cookie": f"token={TOKEN}"}, id="in a cookie"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/kernels", "/api/kernelspecs", "/api/kernels/{}/channels"])
+async def test_there_is_no_way_in_with(world: Loopback, path: str, headers: dict[str, str]) -> None:
+    gateway = await world.gateway()
+    front_end = FrontEnd(gateway)
+    path = path.format(await front_end.start())
+    assert (await front_end.rest("GET", path, headers=headers)).code == 403
+    assert (await front_end.rest("GET", "/readyz", headers=headers)).code == 200
+
+
+async def test_a_token_in_the_address_is_not_taken(world: Loopback) -> None:
+    """It would stand in the logs of every proxy."""
+    gateway = await world.gateway()
+    answer = await AsyncHTTPClient(force_instance=True).fetch(
+        HTTPRequest(f"http://127.0.0.1:{gateway.port}/api/kernels?token={TOKEN}"), raise_error=False
+    )
+    assert answer.code == 403
+
+
+async def test_before_the_list_of_notebooks_is_known_the_gateway_is_not_ready(
+    world: Loopback,
+) -> None:
+    world.notebooks.synced.clear()
+    starting = asyncio.create_task(world.gateway())
+    await until(lambda: world.gateways)
+    (gateway,) = world.gateways
+    front_end = FrontEnd(gateway)
+    assert (await front_end.rest("GET", "/readyz")).code == 503
+    assert (await front_end.rest("GET", "/api/kernels")).code == 503, "a 403 would be final"
+    world.notebooks.synced.set()
+    await starting
+    assert await front_end.kernels() == []
+
+
+# -- a notebook that is not served any more
+
+
+async def test_a_deleted_notebook_leaves_nothing_behind(world: Loopback) -> None:
+    gateway = await world.gateway()
+    front_end = FrontEnd(gateway)
+    tab = await front_end.open(await front_end.start())
+    (key,) = world.store.objects
+    world.store.run(key)
+    await tab.run("x = 1")
+
+    world.notebooks.uids.discard(ANN.uid)
+    assert (await front_end.rest("GET", "/api/kernels")).code == 403
+    with pytest.raises(AssertionError, match=str(POLICY_VIOLATION)):
+        await tab.until(lambda: False)
+    # What runs is the operator's to delete; then nothing is remembered of it.
+    assert key in world.store.objects
+    await world.store.delete(key, uid=world.store.objects[key]["metadata"]["uid"])
+    await until(lambda: not gateway.kernel_manager.kernels)
+    assert not world.tombstones
+
+
+async def test_a_sleeping_kernel_of_a_deleted_notebook_is_forgotten(world: Loopback) -> None:
+    world.store.hold = False
+    gateway = await world.gateway(idle=0.5)
+    front_end = FrontEnd(gateway)
+    await (await front_end.open(await front_end.start())).run("x = 1")
+    await until(lambda: not world.store.objects)
+    assert world.tombstones
+    world.notebooks.uids.discard(ANN.uid)
+    await until(lambda: not gateway.kernel_manager.kernels)
+    assert not world.tombstones
+
+
+# -- what a client may say
+
+
+@pytest.mark.parametrize("name", ["KERNEL_USERNAME", "KERNEL_ID", "KERNEL_NAMESPACE"])
+async def test_a_client_does_not_say_whose_kernel_it_is(world: Loopback, name: str) -> None:
+    front_end = FrontEnd(await world.gateway(allowed_env=frozenset({name})))
+    headers = {name: "root", name.replace("_", "-"): "root", "Cookie": f"{name}=root"}
+    answer = await front_end.rest(
+        "POST", "/api/kernels", {"env": {name: "root"}, name: "root"}, headers=headers
+    )
+    assert answer.code == 201
+    (body,) = world.store.objects.values()
+    assert body["spec"]["user"] == "ann"
+    assert body["metadata"]["name"].startswith("ann-")
+    assert env_of(body).get(name) in (None, "ann", body["spec"]["kernelID"])
+
+
+SENT = {
+    "KERNEL_X": "1",
+    "HF_HOME": "/data",
+    "LD_PRELOAD": "evil.so",
+    "PATH": "/evil",
+    "PYTHONPATH": "/evil",
+    "kernel_y": "2",
+}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "want"),
+    [
+        ((), {"KERNEL_X"}),
+        (("HF_HOME",), {"KERNEL_X", "HF_HOME"}),
+        (("HF_HOME", "LD_PRELOAD"), {"KERNEL_X", "HF_HOME", "LD_PRELOAD"}),
+    ],
+)
+async def test_a_client_sets_the_variables_that_are_allowed(
+    world: Loopback, allowed: tuple[str, ...], want: set[str]
+) -> None:
+    front_end = FrontEnd(await world.gateway(allowed_env=frozenset(allowed)))
+    await front_end.start(env=SENT)
+    (body,) = world.store.objects.values()
+    assert {name: value for name, value in env_of(body).items() if name in SENT} == {
+        name: SENT[name] for name in want
+    }
+
+
+async def test_starts_at_the_same_time_do_not_mix_their_variables(world: Loopback) -> None:
+    gateway = await world.gateway(allowed_env=frozenset({"LANG"}))
+    front_ends = [FrontEnd(gateway, identity=identity) for identity in (ANN, BOB)]
+
+    async def start(number: int) -> tuple[str, str, dict[str, str]]:
+        env = {f"KERNEL_OF_{number % 7}": str(number), "LANG": f"l{number}"}
+        kernel_id = await front_ends[number % 2].start(env=env)
+        return kernel_id, ("ann", "bob")[number % 2], env
+
+    started = await asyncio.gather(*map(start, range(60)))
+    have = {
+        body["spec"]["kernelID"]: (
+            body["spec"]["user"],
+            {k: v for k, v in env_of(body).items() if k.startswith("KERNEL_OF_") or k == "LANG"},
+        )
+        for body in world.store.objects.values()
+    }
+    assert have == {kernel_id: (user, env) for kernel_id, user, env in started}
+
+
+async def test_what_a_client_said_is_known_after_a_restart_of_the_gateway(world: Loopback) -> None:
+    """And nothing else: what the template says is read from the template of that day."""
+    sent = {"KERNEL_X": "$(HOME) costs $5 or $$", "LANG": "C"}
+    front_end = FrontEnd(await world.gateway(allowed_env=frozenset({"LANG"})))
+    await front_end.start(env=sent)
+    (body,) = world.store.objects.values()
+    assert env_of(body)["KERNEL_X"] == "$$(HOME) costs $$5 or $$$$", "Kubernetes halves them"
+    body["spec"]["template"]["spec"]["containers"][0]["env"].insert(
+        0, {"name": "KERNEL_OF_TEMPLATE", "value": "1"}
+    )
+    kernel = await world.store.get(next(iter(world.store.objects)))
+    assert Wish.of(kernel, gateway="gw", gateway_uid="uid-gw").env == sent
