@@ -38,6 +38,18 @@ def test_the_index_leads_to_every_page_below_docs() -> None:
     assert below - adrs - {pages.ROOT / index} - seen == set()
 
 
+def test_the_architecture_has_a_row_for_every_package() -> None:
+    rows = pages.first_cells(pages.sections(Path("docs", "architecture.md"))["Packages"])
+    packages = {f"{path.parent.name}/" for path in (SOURCE / "elastic_jupyter").glob("*/*.py")}
+    assert packages - rows == set()
+
+
+def test_the_list_of_decisions_names_every_decision() -> None:
+    folder = Path("docs", "adr")
+    decisions = {page.name for page in pages.pages() if page.parent == folder}
+    assert decisions - {"README.md"} - set(pages.links(folder / "README.md")) == set()
+
+
 def strings(paths: Iterable[Path]) -> set[str]:
     """Return every whole string in these modules."""
     return {
