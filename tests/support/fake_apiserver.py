@@ -51,6 +51,7 @@ class Seen:
 @dataclass
 class _Failure:
     verb: str | None
+    path: str
     status: int
     message: str
     reason: str
@@ -148,13 +149,17 @@ class FakeApiServer:
         status: int,
         *,
         verb: str | None = None,
+        path: str = "",
         times: int = 1,
         message: str = "fake failure",
         reason: str = "",
         headers: dict[str, str] | None = None,
     ) -> None:
-        """Answer the next ``times`` requests (with this verb) with an error; -1: all from now."""
-        self._failures.append(_Failure(verb, status, message, reason, headers or {}, times))
+        """Answer the next ``times`` requests with an error; -1: all from now.
+
+        Only those with this verb, and with a path that ends in ``path``.
+        """
+        self._failures.append(_Failure(verb, path, status, message, reason, headers or {}, times))
 
     def lose_answer(self, number: int) -> None:
         """Do what write number ``number`` from now asks for, but cut its connection: 1 is next."""
@@ -283,7 +288,11 @@ class FakeApiServer:
             if token not in self.tokens:
                 return _send(writer, 401, _status(401, "Unauthorized", "Unauthorized"))
         for failure in self._failures:
-            if failure.times and failure.verb in (None, seen.verb):
+            if (
+                failure.times
+                and failure.verb in (None, seen.verb)
+                and seen.path.endswith(failure.path)
+            ):
                 failure.times -= 1
                 body = _status(failure.status, failure.reason, failure.message)
                 return _send(writer, failure.status, body, failure.headers)

@@ -25,8 +25,11 @@ _REFUSED = {
     "Forbidden": "A quota or an admission policy refuses it, or the operator has no right to it.",
 }
 _DEPLOYMENT = {
-    "Available": "A pod of the present spec answers.",
+    "Available": "The present spec is rolled out, and its pod answers.",
     "Progressing": "The pod is being started or replaced.",
+    "ScaledDown": "Somebody has scaled the Deployment to 0.",
+    "TooManyReplicas": "Somebody has scaled the Deployment to more than the one pod that can "
+    "serve.",
     "DeploymentMissing": "The Deployment is not made yet.",
     "NotProgressing": "The Deployment gave up without a word of its own.",
     "ReplicaFailure": "The pod cannot be made, without a word of the Deployment's own.",
@@ -34,8 +37,14 @@ _DEPLOYMENT = {
     **_REFUSED,
 }
 _OF_DEPLOYMENTS = (
-    "The Deployment's own words, for example `ProgressDeadlineExceeded` or, where a quota refuses "
-    "the pod, `FailedCreate`."
+    "What keeps the newest pod from answering, for example `Unschedulable`, `ImagePullBackOff` or "
+    "`CrashLoopBackOff`, or the Deployment's own words, for example `ProgressDeadlineExceeded` or, "
+    "where a quota refuses the pod, `FailedCreate`."
+)
+_AVAILABLE = ConditionType(
+    "Available",
+    "A pod answers, be it one of an earlier spec while the present one is rolled out.",
+    {"PodAnswers": "There is one.", "NoPodAnswers": "There is none; `Ready` says why."},
 )
 _IMAGE_REPLACED = ConditionType(
     "ImageReplaced",
@@ -60,6 +69,8 @@ _ENDS = {
     "NodeLost": "The pod's node does not answer any more.",
     "ErrImageNeverPull": "The image is not on the node, and `imagePullPolicy` is Never.",
     "InvalidImageName": "`image` is no name of an image.",
+    "KeyReplaced": "The Secret with its gateway's master key was deleted: nobody can reach a "
+    "kernel that has the old key.",
     "Invalid": _REFUSED["Invalid"],
     "Forbidden": _REFUSED["Forbidden"],
 }
@@ -69,7 +80,7 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
     "JupyterNotebook": (
         ConditionType(
             "Ready",
-            "The notebook server answers.",
+            "The notebook server answers, and is as the spec says.",
             {
                 **_DEPLOYMENT,
                 "GatewayNotFound": "The JupyterGateway of `spec.gateway` does not exist, or is so "
@@ -80,6 +91,7 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
             },
             _OF_DEPLOYMENTS,
         ),
+        _AVAILABLE,
         ConditionType(
             "StorageShared",
             "Kernels have the notebook's files. Said only where they do not.",
@@ -90,7 +102,13 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
         ),
     ),
     "JupyterGateway": (
-        ConditionType("Ready", "The gateway answers.", _DEPLOYMENT, _OF_DEPLOYMENTS),
+        ConditionType(
+            "Ready",
+            "The gateway answers, and is as the spec says.",
+            _DEPLOYMENT,
+            _OF_DEPLOYMENTS,
+        ),
+        _AVAILABLE,
         _IMAGE_REPLACED,
         ConditionType(
             "KernelsMissing",
@@ -103,6 +121,10 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
             {
                 "Allowed": "It is on the operator's allow-list.",
                 "NotAllowed": "It is not; the gateway has its own Role alone.",
+                "Forbidden": "The operator has no right to `bind` it.",
+                "NotFound": "There is no such ClusterRole.",
+                "Invalid": _REFUSED["Invalid"],
+                "AlreadyExists": "A RoleBinding of the name exists and is somebody else's.",
             },
         ),
     ),

@@ -20,7 +20,7 @@ from elastic_jupyter.api.base import (
     Resource,
     rules,
 )
-from elastic_jupyter.api.embedded import RESOURCES
+from elastic_jupyter.api.embedded import POD_TEMPLATE, RESOURCES
 
 #: Seconds a kernel may be idle where ``cullIdleTimeout`` is absent.
 DEFAULT_CULL_IDLE_TIMEOUT = 3600
@@ -155,6 +155,15 @@ class GatewaySpec(Model):
         default=None,
         description="Image of the gateway; default: the operator's. Images of Enterprise Gateway "
         "are replaced by the operator's, see the condition ImageReplaced.",
+    )
+    template: Json | None = Field(
+        default=None,
+        description="What the gateway's pods have beside what the operator gives them "
+        "(PodTemplateSpec): labels, annotations, nodeSelector, tolerations, affinity, "
+        "imagePullSecrets, more volumes and containers. Its first container is the gateway's; "
+        "``image`` and ``resources`` above and the operator's own environment variables win over "
+        "it.",
+        json_schema_extra=POD_TEMPLATE,
     )
     cluster_role: Name | None = Field(
         default=None,

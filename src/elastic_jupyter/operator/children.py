@@ -1,7 +1,8 @@
 """Makes the children of an object so, and keeps them so.
 
 Server-side apply under one field manager: what the operator says is repaired, what others add
-stays, as the annotation of ``kubectl rollout restart``. A child is never taken from another owner.
+stays, as what ``kubectl rollout restart`` and ``kubectl scale`` write. A child is never taken from
+another owner.
 """
 
 import contextlib
@@ -10,12 +11,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from elastic_jupyter.api import names
 from elastic_jupyter.errors import AlreadyExists, Forbidden, NotFound, Unavailable
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import Key, Kind, Object, key_of
 from elastic_jupyter.kube.reflector import Reflector
 
 FIELD_MANAGER = "elastic-jupyter-operator"
+
+#: Digest of what a child was last asked to be. A field that a spec no longer has goes with the next
+#: apply only, and an operator that has just started knows by this whether one is due.
+ANNOTATION_APPLIED = f"{names.GROUP}/applied"
 
 
 class Children:
@@ -24,8 +30,8 @@ class Children:
     def __init__(self, client: Client, reflectors: Mapping[Kind, Reflector]) -> None:
         self._client = client
         self._reflectors = reflectors
-        # What was sent, and what came of it, so that a value that the API server writes in another
-        # way than we do (1000m, 1) is not sent again in every pass.
+        # Digests of what was sent and of what came of it: any other child is applied again. That
+        # changes nothing where somebody only added to it, and cannot go on for ever.
         self._settled: dict[tuple[Kind, Key], tuple[str, str]] = {}
 
     async def find(self, kind: Kind, key: Key) -> Object | None:
@@ -38,24 +44,30 @@ class Children:
         except NotFound:
             return None
 
+    async def own(self, kind: Kind, key: Key, *, owner_uid: str | None) -> Object | None:
+        """Return the child of this owner, if there is one."""
+        live = await self.find(kind, key)
+        return live if live is not None and controller_uid(live) == owner_uid else None
+
     async def apply(self, kind: Kind, desired: Object) -> Object:
         """Make the child as desired; return it as it is.
 
         Raises ``AlreadyExists`` when the name belongs to somebody else, ``Invalid`` when the API
         server refuses it.
         """
-        key = key_of(desired)
+        key, wanted = key_of(desired), _digest(desired)
         live = await self.find(kind, key)
         if live is not None:
             _check_owner(kind, desired, live)
-            if self._is_settled(kind, key, desired, live):
+            if self._is_settled(kind, key, desired, wanted, live):
                 return live
+        stamped = _stamped(desired, wanted)
         try:
-            made = await self._client.apply(kind, desired, field_manager=FIELD_MANAGER)
+            made = await self._client.apply(kind, stamped, field_manager=FIELD_MANAGER)
         except Unavailable:
             await self._check(kind, desired)
             raise
-        self._settled[kind, key] = (_digest(desired), _digest(_lasting(made)))
+        self._settled[kind, key] = (wanted, _digest(_lasting(made)))
         return made
 
     async def _check(self, kind: Kind, desired: Object) -> None:
@@ -95,15 +107,16 @@ class Children:
         """Drop what is remembered of a child that is gone."""
         self._settled.pop((kind, key), None)
 
-    def _is_settled(self, kind: Kind, key: Key, desired: Object, live: Object) -> bool:
-        now = (_digest(desired), _digest(_lasting(live)))
-        sent, came = self._settled.get((kind, key), now)
-        if sent != now[0]:
-            return False  # only an apply takes away what an earlier spec said
-        if covers(live, desired):
-            self._settled[kind, key] = now
-            return True
-        return (kind, key) in self._settled and came == now[1]
+    def _is_settled(self, kind: Kind, key: Key, desired: Object, wanted: str, live: Object) -> bool:
+        now = (wanted, _digest(_lasting(live)))
+        if (kind, key) in self._settled:
+            return self._settled[kind, key] == now
+        # Nothing was applied by this process yet. What the API server writes in another way than we
+        # do (1000m, 1) is not recognised, and costs one apply that changes nothing.
+        if _applied(live) != wanted or not covers(live, desired):
+            return False
+        self._settled[kind, key] = now
+        return True
 
 
 def controller_uid(obj: Object) -> str | None:
@@ -118,24 +131,19 @@ def controller_uid(obj: Object) -> str | None:
 def covers(live: Any, desired: Any) -> bool:
     """Say whether ``live`` has all that ``desired`` says; defaults and additions may be there too.
 
-    Lists must have the same length. What is empty, false or zero may be missing: the API server
-    drops such values of many fields.
+    Lists must have the same length.
     """
     if isinstance(desired, Mapping):
-        if not desired:
-            return live is None or isinstance(live, Mapping)
         return isinstance(live, Mapping) and all(
-            covers(live.get(key), value) for key, value in desired.items()
+            key in live and covers(live[key], value) for key, value in desired.items()
         )
     if isinstance(desired, list):
-        if not desired:
-            return not live
         return (
             isinstance(live, list)
             and len(live) == len(desired)
             and all(covers(one, other) for one, other in zip(live, desired, strict=True))
         )
-    return live == desired or (live is None and not desired)
+    return bool(live == desired)
 
 
 def _check_owner(kind: Kind, desired: Object, live: Object) -> None:
@@ -149,10 +157,21 @@ def _check_owner(kind: Kind, desired: Object, live: Object) -> None:
     )
 
 
+def _stamped(desired: Object, digest: str) -> Object:
+    metadata = desired["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), ANNOTATION_APPLIED: digest}
+    return {**desired, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _applied(live: Object) -> str | None:
+    return (live["metadata"].get("annotations") or {}).get(ANNOTATION_APPLIED)
+
+
 def _lasting(obj: Object) -> Object:
     """Return what a person or we could have changed, without what the cluster writes."""
     metadata = obj["metadata"]
-    kept = {key: metadata.get(key) for key in ("uid", "labels", "ownerReferences")}
+    fields = ("uid", "labels", "annotations", "ownerReferences")
+    kept = {key: metadata.get(key) for key in fields}
     rest = {key: value for key, value in obj.items() if key not in ("metadata", "status")}
     return {**rest, "metadata": kept}
 

@@ -3,7 +3,7 @@
 Children: the Secrets with the master key and the tombstones and the Lease, made once; the
 ServiceAccount with its Role and bindings, the NetworkPolicy, the Service, the Deployment and the
 Secret that names the notebooks to be served, kept as the spec says. Writes the status. Woken by the
-gateway, its children, the kernels and notebooks that name it, the labels of their namespaces, and
+gateway, its children and pods, the kernels and notebooks that name it, labels of namespaces, and
 the JupyterKernelSpecs of its namespace that come and go.
 """
 
@@ -11,9 +11,10 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from elastic_jupyter.api import names
 from elastic_jupyter.api.gateway import JupyterGateway
 from elastic_jupyter.api.kernel import Phase
-from elastic_jupyter.errors import AlreadyExists, Forbidden, Invalid
+from elastic_jupyter.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from elastic_jupyter.kube.kinds import (
     DEPLOYMENT,
     JUPYTER_GATEWAY,
@@ -27,7 +28,7 @@ from elastic_jupyter.kube.kinds import (
     Key,
     Object,
 )
-from elastic_jupyter.operator import deployment_status
+from elastic_jupyter.operator import deployment_status, server_pod
 from elastic_jupyter.operator.admission import Admission
 from elastic_jupyter.operator.children import Children
 from elastic_jupyter.operator.kernel_index import KernelIndex
@@ -45,12 +46,23 @@ from elastic_jupyter.operator.report import (
 )
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.policy import images, offer
-from elastic_jupyter.policy.images import Images
+from elastic_jupyter.policy.images import Choice, Images
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
 
 #: Of the master key. The connection keys that derive from it have as many.
 _KEY_BYTES = 32
+
+_BOUND = "ClusterRoleBound"
+#: What a person has to mend. NotFound: the ClusterRole, or the namespace, is not there.
+_REFUSED = (AlreadyExists, Forbidden, Invalid, NotFound)
+_RETRIED = frozenset(error.reason for error in _REFUSED)
+
+_WHEN_DOWN = "its kernels run on, but nobody reaches them and idle ones keep their GPU"
+_MASTER_KEY_REPLACED = (
+    "the Secret with the master key was deleted, and a new one was made: kernels that run with the "
+    "old key are ended, since nobody can reach them, and notebook servers get new tokens"
+)
 
 
 class GatewayReconciler:
@@ -63,6 +75,7 @@ class GatewayReconciler:
         specs: Mapping[Key, Object],
         kernels: KernelIndex,
         admission: Admission,
+        pods: Mapping[Key, Object],
         children: Children,
         reporter: Reporter,
         images: Images,
@@ -72,6 +85,7 @@ class GatewayReconciler:
         self._specs = specs
         self._kernels = kernels
         self._admission = admission
+        self._pods = pods
         self._children = children
         self._reporter = reporter
         self._images = images
@@ -83,16 +97,18 @@ class GatewayReconciler:
         if found is None or found["metadata"].get("deletionTimestamp"):
             return DONE  # owner references clean up
         gateway = parse(JupyterGateway, found)
-        deployment: Object | None = None
+        before = await self._children.own(DEPLOYMENT, key, owner_uid=gateway.metadata.uid)
+        deployment, failed = before, None
         try:
             deployment = await self._make_children(gateway)
-            ready, result = deployment_status.ready(deployment), DONE
-            await self._bind_cluster_role(gateway)
-        except (AlreadyExists, Invalid, Forbidden) as error:
-            ready = Condition(READY, False, error.reason, str(error))
-            result = Result(BLOCKED_RETRY)
-        await self._report(key, gateway, ready, deployment)
-        return result
+        except _REFUSED as error:
+            failed = Condition(READY, False, error.reason, str(error))
+        ready = failed or self._ready(key, deployment)
+        bound = await self._bind_cluster_role(gateway)
+        said = [ready, deployment_status.available(deployment), *bound, *self._remarks(gateway)]
+        await self._report(key, gateway, said, before=before, deployment=deployment)
+        refused = failed is not None or any(one.reason in _RETRIED for one in bound)
+        return Result(BLOCKED_RETRY) if refused else DONE
 
     async def _make_children(self, gateway: JupyterGateway) -> Object:
         """Make all children; return the Deployment."""
@@ -106,7 +122,7 @@ class GatewayReconciler:
             SECRET, objects.make_notebooks_secret(gateway, uids=self._admission.served(gateway))
         )
         await children.make_once(LEASE, objects.make_handover_lease(gateway))
-        await children.apply(SERVICE_ACCOUNT, rights.make_service_account(gateway))
+        account = await children.apply(SERVICE_ACCOUNT, rights.make_service_account(gateway))
         await children.apply(ROLE, rights.make_role(gateway))
         await children.apply(ROLE_BINDING, rights.make_role_binding(gateway))
         await children.apply(NETWORK_POLICY, network.make_network_policy(gateway))
@@ -115,32 +131,65 @@ class GatewayReconciler:
             DEPLOYMENT,
             objects.make_deployment(
                 gateway,
-                image=images.gateway(gateway.spec.image, self._images).image,
+                image=self._image(gateway).image,
                 ours=self._images,
                 master_key_uid=master["metadata"]["uid"],
+                service_account_uid=account["metadata"]["uid"],
             ),
         )
 
-    async def _bind_cluster_role(self, gateway: JupyterGateway) -> None:
-        if self._may_bind(gateway):
-            await self._children.apply(ROLE_BINDING, rights.make_cluster_role_binding(gateway))
-            return
-        name = rights.cluster_role_binding_name(gateway)
-        await self._children.remove(
-            ROLE_BINDING,
-            Key(gateway.metadata.namespace or "", name),
-            owner_uid=gateway.metadata.uid or "",
-        )
+    def _image(self, gateway: JupyterGateway) -> Choice:
+        return images.gateway(objects.wanted_image(gateway), self._images)
 
-    def _may_bind(self, gateway: JupyterGateway) -> bool:
-        return gateway.spec.cluster_role in self._cluster_roles
+    def _ready(self, key: Key, deployment: Object | None) -> Condition:
+        pods = server_pod.of(self._pods, names.APP_GATEWAY, key)
+        return deployment_status.ready(deployment, pods, when_down=_WHEN_DOWN)
+
+    # -- spec.clusterRole
+
+    async def _bind_cluster_role(self, gateway: JupyterGateway) -> list[Condition]:
+        """Bind the ClusterRole that is asked for, and no other; return what to say of it.
+
+        Whatever comes of it, the gateway itself is not held up.
+        """
+        role = gateway.spec.cluster_role
+        wanted = role if role in self._cluster_roles else None
+        try:
+            await self._remove_other_binding(gateway, wanted)
+            if wanted:
+                binding = rights.make_cluster_role_binding(gateway)
+                await self._children.apply(ROLE_BINDING, binding)
+        except _REFUSED as error:
+            return [Condition(_BOUND, False, error.reason, str(error))]
+        if wanted:
+            return [Condition(_BOUND, True, "Allowed", f"bound to ClusterRole {role}")]
+        if role:
+            text = (
+                f"spec.clusterRole: {role} is not in the operator's allow-list "
+                "(ELASTIC_JUPYTER_CLUSTER_ROLES); the gateway has its own Role alone"
+            )
+            return [Condition(_BOUND, False, "NotAllowed", text)]
+        return []
+
+    async def _remove_other_binding(self, gateway: JupyterGateway, wanted: str | None) -> None:
+        """Remove the binding to a role that is not wanted any more: a roleRef cannot change."""
+        key = Key(gateway.metadata.namespace or "", rights.cluster_role_binding_name(gateway))
+        uid = gateway.metadata.uid
+        bound = await self._children.own(ROLE_BINDING, key, owner_uid=uid)
+        if bound is not None and bound["roleRef"]["name"] != wanted:
+            await self._children.remove(ROLE_BINDING, key, owner_uid=uid or "")
 
     # -- report
 
     async def _report(
-        self, key: Key, gateway: JupyterGateway, ready: Condition, deployment: Object | None
+        self,
+        key: Key,
+        gateway: JupyterGateway,
+        said: list[Condition],
+        *,
+        before: Object | None,
+        deployment: Object | None,
     ) -> None:
-        said = [ready, *self._remarks(gateway)]
         events = [
             Event("Warning", one.type, one.message)
             for one in said
@@ -155,22 +204,16 @@ class GatewayReconciler:
             kernels=self._counted(key),
             **(deployment_status.counts(deployment) if deployment else {}),
         )
+        if before and deployment and _master_key_uid(before) != _master_key_uid(deployment):
+            event = Event("Warning", "MasterKeyReplaced", _MASTER_KEY_REPLACED)
+            await self._reporter.tell(gateway, event)
 
     def _remarks(self, gateway: JupyterGateway) -> Iterator[Condition]:
-        choice = images.gateway(gateway.spec.image, self._images)
+        choice = self._image(gateway)
         if choice.replaced:
             yield image_replaced(choice)
         if gone := self._missing(gateway):
             yield Condition("KernelsMissing", True, "NotFound", "; ".join(gone))
-        role = gateway.spec.cluster_role
-        if role and self._may_bind(gateway):
-            yield Condition("ClusterRoleBound", True, "Allowed", f"bound to ClusterRole {role}")
-        elif role:
-            text = (
-                f"spec.clusterRole: {role} is not in the operator's allow-list "
-                "(ELASTIC_JUPYTER_CLUSTER_ROLES); the gateway has its own Role alone"
-            )
-            yield Condition("ClusterRoleBound", False, "NotAllowed", text)
 
     def _missing(self, gateway: JupyterGateway) -> list[str]:
         here = {key.name for key in self._specs if key.namespace == gateway.metadata.namespace}
@@ -187,3 +230,8 @@ class GatewayReconciler:
             "running": phases[Phase.RUNNING],
             "failed": phases[Phase.FAILED] + phases[Phase.SUCCEEDED],
         }
+
+
+def _master_key_uid(deployment: Object) -> object:
+    annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    return annotations.get(objects.ANNOTATION_MASTER_KEY)

@@ -27,6 +27,7 @@ from elastic_jupyter.operator.objects.kernel import (
     image_choice,
     make_connection_secret,
     make_pod,
+    signing_key,
 )
 from elastic_jupyter.operator.own_writes import OwnWrites
 from elastic_jupyter.operator.report import BLOCKED_RETRY
@@ -46,6 +47,12 @@ _STALE_RETRY = 0.02
 
 _GATEWAY_NOT_FOUND = "GatewayNotFound"
 _PREVIOUS_POD = "PreviousPodTerminating"
+_KEY_REPLACED = "KeyReplaced"
+_KEY_REPLACED_TEXT = (
+    "its gateway has a new master key, and a kernel that was started with the old one can be "
+    "reached by nobody: it was ended, and its variables are gone"
+)
+_ALIVE = (Sight.WAITING, Sight.STARTING, Sight.STALLED, Sight.RUNNING)
 
 log = logs.get(__name__)
 
@@ -109,8 +116,8 @@ class KernelReconciler:
             return DONE
         if lifecycle.decide(seen.phase, seen.pod.sight).action is Action.START:
             seen = await self._start(key, seen)
-        elif seen.pod.sight in (Sight.WAITING, Sight.STARTING, Sight.STALLED):
-            await self._restore_secret(seen)
+        elif seen.pod.sight in _ALIVE:
+            seen = await self._keep_secret(seen)
         if seen.pod.sight is Sight.STALLED and not self._patience(seen.kernel):
             seen = replace(seen, pod=kernel_status.given_up(seen.pod))
         phase = lifecycle.decide(seen.phase, seen.pod.sight).phase
@@ -189,14 +196,25 @@ class KernelReconciler:
             return hindrance
         return sight.look({**pod, "status": {}})
 
-    async def _restore_secret(self, seen: _Seen) -> None:
-        """Make the Secret again that a pod still needs in order to start."""
-        name = names.connection_secret_name(seen.kernel.metadata.name or "")
-        if Key(seen.kernel.metadata.namespace or "", name) in self._caches.secrets:
-            return
-        secret = self._connection_secret(seen)
-        if secret is not None:
-            await self._create(SECRET, secret, seen)
+    async def _keep_secret(self, seen: _Seen) -> _Seen:
+        """Make the pod's Secret again if it was deleted; say so if nobody can know its key."""
+        kernel = seen.kernel
+        by_hand = kernel.spec.gateway_ref is None
+        if by_hand and seen.pod.sight is Sight.RUNNING:
+            return seen  # its key was random, and it has read it
+        wanted = self._connection_secret(seen)
+        if wanted is None:
+            return seen  # until its gateway has a master key again
+        secret = self._caches.secrets.get(key_of(wanted))
+        if secret is None:
+            await self._create(SECRET, wanted, seen)
+        elif (
+            not by_hand
+            and _is_incarnation(secret, kernel, seen.epoch)
+            and signing_key(secret) not in (None, signing_key(wanted))
+        ):
+            return replace(seen, pod=PodSight(Sight.FAILED, _KEY_REPLACED, _KEY_REPLACED_TEXT))
+        return seen
 
     async def _create(self, kind: Kind, obj: Object, seen: _Seen) -> PodSight | None:
         """Create a child, or find that it is there already; return what is in the way, if so."""

@@ -2,8 +2,8 @@
 
 Children: the Secrets with its gateway token and its login, the claim for its files, the Service and
 the Deployment. Writes the status. Deletes the kernels of a notebook that is gone: they belong to
-the gateway, which may be in another namespace. Woken by the notebook, its children, its gateway and
-that one's master key, the labels of its namespace, and each new kernel that was started from it.
+the gateway, which may be in another namespace. Woken by the notebook, its children and pods, its
+gateway and that one's master key, the labels of its namespace, and each new kernel of it.
 """
 
 import secrets
@@ -24,7 +24,7 @@ from elastic_jupyter.kube.kinds import (
     Object,
     key_of,
 )
-from elastic_jupyter.operator import deployment_status
+from elastic_jupyter.operator import deployment_status, server_pod
 from elastic_jupyter.operator.admission import Admission
 from elastic_jupyter.operator.children import Children, controller_uid
 from elastic_jupyter.operator.kernel_index import KernelIndex
@@ -43,6 +43,7 @@ from elastic_jupyter.store.protocol import KernelStore
 
 #: Seconds until a Secret of a user is read again: it does not carry our label and is not followed.
 _SECRET_PAUSE = 30.0
+_WHEN_DOWN = "its kernels run on until they are idle for long enough"
 
 
 class NotebookReconciler:
@@ -56,6 +57,7 @@ class NotebookReconciler:
         notebooks: Mapping[Key, Object],
         gateways: Mapping[Key, Object],
         secrets: Mapping[Key, Object],
+        pods: Mapping[Key, Object],
         kernels: KernelIndex,
         admission: Admission,
         children: Children,
@@ -67,6 +69,7 @@ class NotebookReconciler:
         self._notebooks = notebooks
         self._gateways = gateways
         self._secrets = secrets
+        self._pods = pods
         self._kernels = kernels
         self._admission = admission
         self._children = children
@@ -120,23 +123,26 @@ class NotebookReconciler:
             access = self._access(notebook)
             if isinstance(access, Condition):
                 # A server without its token would show its user no kernels; one that runs, stays.
-                return access, await self._own_deployment(key, notebook), DONE
+                return access, await self._deployment(notebook), DONE
             auth = await self._auth(notebook)
             deployment = await self._apply(notebook, access, auth)
         except NotFound as error:
             text = f"spec.auth.secretRef: {error}"
-            return Condition(READY, False, "SecretNotFound", text), None, Result(BLOCKED_RETRY)
+            failed = Condition(READY, False, "SecretNotFound", text)
+            return failed, await self._deployment(notebook), Result(BLOCKED_RETRY)
         except (AlreadyExists, Invalid, Forbidden) as error:
             failed = Condition(READY, False, error.reason, str(error))
-            return failed, None, Result(BLOCKED_RETRY)
+            return failed, await self._deployment(notebook), Result(BLOCKED_RETRY)
+        pods = server_pod.of(self._pods, names.APP_NOTEBOOK, key)
+        ready = deployment_status.ready(deployment, pods, when_down=_WHEN_DOWN)
         result = Result(_SECRET_PAUSE) if auth and auth.secret_ref else DONE
-        return deployment_status.ready(deployment), deployment, result
+        return ready, deployment, result
 
-    async def _own_deployment(self, key: Key, notebook: JupyterNotebook) -> Object | None:
-        deployment = await self._children.find(DEPLOYMENT, key)
-        if deployment is None or controller_uid(deployment) != notebook.metadata.uid:
-            return None
-        return deployment
+    async def _deployment(self, notebook: JupyterNotebook) -> Object | None:
+        """Return the Deployment that there is already."""
+        metadata = notebook.metadata
+        key = Key(metadata.namespace or "", metadata.name or "")
+        return await self._children.own(DEPLOYMENT, key, owner_uid=metadata.uid)
 
     async def _apply(
         self, notebook: JupyterNotebook, access: GatewayAccess | None, auth: Auth | None
@@ -245,7 +251,7 @@ class NotebookReconciler:
             JUPYTER_NOTEBOOK,
             notebook,
             notebook.status,
-            [ready, *self._remarks(notebook)],
+            [ready, deployment_status.available(deployment), *self._remarks(notebook)],
             url=names.service_url(key.name, key.namespace) if deployment else None,
             readyReplicas=deployment_status.counts(deployment)["readyReplicas"],
         )

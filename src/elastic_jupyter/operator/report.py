@@ -10,6 +10,7 @@ from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.policy.images import Choice
 
 READY = "Ready"
+AVAILABLE = "Available"
 IMAGE_REPLACED = "ImageReplaced"
 
 #: Seconds until something is tried again that nothing in the cluster will tell us about: a quota,

@@ -62,6 +62,10 @@ class Reporter:
         except NotFound:
             return
         for event in events:
-            await self._recorder.event(
-                obj.to_dict(), type=event.type, reason=event.reason, message=event.message
-            )
+            await self.tell(obj, event)
+
+    async def tell(self, obj: Resource, event: Event) -> None:
+        """Tell an Event of something that the caller saw happen, whatever the status says."""
+        await self._recorder.event(
+            obj.to_dict(), type=event.type, reason=event.reason, message=event.message
+        )

@@ -35,6 +35,7 @@ from elastic_jupyter.kube.kinds import (
     key_of,
 )
 from elastic_jupyter.kube.reflector import Reflector
+from elastic_jupyter.operator import server_pod
 from elastic_jupyter.operator.admission import Admission, gateway_named_by
 from elastic_jupyter.operator.children import Children
 from elastic_jupyter.operator.config import OperatorConfig
@@ -138,6 +139,7 @@ class Operator:
                 specs=self._cache(JUPYTER_KERNEL_SPEC),
                 kernels=self._kernel_index,
                 admission=admission,
+                pods=self._cache(POD),
                 children=self._children,
                 reporter=reporter,
                 images=config.images,
@@ -152,6 +154,7 @@ class Operator:
                 notebooks=self._cache(JUPYTER_NOTEBOOK),
                 gateways=self._cache(JUPYTER_GATEWAY),
                 secrets=self._cache(SECRET),
+                pods=self._cache(POD),
                 kernels=self._kernel_index,
                 admission=admission,
                 children=self._children,
@@ -274,6 +277,13 @@ class Operator:
     def _pod_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         for wanted in self._line.pod_changed(key, new):
             self._queue.enqueue(wanted)
+        for app, controller in (
+            (names.APP_GATEWAY, self._gateways),
+            (names.APP_NOTEBOOK, self._notebooks),
+        ):
+            owner = server_pod.owner_of(key, new or old, app)
+            if owner is not None:
+                controller.enqueue(owner)
 
     def _secret_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         for owner in _owners(new or old):

@@ -11,6 +11,7 @@ from elastic_jupyter.kube.kinds import (
     JUPYTER_NOTEBOOK,
     LEASE,
     NETWORK_POLICY,
+    POD,
     ROLE,
     ROLE_BINDING,
     SECRET,
@@ -59,6 +60,7 @@ def make(world: World, *, cluster_roles: tuple[str, ...] = ()) -> Pass[Key]:
         specs=world.cache(JUPYTER_KERNEL_SPEC),
         kernels=world.kernel_index,
         admission=world.admission(),
+        pods=world.cache(POD),
         children=world.children(),
         reporter=world.reporter(),
         images=IMAGES,
@@ -90,7 +92,8 @@ async def test_a_gateway_gets_its_children_and_they_are_its_own(world: World) ->
     assert condition(world, "Ready")["reason"] == "Progressing"
     pod = world.server.get(DEPLOYMENT, GATEWAY)["spec"]["template"]
     master = world.server.get(SECRET, MASTER_KEY)["metadata"]
-    assert list(pod["metadata"]["annotations"].values()) == [master["uid"]]
+    account = world.server.get(SERVICE_ACCOUNT, GATEWAY)["metadata"]
+    assert list(pod["metadata"]["annotations"].values()) == [master["uid"], account["uid"]]
 
 
 def listed(world: World) -> list[str]:
@@ -233,7 +236,39 @@ async def test_only_a_cluster_role_on_the_list_is_bound(world: World) -> None:
     await world.run(make(world, cluster_roles=("spark",)), GATEWAY)
     assert BOUND not in world.server.all(ROLE_BINDING)
     told = world.server.get(JUPYTER_GATEWAY, GATEWAY)["status"]["conditions"]
-    assert [one["type"] for one in told] == ["Ready"]
+    assert [one["type"] for one in told] == ["Ready", "Available"]
+
+
+async def test_one_allowed_cluster_role_takes_the_place_of_another(world: World) -> None:
+    reconcile = make(world, cluster_roles=("spark", "view"))
+    before = None
+    for role in ("spark", "view"):
+        put(world, a_gateway(clusterRole=role))
+        await world.run(reconcile, GATEWAY)
+        bound = world.server.get(ROLE_BINDING, BOUND)
+        assert bound["roleRef"]["name"] == role
+        assert bound["metadata"]["uid"] != before, "a roleRef cannot change"
+        before = bound["metadata"]["uid"]
+    put(world, a_gateway(clusterRole="admin"))
+    await world.run(reconcile, GATEWAY)
+    assert BOUND not in world.server.all(ROLE_BINDING)
+
+
+async def test_a_cluster_role_that_cannot_be_bound_does_not_stop_the_gateway(world: World) -> None:
+    gateway = put(world, a_gateway())
+    reconcile = make(world, cluster_roles=("spark",))
+    await world.run(reconcile, GATEWAY)
+    put(world, {**gateway, "spec": {"clusterRole": "spark", "logLevel": "DEBUG"}})
+    await world.settle()
+    deployed = world.server.get(DEPLOYMENT, GATEWAY)["spec"]
+    forbidden = "attempting to grant RBAC permissions not currently held"
+    world.server.fail(403, path=f"/rolebindings/{BOUND.name}", times=-1, message=forbidden)
+    assert (await world.run(reconcile, GATEWAY)).requeue_after == BLOCKED_RETRY
+    assert condition(world, "Ready")["reason"] == "Progressing"
+    assert world.server.get(DEPLOYMENT, GATEWAY)["spec"] != deployed
+    bound = condition(world, "ClusterRoleBound")
+    assert (bound["status"], bound["reason"]) == ("False", "Forbidden")
+    assert forbidden in bound["message"]
 
 
 async def test_kernels_that_are_missing_are_named_until_they_come(world: World) -> None:
@@ -252,7 +287,7 @@ async def test_kernels_that_are_missing_are_named_until_they_come(world: World) 
     world.server.put(JUPYTER_KERNEL_SPEC, a_kernel_spec("julia"))
     await world.run(make(world), GATEWAY)
     told = world.server.get(JUPYTER_GATEWAY, GATEWAY)["status"]["conditions"]
-    assert [one["type"] for one in told] == ["Ready"]
+    assert [one["type"] for one in told] == ["Ready", "Available"]
 
 
 async def test_a_replaced_image_is_told_in_one_event(world: World) -> None:
@@ -265,6 +300,7 @@ async def test_a_replaced_image_is_told_in_one_event(world: World) -> None:
     told = world.server.get(JUPYTER_GATEWAY, GATEWAY)["status"]["conditions"]
     assert [(one["type"], one["observedGeneration"]) for one in told] == [
         ("Ready", 2),
+        ("Available", 2),
         ("ImageReplaced", 2),
     ]
     assert world.events() == [("Warning", "ImageReplaced")]

@@ -28,6 +28,7 @@ from tests.unit.operator.world import Pass, World, caches_of, crash_after_each_w
 
 KERNEL = Key("team", "jovyan-1")
 CONNECTION = Key("team", "jovyan-1-connection")
+MASTER_KEY = Key("team", "gw-master-key")
 ORIGINAL = "ccr.ccs.tencentyun.com/kubeflow-oteam/jupyter-kernel-py:latest"
 NODE_LOST = [
     pod_condition("Ready", "False", ""),
@@ -327,7 +328,7 @@ async def test_a_pod_that_is_to_go_with_a_lost_node_is_removed_by_force(world: W
     assert deletion.body["gracePeriodSeconds"] == 0
 
 
-async def test_a_secret_is_made_again_while_the_pod_needs_it(world: World) -> None:
+async def test_a_deleted_secret_is_made_again(world: World) -> None:
     reconcile = make(world)
     kernel = put(world, a_kernel())
     await world.run(reconcile, KERNEL)
@@ -338,7 +339,32 @@ async def test_a_secret_is_made_again_while_the_pod_needs_it(world: World) -> No
     world.server.put(POD, a_pod_of(kernel, **RUNNING))
     world.server.remove(SECRET, CONNECTION)
     await world.run(reconcile, KERNEL)
-    assert CONNECTION not in world.server.all(SECRET)
+    assert world.server.get(SECRET, CONNECTION)["data"] == before
+
+
+async def test_no_key_is_made_up_for_a_running_kernel_without_a_gateway(world: World) -> None:
+    reconcile = make(world)
+    kernel = world.server.put(JUPYTER_KERNEL, a_kernel(gatewayRef=None))
+    await world.run(reconcile, KERNEL)
+    world.server.put(POD, a_pod_of(kernel, **RUNNING))
+    world.server.remove(SECRET, CONNECTION)
+    await world.run(reconcile, KERNEL)
+    assert status_of(world)["phase"] == "Running"
+    assert not world.server.all(SECRET)
+
+
+async def test_a_kernel_whose_gateway_has_a_new_master_key_is_ended_and_told(world: World) -> None:
+    reconcile = make(world)
+    await running_kernel(world, reconcile)
+    world.server.remove(SECRET, MASTER_KEY)
+    await world.run(reconcile, KERNEL)
+    assert status_of(world)["phase"] == "Running"  # until there is a new one
+    world.server.put(SECRET, a_master_key(a_gateway(), key=bytes(32)))
+    await world.run(reconcile, KERNEL)
+    failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
+    assert (status_of(world)["phase"], failed["reason"]) == ("Failed", "KeyReplaced")
+    assert "new master key" in failed["message"]
+    assert not world.server.all(POD)
 
 
 async def test_a_kernel_for_a_gpu_waits_for_its_place_before_it_says_so(world: World) -> None:

@@ -28,6 +28,7 @@ from elastic_jupyter.kube.kinds import (
     Object,
 )
 from elastic_jupyter.operator.config import OperatorConfig
+from elastic_jupyter.operator.objects import common
 from elastic_jupyter.operator.wiring import CHILDREN, Operator
 from tests.support.clock import LoopClock
 from tests.support.fake_apiserver import FakeApiServer
@@ -41,8 +42,9 @@ from tests.support.kernels import (
     a_kernel_template,
     a_notebook,
     pod_condition,
+    waiting,
 )
-from tests.support.objects import until
+from tests.support.objects import an_object, until
 
 CONFIG = OperatorConfig(IMAGES, frozenset(), "INFO", "text")
 GATEWAY, NOTEBOOK, KERNEL = Key("team", "gw"), Key("team", "nb"), Key("team", "jovyan-1")
@@ -100,6 +102,11 @@ def change(
     """Do what the scheduler and the kubelet do to a pod."""
     pod = server.get(POD, Key("team", name))
     server.put(POD, {**pod, "spec": {**pod["spec"], **(spec or {})}, "status": status})
+
+
+def told(server: FakeApiServer) -> set[str]:
+    """Return the reasons of all Events."""
+    return {event["reason"] for event in server.all(EVENT).values()}
 
 
 async def quiet(server: FakeApiServer) -> None:
@@ -181,7 +188,7 @@ async def test_a_child_that_somebody_deletes_is_made_again(
         await until(lambda: children(server) == WANT)
 
 
-async def test_a_new_master_key_reaches_notebooks_and_waiting_kernels(
+async def test_a_new_master_key_reaches_notebooks_and_ends_kernels_with_the_old_one(
     server: FakeApiServer, client: Client
 ) -> None:
     token = Key("team", "nb-gateway-token")
@@ -192,7 +199,40 @@ async def test_a_new_master_key_reaches_notebooks_and_waiting_kernels(
         before = server.get(SECRET, token)["data"]
         server.remove(SECRET, Key("team", "gw-master-key"))
         await until(lambda: server.get(SECRET, token)["data"] != before)
-        assert children(server) == WANT
+        await until(lambda: phase(server) == "Failed")
+        await until(lambda: {"MasterKeyReplaced", "KeyReplaced"} <= told(server))
+
+
+async def test_what_keeps_a_server_pod_from_answering_reaches_its_owner(
+    server: FakeApiServer, client: Client
+) -> None:
+    def reasons() -> list[str]:
+        owners = (server.get(JUPYTER_GATEWAY, GATEWAY), server.get(JUPYTER_NOTEBOOK, NOTEBOOK))
+        return [owner["status"]["conditions"][0]["reason"] for owner in owners]
+
+    async with operator(client):
+        put_team(server)
+        await until(lambda: children(server) == WANT)
+        for app, name in (("jupyter-gateway", "gw"), ("jupyter-notebook", "nb")):
+            pod = an_object(f"{name}-1", labels=common.labels(app, name), spec={"containers": []})
+            server.put(POD, pod)
+            await quiet(server)
+            refused = {"name": "main", **waiting("ImagePullBackOff")}
+            server.put(POD, {**pod, "status": {"containerStatuses": [refused]}})
+        await until(lambda: reasons() == ["ImagePullBackOff", "ImagePullBackOff"])
+
+
+async def test_an_idle_operator_writes_nothing_also_not_after_a_restart(
+    server: FakeApiServer, client: Client
+) -> None:
+    async with operator(client):
+        put_team(server)
+        await until(lambda: children(server) == WANT)
+        await quiet(server)
+    writes = server.writes
+    async with operator(client):
+        await quiet(server)
+    assert server.writes == writes
 
 
 async def test_labels_of_a_namespace_and_a_gateways_spec_reach_the_notebooks(

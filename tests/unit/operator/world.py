@@ -25,7 +25,7 @@ from elastic_jupyter.kube.kinds import (
 )
 from elastic_jupyter.kube.reflector import Reflector
 from elastic_jupyter.operator.admission import Admission
-from elastic_jupyter.operator.children import Children
+from elastic_jupyter.operator.children import ANNOTATION_APPLIED, Children
 from elastic_jupyter.operator.kernel import KernelCaches
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.reporter import Reporter
@@ -129,6 +129,8 @@ def _lasting(obj: Object) -> Object:
     obj = copy.deepcopy(obj)
     for field in ("uid", "resourceVersion", "managedFields"):
         obj["metadata"].pop(field, None)
+    # A digest, of the owner's uid among other things.
+    (obj["metadata"].get("annotations") or {}).pop(ANNOTATION_APPLIED, None)
     for owner in obj["metadata"].get("ownerReferences") or ():
         del owner["uid"]
     return obj

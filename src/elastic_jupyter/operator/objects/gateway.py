@@ -13,6 +13,7 @@ from elastic_jupyter.api.gateway import (
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import common
 from elastic_jupyter.policy.images import Images
+from elastic_jupyter.policy.pod_template import first_container, pod_spec
 
 _MASTER_KEY_VOLUME = "master-key"
 #: The only folder that the gateway may write to.
@@ -22,6 +23,7 @@ _WRITABLE = "/tmp"
 _GRACE_SECONDS = 60
 
 ANNOTATION_MASTER_KEY = f"{names.GROUP}/master-key-uid"
+ANNOTATION_SERVICE_ACCOUNT = f"{names.GROUP}/service-account-uid"
 
 
 def make_master_key_secret(gateway: JupyterGateway, *, key: bytes) -> Object:
@@ -81,55 +83,45 @@ def make_service(gateway: JupyterGateway) -> Object:
     }
 
 
+def wanted_image(gateway: JupyterGateway) -> str | None:
+    """Return the image that the spec names, None when it leaves that to the operator."""
+    return gateway.spec.image or first_container(gateway.spec.template or {}).get("image")
+
+
 def make_deployment(
-    gateway: JupyterGateway, *, image: str, ours: Images, master_key_uid: str
+    gateway: JupyterGateway,
+    *,
+    image: str,
+    ours: Images,
+    master_key_uid: str,
+    service_account_uid: str,
 ) -> Object:
     """Return the Deployment of the gateway.
 
-    ``master_key_uid`` is the uid of the Secret with the master key: the pod reads the key when it
-    starts, so a new key needs a new pod.
+    The uids are of the Secret with the master key and of the ServiceAccount: a pod reads the key
+    when it starts, and its token is of one account, so a new one of either needs a new pod. How
+    many pods there are is not said: it is 1 unless somebody scales it. Raises ``Invalid`` when the
+    template has no shape of a pod.
     """
-    container: dict[str, Any] = {
-        "name": "gateway",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "env": _env(gateway, ours),
-        "ports": [{"name": "http", "containerPort": names.HTTP_PORT, "protocol": "TCP"}],
-        "livenessProbe": _probe("/livez", period=10, failures=6),
-        # Recovery of many kernels may take long, and is no reason to start again.
-        "startupProbe": _probe("/livez", period=1, failures=120),
-        "readinessProbe": _probe("/readyz", period=1, failures=2),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {
-                "name": _MASTER_KEY_VOLUME,
-                "mountPath": names.MASTER_KEY_DIRECTORY,
-                "readOnly": True,
-            },
-            {"name": "tmp", "mountPath": _WRITABLE},
-        ],
-    }
-    pod: dict[str, Any] = {
-        "serviceAccountName": _name(gateway),
-        "terminationGracePeriodSeconds": _GRACE_SECONDS,
-        "enableServiceLinks": False,
-        "containers": [container],
-        "volumes": [
-            {
-                "name": _MASTER_KEY_VOLUME,
-                "secret": {"secretName": names.master_key_secret_name(_name(gateway))},
-            },
-            {"name": "tmp", "emptyDir": {}},
-        ],
-    }
-    common.restrict(pod, container)
-    container["securityContext"]["readOnlyRootFilesystem"] = True
-    if gateway.spec.resources:
-        container["resources"] = gateway.spec.resources
+    template = gateway.spec.template or {}
+    pod = pod_spec(template, field="spec.template")
+    _complete_container(pod["containers"][0], gateway, image=image, ours=ours)
+    pod["serviceAccountName"] = _name(gateway)
+    pod.setdefault("terminationGracePeriodSeconds", _GRACE_SECONDS)
+    pod.setdefault("enableServiceLinks", False)
+    pod["volumes"] = [
+        *(pod.get("volumes") or []),
+        {
+            "name": _MASTER_KEY_VOLUME,
+            "secret": {"secretName": names.master_key_secret_name(_name(gateway))},
+        },
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    common.restrict(pod, pod["containers"][0])
+    pod["containers"][0]["securityContext"].setdefault("readOnlyRootFilesystem", True)
     return {
         "metadata": common.metadata(_name(gateway), gateway, _labels(gateway)),
         "spec": {
-            "replicas": 1,
             "selector": {"matchLabels": selector(gateway)},
             "strategy": {
                 "type": "RollingUpdate",
@@ -137,13 +129,41 @@ def make_deployment(
             },
             "template": {
                 "metadata": {
-                    "labels": _labels(gateway),
-                    "annotations": {ANNOTATION_MASTER_KEY: master_key_uid},
+                    "labels": {**common.template_labels(template), **_labels(gateway)},
+                    "annotations": {
+                        **common.template_annotations(template),
+                        ANNOTATION_MASTER_KEY: master_key_uid,
+                        ANNOTATION_SERVICE_ACCOUNT: service_account_uid,
+                    },
                 },
                 "spec": pod,
             },
         },
     }
+
+
+def _complete_container(
+    container: dict[str, Any], gateway: JupyterGateway, *, image: str, ours: Images
+) -> None:
+    container.setdefault("name", "gateway")
+    container["image"] = image
+    container.setdefault("imagePullPolicy", "IfNotPresent")
+    common.with_env(container, *_env(gateway, ours))
+    container.setdefault(
+        "ports", [{"name": "http", "containerPort": names.HTTP_PORT, "protocol": "TCP"}]
+    )
+    container.setdefault("livenessProbe", _probe("/livez", period=10, failures=6))
+    # Recovery of many kernels may take long, and is no reason to start again.
+    container.setdefault("startupProbe", _probe("/livez", period=1, failures=120))
+    container.setdefault("readinessProbe", _probe("/readyz", period=1, failures=2))
+    container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+    container["volumeMounts"] = [
+        *(container.get("volumeMounts") or []),
+        {"name": _MASTER_KEY_VOLUME, "mountPath": names.MASTER_KEY_DIRECTORY, "readOnly": True},
+        {"name": "tmp", "mountPath": _WRITABLE},
+    ]
+    if gateway.spec.resources:
+        container["resources"] = gateway.spec.resources
 
 
 def selector(gateway: JupyterGateway) -> dict[str, str]:

@@ -56,6 +56,16 @@ def make_connection_secret(
     }
 
 
+def signing_key(secret: Object) -> str | None:
+    """Return the key in a connection Secret, None when it cannot be read."""
+    try:
+        connection = json.loads(common.decoded(secret, names.CONNECTION_KEY) or b"{}")
+    except ValueError:
+        return None
+    key: str | None = connection.get("key")
+    return key
+
+
 def make_pod(
     kernel: JupyterKernel, *, epoch: int, ours: Images, shared_claim: str | None = None
 ) -> Object:

@@ -65,7 +65,8 @@ def make_deployment(
 ) -> Object:
     """Return the Deployment of the notebook server; ``image`` is ours.
 
-    ``login_data`` is what the login Secret holds. Raises ``Invalid`` when the template has no shape
+    ``login_data`` is what the login Secret holds. How many pods there are is not said: it is 1
+    unless somebody scales it, to 0 for a night. Raises ``Invalid`` when the template has no shape
     of a pod.
     """
     template = notebook.spec.template or {}
@@ -81,7 +82,6 @@ def make_deployment(
     return {
         "metadata": _metadata(notebook, _name(notebook)),
         "spec": {
-            "replicas": 1,
             "selector": {"matchLabels": selector(notebook)},
             # One server a user: two at once would both answer for the same tabs.
             "strategy": {"type": "Recreate"},

@@ -33,7 +33,11 @@ def metadata(name: str) -> Object:
 
 def deployment_of(gateway: Object) -> Object:
     return objects.make_deployment(
-        model(JupyterGateway, gateway), image="image", ours=IMAGES, master_key_uid="uid-key"
+        model(JupyterGateway, gateway),
+        image="image",
+        ours=IMAGES,
+        master_key_uid="uid-key",
+        service_account_uid="uid-account",
     )
 
 
@@ -61,7 +65,6 @@ def test_a_plain_gateway_becomes_a_restricted_deployment() -> None:
     assert deployment == {
         "metadata": metadata("gw"),
         "spec": {
-            "replicas": 1,
             "selector": {"matchLabels": SELECTOR},
             "strategy": {
                 "type": "RollingUpdate",
@@ -70,7 +73,10 @@ def test_a_plain_gateway_becomes_a_restricted_deployment() -> None:
             "template": {
                 "metadata": {
                     "labels": LABELS,
-                    "annotations": {f"{GROUP}/master-key-uid": "uid-key"},
+                    "annotations": {
+                        f"{GROUP}/master-key-uid": "uid-key",
+                        f"{GROUP}/service-account-uid": "uid-account",
+                    },
                 },
                 "spec": {
                     "serviceAccountName": "gw",
@@ -237,3 +243,65 @@ def test_the_bindings_are_of_its_account_in_its_namespace() -> None:
         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "spark"},
         "subjects": subjects,
     }
+
+
+def test_a_template_adds_to_the_pod_and_the_operator_has_the_last_word() -> None:
+    gateway = a_gateway(
+        image="theirs",
+        resources={"limits": {"memory": "1Gi"}},
+        template={
+            "metadata": {"labels": {"team": "a", **LABELS, "x": "y"}, "annotations": {"a": "b"}},
+            "spec": {
+                "nodeSelector": {"disk": "ssd"},
+                "priorityClassName": "high",
+                "serviceAccountName": "other",
+                "containers": [
+                    {
+                        "image": "another",
+                        "resources": {"limits": {"memory": "9Gi"}},
+                        "env": [
+                            {"name": "HTTPS_PROXY", "value": "http://proxy"},
+                            {"name": "HOME", "value": "/root"},
+                        ],
+                        "volumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+                    },
+                    {"name": "sidecar", "image": "side"},
+                ],
+                "volumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+            },
+        },
+    )
+    plain = deployment_of(a_gateway())["spec"]["template"]
+    pod = deployment_of(gateway)["spec"]["template"]
+    assert pod["metadata"] == {
+        "labels": {"team": "a", "x": "y", **LABELS},
+        "annotations": {"a": "b", **plain["metadata"]["annotations"]},
+    }
+    container, sidecar = pod["spec"].pop("containers")
+    (plain_container,) = plain["spec"].pop("containers")
+    assert sidecar == {"name": "sidecar", "image": "side"}
+    assert pod["spec"] == {
+        **plain["spec"],
+        "nodeSelector": {"disk": "ssd"},
+        "priorityClassName": "high",
+        "volumes": [{"name": "ca", "configMap": {"name": "ca"}}, *plain["spec"]["volumes"]],
+    }
+    assert container == {
+        **plain_container,
+        "resources": {"limits": {"memory": "1Gi"}},
+        "env": [{"name": "HTTPS_PROXY", "value": "http://proxy"}, *plain_container["env"]],
+        "volumeMounts": [{"name": "ca", "mountPath": "/ca"}, *plain_container["volumeMounts"]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        pytest.param({}, None, id="the operator's"),
+        pytest.param({"image": "theirs"}, "theirs", id="of the spec"),
+        pytest.param({"template": {"spec": {"containers": [{"image": "b"}]}}}, "b", id="template"),
+        pytest.param({"template": {"spec": {"containers": "none"}}}, None, id="no shape of a pod"),
+    ],
+)
+def test_the_image_that_is_asked_for(spec: Object, want: str | None) -> None:
+    assert objects.wanted_image(model(JupyterGateway, a_gateway(**spec))) == want

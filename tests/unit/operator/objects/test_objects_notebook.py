@@ -68,7 +68,6 @@ def test_a_plain_notebook_becomes_a_restricted_deployment() -> None:
     assert deployment == {
         "metadata": metadata("nb"),
         "spec": {
-            "replicas": 1,
             "selector": {"matchLabels": SELECTOR},
             "strategy": {"type": "Recreate"},
             "template": {
