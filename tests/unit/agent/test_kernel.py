@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import queue
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,14 +41,25 @@ def a_kernel_by(module: str, folder: Path) -> Iterator[BlockingKernelClient]:
         command += ["-f", str(file)]
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, cwd=folder)
     try:
-        client.start_channels()
-        client.wait_for_ready(timeout=60)
+        client.start_channels(hb=False)
+        await_ready(client)
         yield client
     finally:
         client.stop_channels()
         client.context.destroy(linger=0)
         process.kill()
         process.wait()
+
+
+def await_ready(client: BlockingKernelClient) -> None:
+    """Wait for the kernel and its output. Upstream's way takes a machine under load for death."""
+    subscribed = False
+    while not subscribed:
+        client.kernel_info()
+        client.get_shell_msg(timeout=60)
+        with contextlib.suppress(queue.Empty):
+            client.get_iopub_msg(timeout=1)
+            subscribed = True
 
 
 def printed(client: BlockingKernelClient, code: str) -> str:
