@@ -5,6 +5,8 @@ import importlib.util
 import sys
 import tempfile
 
+from elastic_jupyter_agent import debugger
+
 
 def run(connection: str, arguments: list[str]) -> None:
     """Be the kernel of a connection file with this content. Returns when the kernel ends."""
@@ -15,6 +17,7 @@ def run(connection: str, arguments: list[str]) -> None:
     # Libraries tell by it that they run in a notebook.
     sys.argv = [str(launcher and launcher.origin), "-f", _file(connection), *arguments]
 
+    debugger.stand_in()
     from ipykernel.kernelapp import IPKernelApp
 
     app = IPKernelApp.instance()

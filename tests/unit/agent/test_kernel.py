@@ -90,3 +90,48 @@ def test_the_connection_file_is_the_users_alone(tmp_path: Path) -> None:
         file = Path(printed(client, "import sys; print(sys.argv[2])").strip())
         assert file.stat().st_mode & 0o077 == 0
         assert json.loads(file.read_text())["key"] == client.session.key.decode()
+
+
+def test_debugging_works_and_debugpy_is_not_imported_before(tmp_path: Path) -> None:
+    with a_kernel_by("elastic_jupyter_agent", tmp_path) as client:
+        assert "debugger" in kernel_info(client)["supported_features"]
+        loaded = "import sys; print('debugpy' in sys.modules)"
+        assert printed(client, loaded) == "False\n"
+        assert debug(client, "debugInfo")["body"]["isStarted"] is False
+        initialize = {"clientID": "test", "adapterID": "", "pathFormat": "path"}
+        assert debug(client, "initialize", initialize)["success"]
+        assert debug(client, "attach", {})["success"]
+        file = debug(client, "dumpCell", {"code": CELL})["body"]["sourcePath"]
+        breakpoints = {"source": {"path": file}, "breakpoints": [{"line": 2}]}
+        [placed] = debug(client, "setBreakpoints", breakpoints)["body"]["breakpoints"]
+        assert placed["verified"]
+        assert debug(client, "configurationDone")["success"]
+        client.execute(CELL)
+        thread = stopped_thread(client)
+        [frame, *_] = debug(client, "stackTrace", {"threadId": thread})["body"]["stackFrames"]
+        assert (frame["line"], frame["source"]["path"]) == (2, file)
+        assert debug(client, "continue", {"threadId": thread})["success"]
+        assert client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
+
+
+CELL = "a = 1\nb = a + 1\nprint(b)"
+
+
+def kernel_info(client: BlockingKernelClient) -> Any:
+    client.kernel_info()
+    return client.get_shell_msg(timeout=60)["content"]
+
+
+def debug(client: BlockingKernelClient, command: str, arguments: Any = None) -> Any:
+    """Make one request of the Debug Adapter Protocol and return the answer."""
+    content = {"type": "request", "seq": 1, "command": command, "arguments": arguments or {}}
+    client.control_channel.send(client.session.msg("debug_request", content))
+    return client.get_control_msg(timeout=60)["content"]
+
+
+def stopped_thread(client: BlockingKernelClient) -> int:
+    """Wait for the event that tells that a breakpoint was met; return its thread."""
+    while True:
+        message = client.get_iopub_msg(timeout=60)
+        if message["msg_type"] == "debug_event" and message["content"]["event"] == "stopped":
+            return int(message["content"]["body"]["threadId"])
