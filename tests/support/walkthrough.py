@@ -43,9 +43,10 @@ CELL_WITHIN = 90
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block; ``where`` is its page and line."""
+    """One fenced block; ``where`` is its page and line, ``section`` the heading above it."""
 
     where: str
+    section: str
     language: str
     kernel: str | None
     text: str
@@ -60,7 +61,8 @@ def blocks(page: Path) -> list[Block]:
         kernel = re.fullmatch(r"kernel=(\S+)", options)
         assert kernel or not options, f"{page}: unknown options {options!r}"
         line = text.count("\n", 0, match.start()) + 1
-        found.append(Block(f"{page}:{line}", language, kernel and kernel[1], match[2]))
+        section = re.findall(r"^##? (.*)$", text[: match.start()], re.M)[-1]
+        found.append(Block(f"{page}:{line}", section, language, kernel and kernel[1], match[2]))
     return found
 
 
@@ -93,13 +95,25 @@ class Walkthrough:
         return path
 
     def walk(self, page: Path) -> None:
-        """Do all that the page says; raises ``AssertionError`` with page and line."""
+        """Do all that the page says; raises ``AssertionError`` with page and line.
+
+        What is below the heading ``Take it back`` is done after a failure, too.
+        """
+        todo = blocks(page)
         with self._forward:
-            for block in blocks(page):
+            while todo:
+                block = todo.pop(0)
                 try:
                     self._do(block)
                 except AssertionError as error:
+                    self._take_back(todo)
                     raise AssertionError(f"{block.where}: {error}") from error
+
+    def _take_back(self, todo: list[Block]) -> None:
+        for block in todo:
+            if block.section == "Take it back":
+                with contextlib.suppress(AssertionError):
+                    self._do(block)
 
     def _do(self, block: Block) -> None:
         if block.kernel:
