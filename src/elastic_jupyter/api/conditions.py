@@ -71,6 +71,8 @@ _ENDS = {
     "InvalidImageName": "`image` is no name of an image.",
     "KeyReplaced": "The Secret with its gateway's master key was deleted: nobody can reach a "
     "kernel that has the old key.",
+    "GatewayElsewhere": "`spec.gatewayRef.namespace` is another namespace.",
+    "KernelIDTaken": "An older JupyterKernel of the same gateway has the id in `spec.kernelID`.",
     "Invalid": _REFUSED["Invalid"],
     "Forbidden": _REFUSED["Forbidden"],
 }
@@ -172,8 +174,8 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 "PreviousPodTerminating": "The pod of this name's previous kernel is still being "
                 "deleted.",
                 "NameTaken": "A pod or Secret of this name exists that is not this kernel's.",
-                "GatewayNotFound": "The JupyterGateway of `spec.gatewayRef` has no master key, "
-                "from which the kernel's key derives.",
+                "GatewayNotFound": "The JupyterGateway of `spec.gatewayRef` does not exist, or has "
+                "no master key yet, from which the kernel's key derives.",
                 "Completed": "It ended with exit code 0.",
                 **_ENDS,
             },

@@ -6,20 +6,21 @@ its Secret, the gateway's master key, and the queue when a place changes.
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from elastic_jupyter import logs
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.api.kernel import MAX_EPOCH, JupyterKernel, Phase
 from elastic_jupyter.api.notebook import JupyterNotebook
 from elastic_jupyter.clock import Clock
 from elastic_jupyter.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.events import EventRecorder
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Kind, Object, key_of
-from elastic_jupyter.operator import kernel_status, sight
+from elastic_jupyter.operator import kernel_refusal, kernel_status, sight
 from elastic_jupyter.operator.children import FIELD_MANAGER, controller_uid
+from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.kernel_status import Told
 from elastic_jupyter.operator.objects import common, storage
 from elastic_jupyter.operator.objects.kernel import (
@@ -90,6 +91,7 @@ class KernelReconciler:
         client: Client,
         store: KernelStore,
         caches: KernelCaches,
+        kernels: KernelIndex,
         recorder: EventRecorder,
         clock: Clock,
         images: Images,
@@ -98,6 +100,7 @@ class KernelReconciler:
         self._client = client
         self._store = store
         self._caches = caches
+        self._kernels = kernels
         self._recorder = recorder
         self._clock = clock
         self._images = images
@@ -179,22 +182,33 @@ class KernelReconciler:
             refusal = refusals.judge(str(error))
             refused = Sight.NEVER_MADE if refusal.passing else Sight.REFUSED
             return replace(seen, pod=PodSight(refused, refusal.reason, str(error)))
-        made = found.sight is not Sight.NEVER_MADE
+        made = found.sight not in (Sight.NEVER_MADE, Sight.REFUSED)
         if made:
             self._made[key] = (seen.kernel.metadata.uid or "", seen.epoch)
         return replace(seen, pod=found, made=made)
 
     async def _make_children(self, seen: _Seen, pod: Object) -> PodSight:
+        if refused := kernel_refusal.refusal(seen.kernel, self._siblings(seen.kernel)):
+            return refused
         secret = self._connection_secret(seen)
         if secret is None:
-            gateway = seen.kernel.spec.gateway_ref
-            text = f"JupyterGateway {gateway.name if gateway else ''} has no master key yet"
+            gateway, namespace = seen.kernel.spec.gateway_ref, seen.kernel.metadata.namespace
+            text = (
+                f"spec.gatewayRef: JupyterGateway {gateway.name if gateway else ''} does not exist "
+                f"in namespace {namespace}, or has no master key yet"
+            )
             return PodSight(Sight.NEVER_MADE, _GATEWAY_NOT_FOUND, text)
         # The Secret first: a kubelet that does not find it tries again only after a second or more.
         hindrance = await self._create(SECRET, secret, seen) or await self._create(POD, pod, seen)
         if hindrance:
             return hindrance
         return sight.look({**pod, "status": {}})
+
+    def _siblings(self, kernel: JupyterKernel) -> Iterable[Object]:
+        gateway = kernel.spec.gateway_ref
+        if gateway is None:
+            return ()
+        return self._kernels.of_gateway(Key(kernel.metadata.namespace or "", gateway.name))
 
     async def _keep_secret(self, seen: _Seen) -> _Seen:
         """Make the pod's Secret again if it was deleted; say so if nobody can know its key."""
@@ -363,7 +377,10 @@ def _epoch(kernel: JupyterKernel) -> int:
     if kernel.status and kernel.status.epoch:
         return kernel.status.epoch
     last = (kernel.metadata.annotations or {}).get(names.ANNOTATION_LAST_EPOCH, "")
-    return int(last) + 1 if last.isdecimal() else 1
+    # Anybody may write the annotation; int() takes no more than some thousand digits.
+    if not last.isdecimal() or len(last) > len(str(MAX_EPOCH)):
+        return 1
+    return min(int(last) + 1, MAX_EPOCH)
 
 
 def _has_ended(kernel: JupyterKernel) -> bool:

@@ -124,6 +124,7 @@ class Operator:
                     pods=self._cache(POD),
                     secrets=self._cache(SECRET),
                 ),
+                kernels=self._kernel_index,
                 recorder=recorder,
                 clock=clock,
                 images=config.images,

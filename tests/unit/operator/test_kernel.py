@@ -1,5 +1,7 @@
 """The kernels' reconciler against an API server: state in, passes, state out."""
 
+import pytest
+
 from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, JUPYTER_NOTEBOOK, POD, SECRET, Key, Object
 from elastic_jupyter.operator.kernel import KernelReconciler
@@ -26,6 +28,7 @@ def make(world: World) -> Pass[Key]:
         client=world.client,
         store=KubernetesKernelStore(world.client),
         caches=caches_of(world),
+        kernels=world.kernel_index,
         recorder=world.recorder(),
         clock=world.clock,
         images=IMAGES,
@@ -127,6 +130,36 @@ async def test_the_next_incarnation_has_the_next_epoch(world: World) -> None:
     assert labels[names.LABEL_EPOCH] == "5"
 
 
+@pytest.mark.parametrize(
+    ("last", "want"),
+    [
+        pytest.param("none", "1", id="a word"),
+        pytest.param("-7", "1", id="a negative number"),
+        pytest.param("9" * 6000, "1", id="more digits than int() takes"),
+        pytest.param("9999999999", "2147483647", id="more than an epoch may be"),
+    ],
+)
+async def test_garbage_for_the_last_epoch_starts_a_kernel_all_the_same(
+    world: World, last: str, want: str
+) -> None:
+    put(world, a_kernel(annotations={names.ANNOTATION_LAST_EPOCH: last}))
+    await world.run(make(world), KERNEL)
+    labels = world.server.get(POD, KERNEL)["metadata"]["labels"]
+    assert labels[names.LABEL_EPOCH] == want
+
+
+async def test_a_kernel_with_the_id_of_another_ends_and_the_other_runs(world: World) -> None:
+    put(world, a_kernel())
+    world.server.put(JUPYTER_KERNEL, a_kernel("other"))
+    other = Key("team", "other")
+    await world.run(make(world), other)
+    await world.run(make(world), KERNEL)
+    assert world.condition(JUPYTER_KERNEL, KERNEL, "Running")["reason"] == "ContainerCreating"
+    failed = world.condition(JUPYTER_KERNEL, other, "Failed")
+    assert (failed["status"], failed["reason"]) == ("True", "KernelIDTaken")
+    assert [key.name for key in world.server.all(POD)] == ["jovyan-1"]
+
+
 async def test_a_template_that_is_no_pod_ends_the_kernel_with_the_name_of_the_field(
     world: World,
 ) -> None:
@@ -140,7 +173,7 @@ async def test_a_template_that_is_no_pod_ends_the_kernel_with_the_name_of_the_fi
 async def test_a_kernel_has_the_files_of_its_own_notebook_alone(world: World) -> None:
     notebook = world.server.put(JUPYTER_NOTEBOOK, a_notebook(storage={"size": "1Gi"}))
     for name, uid in (("mine", notebook["metadata"]["uid"]), ("of-a-namesake", "another")):
-        kernel = a_kernel(name=name)
+        kernel = a_kernel(name=name, kernelID=name)
         kernel["spec"]["notebookRef"] = {"namespace": "team", "name": "nb", "uid": uid}
         put(world, kernel)
         await world.run(make(world), Key("team", name))

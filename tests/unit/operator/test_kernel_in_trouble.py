@@ -48,6 +48,7 @@ def make(
         client=world.client,
         store=KubernetesKernelStore(world.client),
         caches=caches or caches_of(world),
+        kernels=world.kernel_index,
         recorder=world.recorder(),
         clock=world.clock,
         images=IMAGES,

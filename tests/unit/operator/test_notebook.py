@@ -308,7 +308,6 @@ def kernels(world: World) -> list[str]:
 
 def put_kernels(world: World) -> str:
     """Put a notebook, two kernels of it, and some of others; return the notebook's uid."""
-    world.reflectors[JUPYTER_KERNEL].on_change(world.kernel_index.changed)
     uid: str = put(world, a_notebook())["metadata"]["uid"]
     for name in ("one", "two"):
         put_kernel(world, name, uid=uid)

@@ -284,7 +284,7 @@ async def test_kernels_take_turns_at_a_gpu(server: FakeApiServer, client: Client
     async with operator(client):
         server.put(JUPYTER_GATEWAY, a_gateway())
         for key in (one, two):
-            server.put(JUPYTER_KERNEL, a_kernel(key.name, gpus=1))
+            server.put(JUPYTER_KERNEL, a_kernel(key.name, gpus=1, kernelID=key.name))
         await until(lambda: admitted(server, one))
         change(server, one.name, conditions=[no_gpu])
         await until(lambda: phase(server, two) == "Queued")

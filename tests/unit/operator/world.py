@@ -53,6 +53,7 @@ class World:
             **{kind: Reflector(client, kind, label_selector=_OURS) for kind in CHILDREN},
         }
         self.kernel_index = KernelIndex()
+        self.reflectors[JUPYTER_KERNEL].on_change(self.kernel_index.changed)
 
     def cache(self, kind: Kind) -> dict[Key, Object]:
         """Return the live cache of a kind, of which mypy need not know that it is read-only."""
