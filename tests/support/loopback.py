@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -145,6 +145,14 @@ class LoopbackStore:
         if process is not None:
             process.kill()
             process.wait()
+
+    async def annotate(self, key: Key, annotations: Mapping[str, str | None], *, uid: str) -> None:
+        body = self.objects.get(key)
+        if body is None or body["metadata"]["uid"] != uid:
+            raise NotFound(f"{key} not found")
+        merged = {**body["metadata"]["annotations"], **annotations}
+        body["metadata"]["annotations"] = {k: v for k, v in merged.items() if v is not None}
+        self.report(key)
 
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         if key not in self.objects:

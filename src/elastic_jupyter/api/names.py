@@ -28,6 +28,8 @@ ANNOTATION_LAST_EPOCH = f"{GROUP}/last-epoch"
 
 #: Names of the variables that the client set, with commas; the others are the template's.
 ANNOTATION_CLIENT_ENV = f"{GROUP}/client-env"
+#: The Jupyter sessions on the kernel, as JSON: a notebook server that starts anew reads them here.
+ANNOTATION_SESSIONS = f"{GROUP}/sessions"
 
 #: Scheduling gate of a pod that waits for its turn.
 GATE_QUEUE = f"{GROUP}/queue"

@@ -9,10 +9,12 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.services.kernels import handlers as upstream
 from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from jupyter_server.services.kernelspecs import handlers as kernelspecs
+from jupyter_server.services.sessions.handlers import _session_id_regex
 from jupyter_server.utils import url_escape, url_path_join
 from tornado import web
 
 from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
+from elastic_jupyter.gateway.sessions import KernelSession
 
 _KERNEL = upstream._kernel_id_regex
 
@@ -77,6 +79,36 @@ class ChannelsHandler(_AfterRecovery, KernelWebsocketHandler):
         """Handle the new websocket."""
         self.set_nodelay(True)
         await super().open(kernel_id)  # type: ignore[no-untyped-call]
+
+
+class NotebookHandler(_AfterRecovery, upstream.KernelsAPIHandler):
+    """What a notebook server that starts anew has to know of its kernels."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Answer the caller's ``kernels`` (models) and ``sessions`` (id, path, name, type, kernel).
+
+        A session's kernel is its ``kernel_id``.
+        """
+        notebook = self.current_user.notebook
+        kernels, sessions = self.kernels.list_for(notebook), self.kernels.sessions_for(notebook)
+        self.finish(json.dumps({"kernels": kernels, "sessions": sessions}))
+
+
+class KernelSessionHandler(_AfterRecovery, upstream.KernelsAPIHandler):
+    """One session on a kernel."""
+
+    @web.authenticated
+    @authorized
+    async def put(self, kernel_id: str, session_id: str) -> None:
+        """Keep path, name and type of a session, which leaves the kernel that it was on before."""
+        try:
+            session = KernelSession.of({**(self.get_json_body() or {}), "id": session_id})
+        except (TypeError, ValueError) as error:
+            raise web.HTTPError(400, f"not a session: {error}") from error
+        await self.kernels.keep_session(kernel_id, session)
+        self.set_status(204)
 
 
 class KernelSpecsHandler(_AfterRecovery, kernelspecs.MainKernelSpecHandler):
@@ -149,6 +181,8 @@ default_handlers = [
     (rf"/api/kernels/{_KERNEL}", KernelHandler),
     (rf"/api/kernels/{_KERNEL}/{upstream._kernel_action_regex}", KernelActionHandler),
     (rf"/api/kernels/{_KERNEL}/channels", ChannelsHandler),
+    (rf"/api/kernels/{_KERNEL}/sessions/{_session_id_regex}", KernelSessionHandler),
+    (r"/api/notebook", NotebookHandler),
     (rf"/api/kernels/{_KERNEL}/address", AddressHandler),
     (r"/api/kernelspecs", KernelSpecsHandler),
     (rf"/api/kernelspecs/{kernelspecs.kernel_name_regex}", KernelSpecHandler),

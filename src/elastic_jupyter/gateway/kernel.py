@@ -23,13 +23,15 @@ import zmq
 import zmq.asyncio
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 
+from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import Phase
-from elastic_jupyter.errors import ElasticJupyterError, LaunchFailed
-from elastic_jupyter.gateway import messages
+from elastic_jupyter.errors import ElasticJupyterError, LaunchFailed, NotFound
+from elastic_jupyter.gateway import messages, sessions
 from elastic_jupyter.gateway.connection import ElasticConnection, Parked, new_session
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info
+from elastic_jupyter.gateway.sessions import Sessions
 from elastic_jupyter.gateway.wish import Wish
 from elastic_jupyter.policy import idle, notices
 from elastic_jupyter.policy.keys import address_token
@@ -548,6 +550,20 @@ class ElasticKernelManager(ServerKernelManager):
         for task in list(self._background):
             if task is not asyncio.current_task():
                 task.cancel()
+
+    async def keep_sessions(self, kept: Sessions) -> None:
+        """Remember which sessions are on this kernel, where its object or tombstone is."""
+        if kept == self.wish.sessions:
+            return
+        async with self._changing:
+            self.wish = self.wish.with_sessions(kept)
+            uid = self._make_provisioner().uid
+            if uid is None:
+                await self.mapping.remember(self)
+                return
+            with contextlib.suppress(NotFound):  # gone meanwhile: its end is told by the watch
+                annotations = {names.ANNOTATION_SESSIONS: sessions.write(kept)}
+                await self.store.annotate(self.key, annotations, uid=uid)
 
     async def is_alive(self) -> bool:  # type: ignore[override]
         """Return True: a kernel that is listed can be used, whatever its state."""

@@ -23,11 +23,13 @@ from traitlets import DottedObjectName, Instance, default
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.errors import ElasticJupyterError, StoreError
+from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.config import GatewayConfig
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.kernel import ElasticKernelManager, KernelState
 from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
-from elastic_jupyter.gateway.wish import Wish, allowed_env
+from elastic_jupyter.gateway.sessions import KernelSession
+from elastic_jupyter.gateway.wish import Wish, allowed_env, sessions_of
 from elastic_jupyter.policy import idle, notices
 from elastic_jupyter.policy.tokens import NotebookIdentity
 from elastic_jupyter.store.protocol import Gone, KernelStore, Put, ServedNotebooks, TombstoneStore
@@ -144,6 +146,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             return
         manager = self.kernels.get(kernel_id)
         if manager is not None:
+            manager.wish = manager.wish.with_sessions(sessions_of(kernel))
             manager.on_facts(Facts.of(kernel))
             return
         try:
@@ -337,6 +340,25 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             for kernel_id, manager in self.kernels.items()
             if manager.wish.identity.uid == identity.uid
         ]
+
+    def sessions_for(self, identity: NotebookIdentity) -> list[dict[str, str]]:
+        """Return the sessions of one notebook, each with its ``kernel_id``."""
+        return [
+            {**session, "kernel_id": kernel_id}
+            for kernel_id, manager in self.kernels.items()
+            if manager.wish.identity.uid == identity.uid
+            for session in sessions.to_json(manager.wish.sessions)
+        ]
+
+    async def keep_session(self, kernel_id: str, session: KernelSession) -> None:
+        """Remember that a session is on this kernel, and on no other of its notebook."""
+        owner = self._get(kernel_id).wish.identity.uid
+        for other_id, manager in list(self.kernels.items()):
+            kept = manager.wish.sessions
+            if other_id == kernel_id:
+                await manager.keep_sessions(sessions.with_session(kept, session))
+            elif manager.wish.identity.uid == owner:
+                await manager.keep_sessions(sessions.without_session(kept, session.id))
 
     def owns(self, identity: NotebookIdentity, kernel_id: str) -> bool:
         """Say whether the kernel is the notebook's own."""

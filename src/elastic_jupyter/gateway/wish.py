@@ -7,7 +7,9 @@ from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.provisioner import asked_at
+from elastic_jupyter.gateway.sessions import KernelSession, Sessions
 from elastic_jupyter.policy.compose import unescaped
 from elastic_jupyter.policy.pod_template import first_container, variables
 from elastic_jupyter.policy.tokens import NotebookIdentity
@@ -30,9 +32,11 @@ class Wish:
     identity: NotebookIdentity
     env: Mapping[str, str]
     template: Mapping[str, Any]
+    sessions: Sessions = ()
 
     def build(self, last_epoch: int) -> JupyterKernel:
         """Return the object to create; its first pod has the epoch after ``last_epoch``."""
+        said = sessions.write(self.sessions)
         return JupyterKernel.model_validate(
             {
                 "metadata": {
@@ -49,6 +53,7 @@ class Wish:
                         names.ANNOTATION_ASKED_AT: asked_at(),
                         names.ANNOTATION_LAST_EPOCH: str(last_epoch),
                         names.ANNOTATION_CLIENT_ENV: ",".join(sorted(self.env)),
+                        **({names.ANNOTATION_SESSIONS: said} if said else {}),
                     },
                     "ownerReferences": [
                         {
@@ -101,7 +106,12 @@ class Wish:
             ),
             env=_client_env(kernel, template),
             template=template,
+            sessions=sessions_of(kernel),
         )
+
+    def with_sessions(self, kept: Sessions) -> "Wish":
+        """Return the same wish with other sessions."""
+        return replace(self, sessions=kept)
 
     def with_template(self, template: Mapping[str, Any]) -> "Wish":
         """Return the same wish with another pod template."""
@@ -121,6 +131,7 @@ class Wish:
             },
             "env": dict(self.env),
             "template": dict(self.template),
+            "sessions": sessions.to_json(self.sessions),
             "epoch": epoch,
             "reason": reason,
         }
@@ -131,7 +142,7 @@ class Wish:
     ) -> "Wish":
         """Read back what ``tombstone`` wrote; ``uid`` is the gateway's.
 
-        Raises ``KeyError`` or ``TypeError`` when it is something else.
+        Raises ``KeyError``, ``TypeError`` or ``ValueError`` when it is something else.
         """
         return cls(
             name=tombstone["name"],
@@ -143,7 +154,13 @@ class Wish:
             identity=NotebookIdentity(**tombstone["notebook"], user=tombstone["user"]),
             env=tombstone["env"],
             template=tombstone["template"],
+            sessions=tuple(KernelSession.of(one) for one in tombstone["sessions"]),
         )
+
+
+def sessions_of(kernel: JupyterKernel) -> Sessions:
+    """Return the sessions that an object says are on it."""
+    return sessions.read((kernel.metadata.annotations or {}).get(names.ANNOTATION_SESSIONS))
 
 
 def allowed_env(env: Mapping[str, Any], *, also: Collection[str] = ()) -> dict[str, str]:

@@ -1,59 +1,78 @@
 """Where the extension is hooked into Jupyter Server (2.21.1).
 
-Extensions are loaded when the managers and the web application exist and before the server listens,
-and only then is the gateway's configuration final. So everything is set in that step:
-
-- the websocket: handlers read ``kernel_websocket_connection_class`` from the web application's
-  settings at each handshake; the trait of ``ServerApp`` was read before.
-- kernels: ``kernel_manager_class`` of the mapping kernel manager is observed.
-- REST: ``gateway_client.RetryableHTTPClient`` is looked up by ``gateway_request`` at each call; it
-  has no trait, so the module's name is bound anew.
+Behind a gateway the server makes its managers and websockets of classes that it names by a string
+unless an administrator set others. Those names are bound to our classes when the extension is
+linked, before any of them is looked up; so without a gateway nothing happens, and what an
+administrator set stays. ``gateway_client.RetryableHTTPClient``, which has no trait, is looked up by
+``gateway_request`` at each call and bound in the same way.
 """
 
-from typing import TYPE_CHECKING
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
-from jupyter_server.gateway import gateway_client
-from jupyter_server.gateway.connections import GatewayWebSocketConnection
-from jupyter_server.gateway.managers import GatewayMappingKernelManager
+from jupyter_server.gateway import connections, gateway_client, managers
 
+from elastic_jupyter.notebook.adoption import adopt
 from elastic_jupyter.notebook.connection import ElasticGatewayConnection
+from elastic_jupyter.notebook.kernels import ElasticMappingKernelManager
 from elastic_jupyter.notebook.rest import PatientHTTPClient
+from elastic_jupyter.notebook.sessions import ElasticSessionManager
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
-STOCK_KERNEL_MANAGER = "jupyter_server.gateway.managers.GatewayKernelManager"
-OUR_KERNEL_MANAGER = "elastic_jupyter.notebook.kernels.ElasticGatewayKernelManager"
-CONNECTION_SETTING = "kernel_websocket_connection_class"
+#: Module, name, and what it is bound to.
+REPLACED = (
+    (managers, "GatewayMappingKernelManager", ElasticMappingKernelManager),
+    (managers, "GatewaySessionManager", ElasticSessionManager),
+    (connections, "GatewayWebSocketConnection", ElasticGatewayConnection),
+    (gateway_client, "RetryableHTTPClient", PatientHTTPClient),
+)
+
+#: Seconds that the server's start waits for the gateway. It listens after that, and answers 503 for
+#: kernels until the gateway is there.
+START_PATIENCE = 5.0
+
+_adopting: set[asyncio.Task[None]] = set()
+
+
+def link() -> None:
+    """Bind the names; called by Jupyter Server before it makes its managers."""
+    for module, name, ours in REPLACED:
+        setattr(module, name, ours)
 
 
 def load(serverapp: "ServerApp") -> None:
-    """Hook into ``serverapp`` if it is behind a gateway; what an administrator set stays."""
+    """Begin to adopt kernels; called when the managers exist, before the server listens."""
     if not serverapp.gateway_config.gateway_enabled:
         serverapp.log.info("elastic_jupyter.notebook: no gateway is set, nothing to do")
         return
-    gateway_client.RetryableHTTPClient = PatientHTTPClient  # type: ignore[misc]
-    _replace_connection(serverapp)
-    _replace_kernel_manager(serverapp)
-
-
-def _replace_connection(serverapp: "ServerApp") -> None:
-    assert serverapp.web_app is not None
-    settings = serverapp.web_app.settings
-    if settings[CONNECTION_SETTING] is not GatewayWebSocketConnection:
+    kernels = serverapp.kernel_manager
+    if not isinstance(kernels, ElasticMappingKernelManager):
+        return  # an administrator's
+    sessions = serverapp.session_manager
+    if isinstance(sessions, ElasticSessionManager):
+        _begin(adopt(kernels, sessions, log=serverapp.log), serverapp)
+    else:
         serverapp.log.warning(
-            "elastic_jupyter.notebook: ServerApp.%s is set to %s, which is used instead of ours",
-            CONNECTION_SETTING,
-            settings[CONNECTION_SETTING],
+            "elastic_jupyter.notebook: ServerApp.session_manager_class is set to %s, so kernels "
+            "and sessions are not found again after a restart of this server",
+            type(sessions).__name__,
         )
-        return
-    settings[CONNECTION_SETTING] = ElasticGatewayConnection
+        kernels.serve()
 
 
-def _replace_kernel_manager(serverapp: "ServerApp") -> None:
-    manager = serverapp.kernel_manager
-    if (
-        isinstance(manager, GatewayMappingKernelManager)
-        and manager.kernel_manager_class == STOCK_KERNEL_MANAGER
-    ):
-        manager.kernel_manager_class = OUR_KERNEL_MANAGER
+def _begin(work: Coroutine[Any, Any, None], serverapp: "ServerApp") -> None:
+    """Adopt before the server listens, where that is quick; a loop that runs already is not held.
+
+    A browser's websocket that comes before would be told that its kernel does not exist.
+    """
+    loop = serverapp.io_loop.asyncio_loop  # type: ignore[attr-defined]  # of tornado's own class
+    task = loop.create_task(work)
+    _adopting.add(task)
+    task.add_done_callback(_adopting.discard)
+    if not loop.is_running():
+        with contextlib.suppress(TimeoutError):
+            loop.run_until_complete(asyncio.wait_for(asyncio.shield(task), START_PATIENCE))

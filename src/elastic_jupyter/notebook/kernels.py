@@ -1,9 +1,12 @@
-"""The notebook server's picture of a kernel at the gateway."""
+"""The notebook server's picture of its kernels at the gateway."""
 
 from typing import Any
 
-from jupyter_server.gateway.managers import GatewayKernelManager
+from jupyter_server.gateway.managers import GatewayKernelManager, GatewayMappingKernelManager
+from jupyter_server.utils import url_path_join
+from tornado.escape import url_escape
 from tornado.web import HTTPError
+from traitlets import default
 
 from elastic_jupyter.notebook.rest import TRANSIENT
 
@@ -25,3 +28,57 @@ class ElasticGatewayKernelManager(GatewayKernelManager):
             if known is None or error.status_code not in TRANSIENT:
                 raise
             return known
+
+
+class ElasticMappingKernelManager(GatewayMappingKernelManager):
+    """Overrides what reads kernels, and ``shutdown_all`` (jupyter_server 2.21.1), with ``super()``.
+
+    Upstream knows only the kernels that its own process started, and stops them at its end. Here
+    those that the gateway keeps for this notebook are adopted at the start (``adoption.py``); until
+    then nothing is said of kernels, since front ends drop one that a list lacks.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
+        self._kernels: dict[str, Any] = {}  # upstream's is shared by all instances
+        self._adopted = False
+        #: Whether the gateway keeps kernels and sessions of a notebook server that ends.
+        self.kept_by_gateway = False
+
+    @default("kernel_manager_class")
+    def _default_kernel_manager_class(self) -> str:
+        return f"{__name__}.{ElasticGatewayKernelManager.__name__}"
+
+    async def adopt(self, models: list[dict[str, Any]]) -> None:
+        """Take over the kernels that the gateway keeps, as ``GET /api/kernels`` shows them."""
+        for model in models:
+            kernel = self.kernel_manager_factory(parent=self, log=self.log)
+            kernel.kernel_id = model["id"]
+            kernel.kernel_url = url_path_join(self.kernels_url, url_escape(model["id"]))
+            await kernel.refresh_model(model)
+            self._kernels[model["id"]] = kernel
+        self.kept_by_gateway = True
+
+    def serve(self) -> None:
+        """Note that all kernels which are there have been adopted."""
+        self._adopted = True
+
+    def require_adopted(self) -> None:
+        """Raise 503 while it is not known which kernels there are."""
+        if not self._adopted:
+            raise HTTPError(503, "the notebook's kernels are being read from the gateway")
+
+    def get_kernel(self, kernel_id: str) -> Any:
+        """Return the manager of one kernel. Raises ``KeyError``, and 503 before the adoption."""
+        self.require_adopted()
+        return super().get_kernel(kernel_id)
+
+    async def list_kernels(self, **kwargs: Any) -> Any:
+        """Return the models of all kernels. Raises 503 before the adoption."""
+        self.require_adopted()
+        return await super().list_kernels(**kwargs)  # type: ignore[no-untyped-call]
+
+    async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
+        """Leave the kernels to a gateway that keeps them; called when the server ends."""
+        if not self.kept_by_gateway:
+            await super().shutdown_all(now=now)  # type: ignore[no-untyped-call]

@@ -67,7 +67,9 @@ def may_repeat(method: str, endpoint: str, error: Exception) -> bool:
     """
     if isinstance(error, ssl.SSLError):
         return False
-    idempotent = method in ("GET", "DELETE") or urlsplit(endpoint).path.endswith("/interrupt")
+    idempotent = method in ("GET", "PUT", "DELETE") or urlsplit(endpoint).path.endswith(
+        "/interrupt"
+    )
     if isinstance(error, HTTPClientError):
         if idempotent or _not_sent(error):
             return error.code in TRANSIENT

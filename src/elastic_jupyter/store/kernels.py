@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeAlias
 
 from elastic_jupyter.api.kernel import JupyterKernel
@@ -66,11 +66,21 @@ class KubernetesKernelStore:
         with contextlib.suppress(NotFound, Conflict):
             await self._client.delete(JUPYTER_KERNEL, *key, uid=uid)
 
+    async def annotate(self, key: Key, annotations: Mapping[str, str | None], *, uid: str) -> None:
+        body = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
+        await self._patch_own(key, body, uid=uid)
+
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         body = {"metadata": {"uid": uid}, "status": {"activity": activity}}
+        await self._patch_own(key, body, uid=uid, subresource="status")
+
+    async def _patch_own(
+        self, key: Key, body: Object, *, uid: str, subresource: str | None = None
+    ) -> None:
+        """Patch what is the gateway's, of the object with this uid."""
         try:
             await self._client.patch(
-                JUPYTER_KERNEL, *key, body, subresource="status", field_manager=GATEWAY_MANAGER
+                JUPYTER_KERNEL, *key, body, subresource=subresource, field_manager=GATEWAY_MANAGER
             )
         except (Conflict, Invalid) as error:
             # A uid that does not match is refused as one or the other; so may be other things.

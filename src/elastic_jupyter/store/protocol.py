@@ -81,6 +81,13 @@ class KernelStore(Protocol):
         """Wish that the object with this uid be gone. That it is gone already is success."""
         ...
 
+    async def annotate(self, key: Key, annotations: Mapping[str, str | None], *, uid: str) -> None:
+        """Merge into the annotations of the object with this uid; None removes one. The gateway's.
+
+        Raises ``NotFound`` when it is gone.
+        """
+        ...
+
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         """Merge into ``status.activity``, which is the gateway's; None removes a key.
 

@@ -211,7 +211,7 @@ class Server:
             f"http://127.0.0.1:{self.port}/api/{where}",
             method=method,
             headers={"Authorization": f"token {TOKEN}"},
-            body=json.dumps(body) if method == "POST" else None,
+            body=json.dumps(body) if method in ("POST", "PATCH") else None,
             request_timeout=40,
             raise_error=False,
         )
@@ -536,15 +536,17 @@ class _Channels(WebSocketHandler):
 
 
 @contextlib.asynccontextmanager
-async def notebook_server(home: Path, gateway_port: int) -> AsyncIterator[Server]:
+async def notebook_server(
+    home: Path, gateway_port: int, *, gateway_token: str = TOKEN
+) -> AsyncIterator[Server]:
     """Run a notebook server behind a gateway; the extension is on through its data file alone."""
     config = home / "config" / "jupyter_server_config.d"
-    config.mkdir(parents=True)
+    config.mkdir(parents=True, exist_ok=True)
     shutil.copy(DATA_FILE, config)
     async with Server.run(
         home,
         f"--GatewayClient.url=http://127.0.0.1:{gateway_port}",
-        f"--GatewayClient.auth_token={TOKEN}",
+        f"--GatewayClient.auth_token={gateway_token}",
     ) as server:
         yield server
 

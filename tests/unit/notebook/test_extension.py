@@ -1,86 +1,72 @@
 """How the extension is hooked in, on a ServerApp that is configured but does not listen."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from jupyter_server.gateway import gateway_client
-from jupyter_server.gateway.connections import GatewayWebSocketConnection
 from jupyter_server.gateway.gateway_client import GatewayClient
-from jupyter_server.gateway.managers import GatewayKernelManager, GatewayMappingKernelManager
+from jupyter_server.gateway.managers import GatewayMappingKernelManager
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
-from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
-from tornado.web import Application
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 import elastic_jupyter.notebook as extension
 from elastic_jupyter.notebook.connection import ElasticGatewayConnection
-from elastic_jupyter.notebook.kernels import ElasticGatewayKernelManager
-from elastic_jupyter.notebook.rest import PatientHTTPClient
-
-SETTING = "kernel_websocket_connection_class"
-
-
-class Server:
-    """The parts of ``ServerApp`` at the time when extensions are loaded."""
-
-    def __init__(self, url: str | None, connection: type) -> None:
-        self.app = ServerApp(kernel_websocket_connection_class=connection)
-        self.app.gateway_config = GatewayClient.instance()
-        self.app.gateway_config.url = url
-        settings: dict[str, Any] = {SETTING: connection}
-        self.app.web_app = Application(**settings)  # type: ignore[assignment]
-        if url:
-            self.app.kernel_manager = GatewayMappingKernelManager(parent=self.app)
-
-    @property
-    def connection(self) -> Any:
-        """The class that the next websocket gets."""
-        assert self.app.web_app is not None
-        return self.app.web_app.settings[SETTING]
+from elastic_jupyter.notebook.extension import REPLACED
+from elastic_jupyter.notebook.kernels import (
+    ElasticGatewayKernelManager,
+    ElasticMappingKernelManager,
+)
+from elastic_jupyter.notebook.sessions import ElasticSessionManager
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
-    """Make a server, without a trace at the end."""
-    monkeypatch.setattr(gateway_client, "RetryableHTTPClient", gateway_client.RetryableHTTPClient)
-
-    def make(url: str | None, connection: type = GatewayWebSocketConnection) -> Server:
-        return Server(url, connection)
-
-    yield make
+def unlinked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave Jupyter Server as it was."""
+    for module, name, _ in REPLACED:
+        monkeypatch.setattr(module, name, getattr(module, name))
+    yield
     GatewayClient.clear_instance()
 
 
-def test_behind_a_gateway_the_stock_classes_are_replaced(
-    server: Callable[..., Server],
-) -> None:
-    behind = server("http://gateway:8888")
-    extension._load_jupyter_server_extension(behind.app)
-    assert behind.connection is ElasticGatewayConnection
-    assert behind.app.kernel_manager.kernel_manager_factory is not GatewayKernelManager
-    kernel = behind.app.kernel_manager.kernel_manager_factory(parent=behind.app.kernel_manager)
-    assert isinstance(kernel, ElasticGatewayKernelManager)
-    assert gateway_client.RetryableHTTPClient is PatientHTTPClient
+def linked(url: str | None, **traits: object) -> ServerApp:
+    """Return a server at the time when its managers are about to be made."""
+    app = ServerApp(**traits)
+    extension._link_jupyter_server_extension(app)
+    app.gateway_config = GatewayClient.instance()
+    app.gateway_config.url = url
+    return app
 
 
-def test_without_a_gateway_nothing_is_touched(server: Callable[..., Server]) -> None:
-    alone = server(None, ZMQChannelsWebsocketConnection)
-    stock = gateway_client.RetryableHTTPClient
-    extension._load_jupyter_server_extension(alone.app)
-    assert alone.connection is ZMQChannelsWebsocketConnection
-    assert gateway_client.RetryableHTTPClient is stock
+@pytest.mark.usefixtures("unlinked")
+def test_behind_a_gateway_the_stock_classes_are_replaced() -> None:
+    app = linked("http://gateway:8888")
+    assert app.kernel_manager_class is ElasticMappingKernelManager
+    assert app.session_manager_class is ElasticSessionManager
+    assert app.kernel_websocket_connection_class is ElasticGatewayConnection
+    manager = ElasticMappingKernelManager(parent=app)
+    assert isinstance(manager.kernel_manager_factory(parent=manager), ElasticGatewayKernelManager)
 
 
-def test_a_connection_class_of_the_administrator_stays(server: Callable[..., Server]) -> None:
-    class Theirs(GatewayWebSocketConnection):
+@pytest.mark.usefixtures("unlinked")
+def test_without_a_gateway_nothing_is_touched() -> None:
+    app = linked(None)
+    assert app.kernel_manager_class is AsyncMappingKernelManager
+    assert app.kernel_websocket_connection_class is ZMQChannelsWebsocketConnection
+    extension._load_jupyter_server_extension(app)
+
+
+@pytest.mark.usefixtures("unlinked")
+def test_a_class_of_the_administrator_stays() -> None:
+    class Theirs(GatewayMappingKernelManager):
         pass
 
-    behind = server("http://gateway:8888", Theirs)
-    extension._load_jupyter_server_extension(behind.app)
-    assert behind.connection is Theirs
+    app = linked("http://gateway:8888", kernel_manager_class=Theirs)
+    assert app.kernel_manager_class is Theirs
+    app.kernel_manager = Theirs(parent=app)
+    extension._load_jupyter_server_extension(app)
 
 
 def test_the_data_file_enables_the_extension_by_the_name_it_has() -> None:
@@ -90,6 +76,21 @@ def test_the_data_file_enables_the_extension_by_the_name_it_has() -> None:
     assert f'"{point["module"]}": true' in text
 
 
-def test_upstream_reads_the_setting_at_each_handshake() -> None:
-    read = vars(KernelWebsocketHandler)[SETTING].fget
-    assert f'self.settings.get("{SETTING}")' in inspect.getsource(read)
+@pytest.mark.parametrize(
+    ("trait", "name"),
+    [
+        ("_default_kernel_manager_class", "managers.GatewayMappingKernelManager"),
+        ("_default_session_manager_class", "managers.GatewaySessionManager"),
+        (
+            "_default_kernel_websocket_connection_class",
+            "connections.GatewayWebSocketConnection",
+        ),
+    ],
+)
+def test_upstream_still_names_its_classes_by_a_string(trait: str, name: str) -> None:
+    source = inspect.getsource(inspect.getattr_static(ServerApp, trait).func)
+    assert f'"jupyter_server.gateway.{name}"' in source
+
+
+def test_upstream_looks_its_http_client_up_at_each_call() -> None:
+    assert "RetryableHTTPClient()" in inspect.getsource(gateway_client.gateway_request)

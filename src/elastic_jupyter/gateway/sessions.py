@@ -1,0 +1,70 @@
+"""The sessions on a kernel: which document of a notebook server it belongs to.
+
+Sessions are the notebook server's. The gateway keeps them with the kernel because it outlives that
+server, whose own list is gone with its process.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+#: Sessions that one kernel remembers: a document and a few consoles.
+MAX_SESSIONS = 16
+#: Characters of each of its words: the longest path of a file system.
+_LONGEST = 4096
+
+
+@dataclass(frozen=True)
+class KernelSession:
+    """One session, in the words of Jupyter's sessions API."""
+
+    id: str
+    path: str
+    name: str
+    type: str
+
+    @classmethod
+    def of(cls, session: Mapping[str, Any]) -> "KernelSession":
+        """Read a session. Raises ``ValueError``, which names the field."""
+        words = {}
+        for field in fields(cls):
+            word = session.get(field.name) or ""
+            if not isinstance(word, str) or len(word) > _LONGEST:
+                raise ValueError(f"{field.name} must be a text of at most {_LONGEST} characters")
+            words[field.name] = word
+        if not words["id"]:
+            raise ValueError("id must not be empty")
+        return cls(**words)
+
+
+Sessions = tuple[KernelSession, ...]
+
+
+def with_session(sessions: Sessions, session: KernelSession) -> Sessions:
+    """Return the sessions with one more, or one changed; the oldest go beyond the limit."""
+    return (*without_session(sessions, session.id), session)[-MAX_SESSIONS:]
+
+
+def without_session(sessions: Sessions, session_id: str) -> Sessions:
+    """Return the sessions without that of this id."""
+    return tuple(one for one in sessions if one.id != session_id)
+
+
+def to_json(sessions: Iterable[KernelSession]) -> list[dict[str, str]]:
+    """Return the sessions as JSON values."""
+    return [asdict(session) for session in sessions]
+
+
+def read(text: str | None) -> Sessions:
+    """Read the annotation of a JupyterKernel; what anybody else wrote there counts for nothing."""
+    try:
+        found = json.loads(text or "[]")
+        return tuple(KernelSession.of(one) for one in found)[-MAX_SESSIONS:]
+    except (ValueError, TypeError, AttributeError):
+        return ()
+
+
+def write(sessions: Sessions) -> str | None:
+    """Return the annotation, None where there is nothing to say."""
+    return json.dumps(to_json(sessions)) if sessions else None
