@@ -1,7 +1,8 @@
 """A user's side of a notebook server: REST by requests, the websocket by jupyter_kernel_client.
 
 ``Tab`` is what a JupyterLab tab is to the server: a session opened by POST /api/sessions and one
-websocket (subprotocol v1.kernel.websocket.jupyter.org, as JupyterLab's) that is never reopened.
+websocket (subprotocol v1.kernel.websocket.jupyter.org, as JupyterLab's, unless the server has none
+but the default) that is never reopened.
 """
 
 import contextlib
@@ -15,7 +16,10 @@ from typing import Any
 import requests
 import websocket
 from jupyter_kernel_client.client import output_hook
-from jupyter_kernel_client.utils import deserialize_msg_from_ws_v1
+from jupyter_kernel_client.utils import (
+    deserialize_msg_from_ws_default,
+    deserialize_msg_from_ws_v1,
+)
 from jupyter_kernel_client.wsclient import JupyterSubprotocol, KernelWebSocketClient
 
 Message = dict[str, Any]
@@ -26,9 +30,17 @@ DIRECTLY = {"http": "", "https": ""}
 class NotebookServer:
     """The REST API of one notebook server."""
 
-    def __init__(self, url: str, *, token: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        protocol: JupyterSubprotocol = JupyterSubprotocol.V1,
+    ) -> None:
         self.url = url
         self.token = token
+        #: Of the websockets; a stock server with a gateway has none but the default.
+        self.protocol = protocol
         self._tabs: list[Tab] = []
         self._xsrf: str | None = None
 
@@ -130,8 +142,13 @@ class Websocket(KernelWebSocketClient):
             connection.close()
 
     def _on_message(self, _: Any, message: bytes) -> None:
-        channel, parts = deserialize_msg_from_ws_v1(message)
-        self.arrived.put((time.monotonic(), channel, self.session.deserialize(parts)))
+        if self.session.subprotocol is JupyterSubprotocol.DEFAULT:
+            content = deserialize_msg_from_ws_default(message)
+            channel = content["channel"]
+        else:
+            channel, parts = deserialize_msg_from_ws_v1(message)
+            content = self.session.deserialize(parts)
+        self.arrived.put((time.monotonic(), channel, content))
 
 
 class Tab:
@@ -157,7 +174,7 @@ class Tab:
             token=self.server.token,
             username="test",
             timeout=30,
-            subprotocol=JupyterSubprotocol.V1,
+            subprotocol=self.server.protocol,
         )
         client.start_channels()
         assert client.channels_running, f"no websocket to kernel {self.kernel_id}"

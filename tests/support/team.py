@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from jupyter_kernel_client.wsclient import JupyterSubprotocol
+
 from tests.support import manifests
 from tests.support.cluster import Cluster, is_ready
 from tests.support.eventually import eventually
@@ -114,17 +116,24 @@ def sweep(cluster: Cluster, namespace: str, plurals: tuple[str, ...] = ()) -> No
 
 @contextlib.contextmanager
 def served(
-    cluster: Cluster, namespace: str, notebook: str = NOTEBOOK, *, offers: str = "python3"
+    cluster: Cluster,
+    namespace: str,
+    notebook: str = NOTEBOOK,
+    *,
+    token: str | None = None,
+    offers: str = "python3",
 ) -> Iterator[NotebookServer]:
     """Wait until a notebook server answers with its gateway's kernels; yield its REST API."""
-    eventually(
+    [pod] = eventually(
         lambda: cluster.list(namespace, "pods", name="jupyter-notebook", instance=notebook),
         lambda pods: len(pods) == 1 and is_ready(pods[0]),
         within=SERVED_WITHIN,
         what=f"one Ready pod of notebook {notebook}",
     )
+    ours = pod["spec"]["containers"][0]["image"] == image_of(cluster, "NOTEBOOK")
+    protocol = JupyterSubprotocol.V1 if ours else JupyterSubprotocol.DEFAULT
     with cluster.forward(namespace, f"deploy/{notebook}", 8888) as url:
-        server = NotebookServer(url)
+        server = NotebookServer(url, token=token, protocol=protocol)
         eventually(
             lambda: server.look("kernelspecs"),
             lambda seen: isinstance(seen, dict) and offers in seen["kernelspecs"],
