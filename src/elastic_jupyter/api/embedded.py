@@ -30,6 +30,7 @@ def _map(description: str, longest: int) -> JsonDict:
         "type": "object",
         "description": description,
         "additionalProperties": {"type": "string", "maxLength": longest},
+        "maxProperties": _MANY,
     }
 
 
