@@ -1,6 +1,5 @@
 """What a gateway and a kernel may do in the cluster: design 6, asked of the API server."""
 
-import base64
 import json
 
 import pytest
@@ -89,16 +88,3 @@ def test_a_kernel_holds_no_token_of_the_cluster_and_is_not_root(team: Team) -> N
         assert pod["metadata"]["name"] == kernel_name(tab)
         assert pod["spec"]["automountServiceAccountToken"] is False
         assert pod["spec"]["restartPolicy"] == "Never"
-
-
-def test_no_login_or_key_stands_in_a_pod_spec(team: Team) -> None:
-    """The original put tokens into arguments, where everybody who may list pods reads them."""
-    with team.server.notebook() as tab:
-        tab.run("1", within=60)
-        specs = json.dumps(
-            [pod["spec"]["containers"] for pod in team.cluster.list(team.namespace, "pods")]
-        )
-        for secret in team.cluster.list(team.namespace, "secrets"):
-            for encoded in (secret.get("data") or {}).values():
-                value = base64.b64decode(encoded).decode(errors="replace")
-                assert value not in specs

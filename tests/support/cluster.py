@@ -21,6 +21,7 @@ import yaml
 GROUP = "apis/kubeflow.tkestack.io/v1alpha1"
 PREFIXES = {
     "deployments": "apis/apps/v1",
+    "networkpolicies": "apis/networking.k8s.io/v1",
     "jupyterkernels": GROUP,
     "jupyterkernelspecs": GROUP,
     "jupyterkerneltemplates": GROUP,

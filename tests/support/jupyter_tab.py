@@ -100,6 +100,13 @@ class NotebookServer:
         self._tabs.append(tab)
         return tab
 
+    def start(self, kernel: str = "python3", **body: Any) -> "Tab":
+        """Start a kernel and connect to it; for a gateway, which has no sessions."""
+        model = self.request("POST", "kernels", name=kernel, **body)
+        tab = Tab(self, {"kernel": model})
+        self._tabs.append(tab)
+        return tab
+
     def close(self) -> None:
         """Close the websockets of all tabs."""
         for tab in self._tabs:
@@ -127,12 +134,19 @@ class Websocket(KernelWebSocketClient):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.arrived: queue.Queue[tuple[float, str, Message]] = queue.Queue()
+        self._connection: socket.socket | None = None
+
+    def start_channels(self, **channels: bool) -> None:
+        """Open the websocket, and keep its socket: nobody closes it when the server ends it."""
+        super().start_channels(**channels)
+        app = self.kernel_socket
+        if app is not None and app.sock is not None:
+            self._connection = app.sock.sock
 
     def stop_channels(self) -> None:
         """End the websocket and its reader, which else would look for it only every 10 s."""
-        app = self.kernel_socket
-        connection = app.sock.sock if app is not None and app.sock is not None else None
-        if app is not None and connection is not None:
+        app, connection = self.kernel_socket, self._connection
+        if app is not None and app.sock is not None and connection is not None:
             app.keep_running = False
             with contextlib.suppress(OSError, websocket.WebSocketException):
                 app.sock.send_close()
@@ -171,7 +185,8 @@ class Tab:
             endpoint=(
                 f"{self.server.url.replace('http', 'ws', 1)}/api/kernels/{self.kernel_id}/channels"
             ),
-            token=self.server.token,
+            # In the address, where the stock client puts it, our gateway does not take it.
+            headers=self.server.headers,
             username="test",
             timeout=30,
             subprotocol=self.server.protocol,

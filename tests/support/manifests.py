@@ -21,6 +21,11 @@ def notebook(
     }
 
 
+def parked() -> dict[str, Any]:
+    """The pod template of a notebook server that never starts; its notebook has a token anyway."""
+    return {"spec": {"nodeSelector": {"no-such-node": ""}, "containers": [{"name": "notebook"}]}}
+
+
 def stock_lab(image: str) -> dict[str, Any]:
     """The pod template of a JupyterLab that is not ours; its command is a user's to give."""
     command = ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"]

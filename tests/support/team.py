@@ -1,5 +1,6 @@
 """A team's gateway and notebook server on the cluster, and what there is of their kernels."""
 
+import base64
 import contextlib
 import uuid
 from collections.abc import Iterator
@@ -82,10 +83,11 @@ def kernel_name(tab: Tab) -> str:
 
 
 @contextlib.contextmanager
-def a_namespace(cluster: Cluster) -> Iterator[str]:
+def a_namespace(cluster: Cluster, **labels: str) -> Iterator[str]:
     """A namespace of its own, with every GPU given back at its end."""
     name = f"ej-{uuid.uuid4().hex[:8]}"
-    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    metadata = {"name": name, "labels": labels}
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     try:
         yield name
     finally:
@@ -144,6 +146,29 @@ def served(
             yield server
         finally:
             server.close()
+
+
+@contextlib.contextmanager
+def a_gateway_client(cluster: Cluster, namespace: str, *, token: str) -> Iterator[NotebookServer]:
+    """The REST API of the gateway ``gw`` itself, as a notebook server with this token sees it."""
+    with cluster.forward(namespace, f"deploy/{GATEWAY}", 8888) as url:
+        client = NotebookServer(url, token=token)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+def gateway_token(cluster: Cluster, namespace: str, notebook: str) -> str:
+    """Wait for a notebook's gateway token and return it."""
+    secret = eventually(
+        lambda: cluster.get(namespace, "secrets", f"{notebook}-gateway-token"),
+        lambda secret: secret,
+        within=SERVED_WITHIN,
+        what=f"the token of notebook {notebook}",
+    )
+    assert secret is not None
+    return base64.b64decode(secret["data"]["token"]).decode()
 
 
 @contextlib.contextmanager

@@ -40,10 +40,17 @@ class TokenIdentityProvider(IdentityProvider):
         """Return the token's notebook, or None: the request is then refused.
 
         A token is for ever, so the notebook must still be among those that the operator names.
+        Raises 403, with what to do, when it is not.
         """
         identity = verify(self.master_key, self.get_token(handler) or "")
-        if identity is None or not self._serves(identity):
+        if identity is None:
             return None
+        if not self._serves(identity):
+            raise web.HTTPError(
+                403,
+                f"JupyterNotebook {identity.namespace}/{identity.name} is not served: it was "
+                "deleted, or spec.allowedNamespaces of the gateway does not take it",
+            )
         # As upstream notes it: no cookie, hence no XSRF check.
         handler._token_authenticated = True  # type: ignore[attr-defined]
         return NotebookUser(username=identity.user, notebook=identity)

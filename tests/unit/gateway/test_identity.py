@@ -1,6 +1,7 @@
 """Who may do what at a gateway. The real application, on loopback; most kernels never start."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -96,12 +97,25 @@ def tampered(token: str) -> str:
         pytest.param({"Authorization": "", "Cookie": f"token={TOKEN}"}, id="in a cookie"),
     ],
 )
-@pytest.mark.parametrize("path", ["/api/kernels", "/api/kernelspecs", "/api/kernels/{}/channels"])
-async def test_there_is_no_way_in_with(world: Loopback, path: str, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/kernels"),
+        ("POST", "/api/kernels"),
+        ("GET", "/api/kernelspecs"),
+        ("POST", "/api/kernels/{}/restart"),
+        ("GET", "/api/kernels/{}/channels"),
+    ],
+)
+async def test_there_is_no_way_in_with(
+    world: Loopback, method: str, path: str, headers: dict[str, str]
+) -> None:
     gateway = await world.gateway()
     front_end = FrontEnd(gateway)
     path = path.format(await front_end.start())
-    assert (await front_end.rest("GET", path, headers=headers)).code == 403
+    answer = await front_end.rest(method, path, headers=headers)
+    assert answer.code == 403
+    assert b"xsrf" not in answer.body
     assert (await front_end.rest("GET", "/readyz", headers=headers)).code == 200
 
 
@@ -141,7 +155,9 @@ async def test_a_deleted_notebook_leaves_nothing_behind(world: Loopback) -> None
     await tab.run("x = 1")
 
     world.notebooks.uids.discard(ANN.uid)
-    assert (await front_end.rest("GET", "/api/kernels")).code == 403
+    answer = await front_end.rest("POST", "/api/kernels")
+    assert answer.code == 403
+    assert "team/ann-notebook is not served" in json.loads(answer.body)["message"]
     with pytest.raises(AssertionError, match=str(POLICY_VIOLATION)):
         await tab.until(lambda: False)
     # What runs is the operator's to delete; then nothing is remembered of it.
