@@ -2,7 +2,7 @@
 
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 RESAMPLES = 2000
@@ -16,6 +16,11 @@ def summary(samples: Sequence[float]) -> dict[str, float]:
         "p5": round(points[0], 3),
         "p95": round(points[-1], 3),
     }
+
+
+def p99(samples: Sequence[float]) -> float:
+    """Return the 99th percentile of at least two samples."""
+    return statistics.quantiles(samples, n=100, method="inclusive")[-1]
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
@@ -45,3 +50,12 @@ def verdict(figure: float, *, limit: float, goal: float, peer: Any, unit: str) -
         "pass": figure <= limit,
         "reaches_goal": figure <= goal,
     }
+
+
+def verdicts(report: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each verdict in a report with where it stands: ``memory: per idle kernel``."""
+    if isinstance(report, dict):
+        if "pass" in report:
+            yield name, report
+        for key, part in report.items():
+            yield from verdicts(part, f"{name}: {key}" if name else key)

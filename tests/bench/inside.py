@@ -1,9 +1,12 @@
 """The client of the benchmarks. Runs in a pod with the notebook image; stands alone.
 
 ``start``: POST /api/kernels on the gateway to the first reply, against a bare pod of the same
-image and ZeroMQ to its first reply. ``roundtrip``: ``1`` to idle through notebook server and
-gateway, through the gateway alone, and by ZeroMQ. ``hold``: as many kernels with a websocket as
-the last line on stdin says. Prints one JSON document (``hold``: a line each time).
+image and ZeroMQ to its first reply. ``burst``: the same, ten at once, to the last one's.
+``bystander``: ``1`` to its reply on a warm kernel while ten others start, and while none does.
+``object``: a JupyterKernel to its pod object, against a bare pod to its own. ``roundtrip``: ``1``
+to idle through notebook server and gateway, through the gateway alone, and by ZeroMQ. ``hold``: as
+many kernels with a websocket as the last line on stdin says. Prints one JSON document (``hold``: a
+line each time).
 
 Both ways have the same client: this process, TCP_NODELAY, and the Jupyter session's packing.
 """
@@ -16,10 +19,12 @@ import os
 import random
 import ssl
 import sys
+import threading
 import time
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import websocket
@@ -36,6 +41,10 @@ KEY = "bench"
 COMMAND = ["python", "-m", "ipykernel_launcher", "-f", "/connection/connection.json"]
 SHELL, IOPUB = 20001, 20002
 RECONNECT_MS = 5
+AT_ONCE = 10
+#: Between two requests of a bystander, s: a user is no load.
+BYSTANDER_PAUSE = 0.01
+BYSTANDER_SAMPLES = 200
 TIMEOUT = 120.0
 
 
@@ -59,9 +68,12 @@ class Rest:
         raw = answer.read()
         return answer.status, json.loads(raw) if raw else None
 
-    def stream(self, path: str) -> Iterator[Any]:
-        """Yield the documents of a watch."""
-        for line in self._send("GET", path, None):
+    def stream(self, path: str, opened: threading.Event | None = None) -> Iterator[Any]:
+        """Yield the documents of a watch; ``opened`` is set when the server watches."""
+        lines = self._send("GET", path, None)
+        if opened:
+            opened.set()
+        for line in lines:
             yield json.loads(line)
 
     def _send(self, method: str, path: str, body: Any) -> http.client.HTTPResponse:
@@ -82,11 +94,13 @@ class Rest:
 
 
 class Pods:
-    """The pods of this namespace, through the API server."""
+    """The pods and JupyterKernels of this namespace, through the API server."""
 
     def __init__(self) -> None:
         with open(f"{ACCOUNT}/namespace") as file:
-            self._path = f"/api/v1/namespaces/{file.read()}/pods"
+            namespace = file.read()
+        self._path = f"/api/v1/namespaces/{namespace}/pods"
+        self._kernels = f"/apis/kubeflow.tkestack.io/v1alpha1/namespaces/{namespace}/jupyterkernels"
         self._rest = self._connect()
 
     def _connect(self) -> Rest:
@@ -101,17 +115,52 @@ class Pods:
         status, answer = self._rest.ask("POST", self._path, pod)
         assert status == 201, answer
 
+    def create_kernel(self, kernel: dict[str, Any]) -> None:
+        """Create a JupyterKernel, which makes a pod of its name."""
+        status, answer = self._rest.ask("POST", self._kernels, kernel)
+        assert status == 201, answer
+
+    def delete_kernel(self, name: str) -> None:
+        """Delete a JupyterKernel."""
+        self._rest.ask("DELETE", f"{self._kernels}/{name}")
+
     def address(self, name: str, since: str) -> str:
         """Return the pod's IP as soon as its status has one."""
+        with contextlib.closing(self._watch(name, since)) as seen:
+            for pod in seen:
+                if ip := pod.get("status", {}).get("podIP"):
+                    return ip
+        raise AssertionError(f"{name} got no address")
+
+    def time_to_object(self, name: str, create: Callable[[], None]) -> float:
+        """Return the seconds from ``create`` until a watch tells of the pod ``name``."""
+        told: list[float] = []
+        since = self.version()
+
+        def watch() -> None:
+            with contextlib.closing(self._watch(name, since, opened)) as seen:
+                next(seen)
+                told.append(time.perf_counter())
+
+        opened = threading.Event()
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        assert opened.wait(TIMEOUT)
+        began = time.perf_counter()
+        create()
+        watcher.join(TIMEOUT)
+        return told[0] - began
+
+    def _watch(
+        self, name: str, since: str, opened: threading.Event | None = None
+    ) -> Iterator[dict[str, Any]]:
         watcher = self._connect()
         query = f"?watch=1&resourceVersion={since}&fieldSelector=metadata.name%3D{name}"
         try:
-            for event in watcher.stream(self._path + query):
-                if ip := event["object"].get("status", {}).get("podIP"):
-                    return ip
+            for event in watcher.stream(self._path + query, opened):
+                yield event["object"]
         finally:
             watcher.close()
-        raise AssertionError(f"{name} got no address")
 
     def version(self) -> str:
         """Return the resourceVersion of now."""
@@ -317,6 +366,103 @@ def start(rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
+def burst(rounds: int) -> dict[str, list[float]]:
+    """Time ten starts at once to the last first reply, in seconds, in turns of random order."""
+    ways: dict[str, Callable[[Pods], Kernel]] = {"gateway": from_gateway, "bare": Bare}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for turn in range(rounds + 1):
+        for way in random.sample(sorted(ways), len(ways)):
+            time.sleep(random.uniform(0, 1.2))
+            taken = start_at_once(ways[way])
+            if turn:
+                seconds[way].append(taken)
+    return seconds
+
+
+def start_at_once(way: Callable[[Pods], Kernel]) -> float:
+    """Start ten kernels, end them, and return the seconds from the first to the last's reply."""
+    everyone = threading.Barrier(AT_ONCE)
+
+    def one() -> tuple[Kernel, float]:
+        pods = Pods()
+        pods.version()  # opens the connection
+        everyone.wait(TIMEOUT)
+        kernel = way(pods)
+        kernel.await_reply(kernel.send())
+        return kernel, time.perf_counter()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        started = [future.result() for future in [pool.submit(one) for _ in range(AT_ONCE)]]
+        list(pool.map(lambda each: each[0].close(), started))
+    return max(at for _, at in started) - min(kernel.asked_at for kernel, _ in started)
+
+
+def bystander(rounds: int) -> dict[str, list[float]]:
+    """Time ``1`` to its reply on a warm kernel of the gateway, in ms.
+
+    ``alone``: nothing starts. ``gateway``: ten kernels of the gateway start. ``bare``: ten bare
+    pods do, so that the difference to it is what the gateway itself costs.
+    """
+    milliseconds: dict[str, list[float]] = {"alone": [], "gateway": [], "bare": []}
+    with contextlib.closing(from_gateway(Pods())) as kernel:
+        for _ in range(50):
+            kernel.await_reply(kernel.send())
+        for _ in range(rounds):
+            milliseconds["alone"] += replies(kernel, lambda n: n < BYSTANDER_SAMPLES)
+            for name, way in random.sample([("gateway", from_gateway), ("bare", Bare)], 2):
+                with ThreadPoolExecutor(1) as pool:
+                    starting = pool.submit(start_at_once, way)
+                    milliseconds[name] += replies(kernel, lambda _, s=starting: not s.done())
+                    starting.result()
+    return milliseconds
+
+
+def replies(kernel: "Kernel", going_on: Callable[[int], bool]) -> list[float]:
+    """Time ``1`` to its reply again and again, in ms, while ``going_on(samples so far)``."""
+    taken: list[float] = []
+    while going_on(len(taken)):
+        time.sleep(BYSTANDER_PAUSE)
+        began = time.perf_counter()
+        kernel.await_reply(kernel.send())
+        taken.append((time.perf_counter() - began) * 1000)
+    return taken
+
+
+def object_to_pod(rounds: int) -> dict[str, list[float]]:
+    """Time a JupyterKernel, and a bare pod, to the pod object, in ms, in turns.
+
+    No node fits, so that nothing starts.
+    """
+    pods = Pods()
+    milliseconds: dict[str, list[float]] = {"kernel": [], "bare": []}
+    spec = {
+        "restartPolicy": "Never",
+        "nodeSelector": {"bench": "nowhere"},
+        "containers": [{"name": "kernel", "image": os.environ["KERNEL_IMAGE"]}],
+    }
+    for turn in range(rounds + 1):
+        for kind in random.sample(sorted(milliseconds), 2):
+            time.sleep(random.uniform(0.2, 0.4))
+            name = f"object-{uuid.uuid4().hex[:8]}"
+            meta = {"metadata": {"name": name}}
+            pod = {"apiVersion": "v1", "kind": "Pod", "spec": spec} | meta
+            kernel = {
+                "apiVersion": "kubeflow.tkestack.io/v1alpha1",
+                "kind": "JupyterKernel",
+                "spec": {"template": {"spec": spec}, "gatewayRef": {"name": "gw"}},
+            } | meta
+            create = {
+                "kernel": lambda kernel=kernel: pods.create_kernel(kernel),
+                "bare": lambda pod=pod: pods.create(pod),
+            }
+            taken = pods.time_to_object(name, create[kind]) * 1000
+            (pods.delete_kernel if kind == "kernel" else pods.delete)(name)
+            pods.await_end(name)
+            if turn:
+                milliseconds[kind].append(taken)
+    return milliseconds
+
+
 def roundtrip(rounds: int) -> dict[str, list[float]]:
     """Time ``1`` to idle on three warm kernels, in ms, in turns."""
     pods = Pods()
@@ -359,16 +505,25 @@ def hold() -> None:
             print(json.dumps({"held": held}), flush=True)
 
 
+BENCHES: dict[str, Callable[[int], dict[str, list[float]]]] = {
+    "start": start,
+    "burst": burst,
+    "bystander": bystander,
+    "object": object_to_pod,
+    "roundtrip": roundtrip,
+}
+
+
 def main() -> None:
     """Run what the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["start", "roundtrip", "hold"])
+    parser.add_argument("what", choices=[*BENCHES, "hold"])
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args()
     if args.what == "hold":
         hold()
     else:
-        print(json.dumps({"start": start, "roundtrip": roundtrip}[args.what](args.rounds)))
+        print(json.dumps(BENCHES[args.what](args.rounds)))
 
 
 if __name__ == "__main__":

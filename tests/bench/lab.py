@@ -14,6 +14,7 @@ from tests.support.team import GATEWAY, NOTEBOOK, Team, a_team, image_of
 
 CLIENT = "bench-client"
 INSIDE = Path(__file__).with_name("inside.py")
+GROUP = "kubeflow.tkestack.io"
 PORTS = ("shell", "iopub", "stdin", "control", "hb")
 
 
@@ -96,7 +97,7 @@ def a_lab(cluster: Cluster) -> Iterator[Lab]:
 
 
 def rights(namespace: str) -> list[dict[str, Any]]:
-    """The client's account: the pods of this namespace."""
+    """The client's account: the pods and JupyterKernels of this namespace."""
     rbac = "rbac.authorization.k8s.io"
     meta = {"metadata": {"name": CLIENT}}
     verbs = ["create", "delete", "get", "list", "watch"]
@@ -104,7 +105,12 @@ def rights(namespace: str) -> list[dict[str, Any]]:
         {"apiVersion": "v1", "kind": "ServiceAccount"} | meta,
         {"apiVersion": f"{rbac}/v1", "kind": "Role"}
         | meta
-        | {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]},
+        | {
+            "rules": [
+                {"apiGroups": [""], "resources": ["pods"], "verbs": verbs},
+                {"apiGroups": [GROUP], "resources": ["jupyterkernels"], "verbs": verbs},
+            ]
+        },
         {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding"}
         | meta
         | {
