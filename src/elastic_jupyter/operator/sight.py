@@ -47,7 +47,8 @@ def look(pod: Object) -> PodSight:
         gone = is_lost_with_its_node(pod)
         return PodSight(Sight.FAILED if gone else Sight.RUNNING, reason, message, ip=ip)
     if status.get("reason"):  # Evicted, UnexpectedAdmissionError: of the pod, not of the process
-        return PodSight(Sight.FAILED, status["reason"], status.get("message") or "", ip=ip)
+        message = (status.get("message") or "").strip()
+        return PodSight(Sight.FAILED, status["reason"], message, ip=ip)
     reason, message = _disturbance(pod)
     if reason == TERMINATING:
         return PodSight(Sight.FAILED, DELETED, "the kernel's pod was deleted", ip=ip)

@@ -50,8 +50,9 @@ def make_connection_secret(
             kernel,
             _labels(kernel, epoch),
         ),
+        # Not immutable: of such a Secret a kubelet keeps what it read first for as long as any pod
+        # names it, and gives a new pod the key of its predecessor of the same name.
         "type": "Opaque",
-        "immutable": True,
         "data": common.encoded(files),
     }
 
@@ -149,6 +150,9 @@ def _complete_container(container: dict[str, Any], kernel: JupyterKernel, ours: 
         {"name": "KERNEL_ID", "value": kernel_id(kernel)},
         {"name": "KERNEL_USERNAME", "value": kernel.spec.user or names.DEFAULT_USER},
         {"name": "KERNEL_NAMESPACE", "value": kernel.metadata.namespace},
+        # To ipykernel: nobody sits at a terminal. Else the first lines of its log, and so the last
+        # ones of a kernel that was killed, say how to quit it there.
+        {"name": "JPY_PARENT_PID", "value": "1"},
     )
 
 

@@ -77,6 +77,7 @@ def test_a_plain_kernel_becomes_a_restricted_pod() -> None:
                         {"name": "KERNEL_ID", "value": KERNEL_ID},
                         {"name": "KERNEL_USERNAME", "value": "ada"},
                         {"name": "KERNEL_NAMESPACE", "value": "team"},
+                        {"name": "JPY_PARENT_PID", "value": "1"},
                         from_secret("ELASTIC_JUPYTER_CONNECTION", "connection.json"),
                         from_secret("ELASTIC_JUPYTER_CALL_HOME", "call-home.json", optional=True),
                     ],
@@ -98,7 +99,6 @@ def test_the_secret_holds_a_connection_file_that_any_address_may_use() -> None:
     assert secret == {
         "metadata": metadata("jovyan-1-connection"),
         "type": "Opaque",
-        "immutable": True,
     }
     assert connection == {
         "ip": "0.0.0.0",
@@ -302,6 +302,7 @@ def test_ours_join_the_environment_and_volumes_of_the_template() -> None:
         ("KERNEL_ID", KERNEL_ID),
         ("KERNEL_USERNAME", "jovyan"),
         ("KERNEL_NAMESPACE", "team"),
+        ("JPY_PARENT_PID", "1"),
     ]
     assert [one["name"] for one in spec["volumes"]] == ["d", "elastic-jupyter-connection"]
     assert spec["containers"][0]["volumeMounts"][0] == mount
