@@ -20,6 +20,11 @@ Message = dict[str, Any]
 PATIENCE = 30
 
 
+def _encoded(body: Any) -> str | bytes:
+    """Return the body of a request; bytes are sent as they are."""
+    return body if isinstance(body, bytes) else json.dumps(body or {})
+
+
 @dataclass
 class Cell:
     """What came back for one execution."""
@@ -73,7 +78,7 @@ class FrontEnd:
             HTTPRequest(
                 f"http://127.0.0.1:{self._gateway.port}{path}",
                 method=method,
-                body=None if method in ("GET", "DELETE") else json.dumps(body or {}),
+                body=None if method in ("GET", "DELETE") else _encoded(body),
                 headers={"Authorization": f"token {self._token}", **(headers or {})},
                 request_timeout=PATIENCE,
             ),

@@ -91,6 +91,11 @@ class LoopbackStore:
             self.run(key)
         return JupyterKernel.model_validate(body)
 
+    def put(self, body: dict[str, Any]) -> None:
+        """Have somebody write an object by hand."""
+        self.objects[Key(body["metadata"]["namespace"], body["metadata"]["name"])] = body
+        self._tell(Put(JupyterKernel.model_validate(body)))
+
     def run(self, key: Key, *, told: bool = True) -> str:
         """Start the kernel's process, as the operator would make its pod; return its address.
 

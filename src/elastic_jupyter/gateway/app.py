@@ -29,6 +29,8 @@ from elastic_jupyter.store.protocol import (
     TombstoneStore,
 )
 
+#: Bytes of a request's body. A pod's whole definition has no more.
+MAX_BODY = 2**20
 #: How long a gateway that was told to end waits for its successor, s; less than the pod's grace.
 HANDOVER_PATIENCE = 50.0
 
@@ -196,6 +198,7 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
             "open_browser": False,
             "log_level": logging.getLevelNamesMapping()[settings.log_level],
             "terminals_enabled": False,
+            "max_body_size": MAX_BODY,
             "contents_manager_class": NoContents,
             "kernel_manager_class": ElasticMappingKernelManager,
             "kernel_spec_manager_class": CatalogKernelSpecManager,

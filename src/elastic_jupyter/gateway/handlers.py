@@ -13,6 +13,8 @@ from jupyter_server.services.sessions.handlers import _session_id_regex
 from jupyter_server.utils import url_escape, url_path_join
 from tornado import web
 
+from elastic_jupyter.errors import ElasticJupyterError
+from elastic_jupyter.gateway.bodies import Start
 from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
 from elastic_jupyter.gateway.sessions import KernelSession
 
@@ -54,11 +56,14 @@ class KernelsHandler(_AfterRecovery, upstream.MainKernelHandler):
     async def post(self) -> None:
         """Start a kernel. Upstream ignores ``env`` and takes the caller's ``kernel_id``."""
         manager = self.kernels
-        body = self.get_json_body() or {}
+        try:
+            wanted = Start.read(self.request.body)
+        except ValueError as error:
+            raise web.HTTPError(400, str(error)) from error
         kernel_id = await manager.start_kernel(
-            kernel_name=body.get("name") or manager.default_kernel_name,
+            kernel_name=wanted.name or manager.default_kernel_name,
             identity=self.current_user.notebook,
-            env=body.get("env") or {},
+            env=wanted.env,
         )
         self.set_header(
             "Location", url_path_join(self.base_url, "api", "kernels", url_escape(kernel_id))
@@ -72,7 +77,22 @@ class KernelHandler(_AfterRecovery, upstream.KernelHandler):
 
 
 class KernelActionHandler(_AfterRecovery, upstream.KernelActionHandler):
-    """Interrupt and restart."""
+    """Interrupt and restart. Upstream answers 500 to a restart that fails, whatever the reason."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, kernel_id: str, action: str) -> None:
+        """Answer as upstream, and with the reason to what cannot be done."""
+        try:
+            if action == "interrupt":
+                await self.kernels.interrupt_kernel(kernel_id)
+                self.set_status(204)
+            else:
+                await self.kernels.restart_kernel(kernel_id)
+                self.write(json.dumps(self.kernels.kernel_model(kernel_id)))
+        except ElasticJupyterError as error:
+            message = f"the kernel was not {action}ed: {error}"
+            raise web.HTTPError(error.http_status, message) from error
 
 
 class ChannelsHandler(_AfterRecovery, KernelWebsocketHandler):

@@ -11,7 +11,7 @@ import contextlib
 import json
 import uuid
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -126,8 +126,8 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                     await self._recover(first.values())
                     first = None
 
-    async def _recover(self, found: Any) -> None:
-        for kernel in found:
+    async def _recover(self, found: Iterable[JupyterKernel]) -> None:
+        for kernel in sorted(found, key=_seniority):
             self._take(kernel)
         await self._load_tombstones()
         waiting = [
@@ -146,15 +146,11 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             return
         manager = self.kernels.get(kernel_id)
         if manager is not None:
-            manager.wish = manager.wish.with_sessions(sessions_of(kernel))
-            manager.on_facts(Facts.of(kernel))
-            return
-        try:
-            wish = Wish.of(kernel, gateway=self.settings.name, gateway_uid=self.settings.uid)
-        except (AttributeError, KeyError, TypeError) as error:
-            # Made by hand, with a template that is no pod: the operator says so.
-            self.log.error("JupyterKernel %s is left out: %r", kernel.metadata.name, error)
-            return
+            if manager.wish.name == kernel.metadata.name:
+                manager.wish = manager.wish.with_sessions(sessions_of(kernel))
+                manager.on_facts(Facts.of(kernel))
+            return  # another object with this kernel's id, which the operator refuses
+        wish = Wish.of(kernel, gateway=self.settings.name, gateway_uid=self.settings.uid)
         self._add(wish).resume_from(Facts.of(kernel))
 
     async def _load_tombstones(self) -> None:
@@ -427,6 +423,12 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     def any_running(self) -> bool:
         """Say whether a kernel would miss this gateway."""
         return any(manager.state is KernelState.RUNNING for manager in self.kernels.values())
+
+
+def _seniority(kernel: JupyterKernel) -> tuple[datetime, str]:
+    """Return the order in which kernels of the same id have a right to it."""
+    metadata = kernel.metadata
+    return metadata.creation_timestamp or datetime.max.replace(tzinfo=UTC), metadata.name or ""
 
 
 def _timestamp(moment: datetime) -> str:

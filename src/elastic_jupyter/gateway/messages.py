@@ -53,21 +53,52 @@ class Asked:
 def parse(raw: str | bytes, subprotocol: str | None) -> Asked:
     """Read a websocket frame of a front end. Raises ``ValueError`` when it is not a message."""
     try:
-        if subprotocol == V1:
-            channel, parts = deserialize_msg_from_ws_v1(raw)
-            return Asked(channel, json.loads(parts[0]), parts)
-        message = deserialize_binary_message(raw) if isinstance(raw, bytes) else json.loads(raw)
-        parts = [
-            json.dumps(message.get(part) or {}, default=json_default).encode()
-            for part in ("header", "parent_header", "metadata", "content")
-        ]
-        return Asked(
-            message.get("channel") or "shell",
-            message["header"],
-            [*parts, *message.get("buffers", [])],
-        )
-    except (AttributeError, IndexError, KeyError, TypeError, UnicodeDecodeError) as error:
+        asked = _parse_v1(raw) if subprotocol == V1 else _parse_legacy(raw)
+        _check(asked)
+    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a Jupyter message: {error!r}") from error
+    return asked
+
+
+def _parse_v1(raw: str | bytes) -> Asked:
+    if isinstance(raw, str):
+        raise TypeError("the protocol is binary")
+    # Upstream reads as many offsets as the frame says that it has.
+    if 8 * (int.from_bytes(raw[:8], "little") + 1) > len(raw):
+        raise ValueError("the frame ends within its offsets")
+    channel, parts = deserialize_msg_from_ws_v1(raw)
+    return Asked(channel, json.loads(parts[0]), parts)
+
+
+def _parse_legacy(raw: str | bytes) -> Asked:
+    if isinstance(raw, bytes):
+        # As above; struct, which upstream uses, makes a format of as many letters first.
+        if not 0 < 4 * int.from_bytes(raw[:4], "big") < len(raw):
+            raise ValueError("the frame ends within its offsets")
+        message = deserialize_binary_message(raw)
+    else:
+        message = json.loads(raw)
+    if not isinstance(message, dict):
+        raise TypeError("no object")
+    parts = [
+        json.dumps(message.get(part) or {}, default=json_default).encode()
+        for part in ("header", "parent_header", "metadata", "content")
+    ]
+    buffers = message.get("buffers") if isinstance(raw, bytes) else None
+    return Asked(message.get("channel") or "shell", message["header"], [*parts, *(buffers or [])])
+
+
+def _check(asked: Asked) -> None:
+    """Raise when a message is none that can be passed on and answered."""
+    header = asked.header
+    if not isinstance(header, dict) or not isinstance(asked.channel, str):
+        raise TypeError("no header, or no channel")
+    if not all(isinstance(header.get(key), str) for key in ("msg_id", "msg_type")):
+        raise TypeError("a header without msg_id or msg_type")
+    if len(asked.parts) < 4:
+        raise ValueError("parts are missing")
+    # Answers carry it, packed as here: no NaN, no half of a surrogate pair.
+    json.dumps(header, ensure_ascii=False, allow_nan=False, default=json_default).encode()
 
 
 def frame(channel: str, parts: list[bytes], subprotocol: str | None) -> str | bytes:
