@@ -3,7 +3,8 @@
 What ``kubectl explain`` says of a field is what the page says, since both read the same schema.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from elastic_jupyter.api.base import Json
 from elastic_jupyter.api.conditions import ConditionType
@@ -14,13 +15,11 @@ _HEADER = (
 )
 #: Least and greatest value by format, which are no limits of the field.
 _RANGE = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+#: Keys of the least and the greatest, by what they count.
 _LIMITS = {
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} entries",
-    "maxItems": "at most {} entries",
-    "maxProperties": "at most {} keys",
-    "pattern": "pattern `{}`",
+    "characters": ("minLength", "maxLength"),
+    "entries": ("minItems", "maxItems"),
+    "keys": ("minProperties", "maxProperties"),
 }
 
 
@@ -61,36 +60,71 @@ def page(definition: Json, *, example: str, conditions: Sequence[ConditionType])
     )
 
 
-def fields(path: str, schema: Json) -> Iterator[tuple[str, Json]]:
-    """Yield path and schema of every field below ``path``, in order; ``[]`` stands for a list."""
+@dataclass(frozen=True)
+class _Field:
+    """A field with its whole path. ``foreign``: Kubernetes defines it, and the schema a part."""
+
+    path: str
+    schema: Json
+    required: bool
+    foreign: bool
+
+
+def _walk(path: str, schema: Json, *, foreign: bool = False) -> Iterator[_Field]:
+    """Yield every field below ``path``, in order; ``[]`` stands for an entry of a list."""
     if "items" in schema:
         path, schema = f"{path}[]", schema["items"]
-    for name, field in schema.get("properties", {}).items():
-        yield f"{path}.{name}", {**field, "required": name in schema.get("required", ())}
-        yield from fields(f"{path}.{name}", field)
+    foreign = foreign or "x-kubernetes-preserve-unknown-fields" in schema
+    for name, inner in schema.get("properties", {}).items():
+        below = f"{path}.{name}" if path else name
+        yield _Field(below, inner, name in schema.get("required", ()), foreign)
+        yield from _walk(below, inner, foreign=foreign)
 
 
 def _fields(path: str, schema: Json) -> Iterator[str]:
+    found = list(_walk(path, schema))
+    yield from _rows(field for field in found if not field.foreign)
+    if any(field.foreign for field in found):
+        yield "Of what Kubernetes defines these are checked at apply; others are taken as they are:"
+        yield ""
+        yield from _rows(field for field in found if field.foreign)
+
+
+def _rows(found: Iterable[_Field]) -> Iterator[str]:
     rows = [
-        (f"`{name}`", ", ".join(_kind(field)), field.get("description", ""))
-        for name, field in fields(path, schema)
+        (f"`{field.path}`", ", ".join(_kind(field)), field.schema.get("description", ""))
+        for field in found
     ]
     return _table(("field", "type", "meaning"), rows)
 
 
-def _kind(field: Json) -> Iterator[str]:
+def _kind(field: _Field) -> Iterator[str]:
     """Yield the type of a field and what limits it."""
-    yield _type(field)
-    for key, words in _LIMITS.items():
-        if key in field:
-            yield words.format(field[key])
-    least, greatest = _RANGE.get(field.get("format", ""), (None, None))
-    if field.get("minimum", least) != least:
-        yield f"{field['minimum']} or more"
-    if field.get("maximum", greatest) != greatest:
-        yield f"{field['maximum']} or less"
-    if field["required"]:
+    schema = field.schema
+    yield _type(schema)
+    for what, (least, greatest) in _LIMITS.items():
+        yield from _between(schema.get(least), schema.get(greatest), f" {what}")
+    yield from _between(*_limits(schema), "")
+    if "pattern" in schema:
+        yield f"pattern `{schema['pattern']}`"
+    if field.required:
         yield "required"
+
+
+def _limits(schema: Json) -> tuple[int | None, int | None]:
+    """Return the least and the greatest number, None for that of the format."""
+    low, high = _RANGE.get(schema.get("format", ""), (None, None))
+    least, greatest = schema.get("minimum"), schema.get("maximum")
+    return (None if least == low else least, None if greatest == high else greatest)
+
+
+def _between(least: int | None, most: int | None, what: str) -> Iterator[str]:
+    if least is not None and most is not None:
+        yield f"{least} to {most}{what}"
+    elif least is not None:
+        yield f"at least {least}{what}"
+    elif most is not None:
+        yield f"at most {most}{what}"
 
 
 def _type(field: Json) -> str:
@@ -107,10 +141,14 @@ def _type(field: Json) -> str:
 
 def _rules(schema: Json) -> Iterator[str]:
     """Yield the rules that the API server checks beside types and limits."""
+    holders = [("(all)", schema)]
+    for field in _walk("", schema):
+        holders.append((f"`{field.path}`", field.schema))
+        if "items" in field.schema:
+            holders.append((f"`{field.path}[]`", field.schema["items"]))
     rows = [
-        (f"`{path[1:]}`" if path else "(all)", rule.get("message") or f"`{rule['rule']}`")
-        for path, part in (("", schema), *fields("", schema))
-        for holder in (part, part.get("items", {}))
+        (path, rule.get("message") or f"`{rule['rule']}`")
+        for path, holder in holders
         for rule in holder.get("x-kubernetes-validations", ())
     ]
     if rows:
@@ -143,6 +181,11 @@ def _columns(columns: Sequence[Json]) -> Iterator[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for row in (head, ["---"] * len(head), *rows):
-        cells = (" ".join(cell.split()).replace("|", r"\|") for cell in row)
-        yield f"| {' | '.join(cells)} |"
+        yield f"| {' | '.join(map(_cell, row))} |"
     yield ""
+
+
+def _cell(text: str) -> str:
+    """Return a text on one line, with nothing that Markdown takes for more than text or code."""
+    parts = " ".join(text.split()).replace("|", r"\|").split("`")
+    return "`".join(part if at % 2 else part.replace("<", r"\<") for at, part in enumerate(parts))

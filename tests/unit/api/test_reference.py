@@ -1,5 +1,6 @@
 """The reference of the kinds: complete, and from the same schema as ``kubectl explain``."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,16 +79,17 @@ def test_a_page_names_columns_and_conditions(kind: type[Resource]) -> None:
         ({"type": "string", "enum": ["a", "b"]}, "`a` or `b`"),
         ({"type": "string", "format": "date-time"}, "time"),
         ({"type": "string", "pattern": "^a|b$"}, r"string, pattern `^a\|b$`"),
-        ({"type": "integer", "minimum": 1, "maximum": 9}, "integer, 1 or more, 9 or less"),
+        ({"type": "integer", "minimum": 1, "maximum": 9}, "integer, 1 to 9"),
         (
             {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1},
             "integer",
         ),
         (
             {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 3},
-            "list of string, at least 1 entries, at most 3 entries",
+            "list of string, 1 to 3 entries",
         ),
         ({"type": "object", "additionalProperties": {"type": "string"}}, "map of string"),
+        ({"type": "integer", "minimum": 0, "format": "int64"}, "integer, at least 0"),
         ({"x-kubernetes-int-or-string": True}, "integer or string"),
     ],
 )
@@ -102,6 +104,21 @@ def test_a_row_tells_that_a_field_is_required_and_what_a_list_holds() -> None:
     assert "| `spec.l[].n` | string, required |" in page
 
 
+def test_what_kubernetes_defines_has_a_table_of_its_own() -> None:
+    name = {"type": "string", "description": "The <name> of `<it>`."}
+    entry = {"type": "object", "properties": {"n": name}}
+    pod = {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "properties": {"c": {"type": "array", "items": entry}},
+    }
+    ours, _, others = a_page({"t": pod, "u": {"type": "string"}}).partition("Of what Kubernetes")
+    assert re.findall(r"^\| `(\S+)`", ours, re.M) == ["spec.t", "spec.u"]
+    rows = others.partition("## Status")[0]
+    assert re.findall(r"^\| `(\S+)`", rows, re.M) == ["spec.t.c", "spec.t.c[].n"]
+    assert r"The \<name> of `<it>`. |" in rows
+
+
 def test_rules_are_shown_with_their_field_wherever_they_are() -> None:
     rule = {"rule": "self != ''", "message": "must not be empty"}
     item = {"type": "string", "x-kubernetes-validations": [rule]}
@@ -110,7 +127,7 @@ def test_rules_are_shown_with_their_field_wherever_they_are() -> None:
         **{"x-kubernetes-validations": [{"rule": "has(self.spec)"}]},
     )
     assert "| (all) | `has(self.spec)` |" in page
-    assert "| `spec.l` | must not be empty |" in page
+    assert "| `spec.l[]` | must not be empty |" in page
     assert "| `spec.m` | must not be empty |" in page
 
 
