@@ -1,8 +1,9 @@
-"""What clients send to start a kernel, read with care. Pure."""
+"""What clients send, read with care: whatever is wrong is a ``ValueError``. Pure."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,15 +19,7 @@ class Start:
 
         Raises ``ValueError``, which names the field.
         """
-        try:
-            said = json.loads(body) if body.strip() else {}
-            json.dumps(said, ensure_ascii=False).encode()  # half a surrogate pair is no text
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"the body is no JSON: {error}") from error
-        if said is None:
-            said = {}
-        if not isinstance(said, dict):
-            raise ValueError("the body must be a JSON object")
+        said = read_object(body)
         name, env = said.get("name"), said.get("env")
         if not isinstance(name, str | None):
             raise ValueError("name must be a string: that of a kernel spec")
@@ -36,3 +29,18 @@ class Start:
             if not isinstance(value, str):
                 raise ValueError(f"env.{variable} must be a string")
         return cls(name or None, env or {})
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in a body, an empty one where there is none.
+
+    Raises ``ValueError``.
+    """
+    try:
+        said = json.loads(body) if body.strip() else None
+        json.dumps(said, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the body is no JSON: {error}") from error
+    if not isinstance(said, dict | None):
+        raise ValueError("the body must be a JSON object")
+    return said or {}

@@ -14,7 +14,7 @@ from jupyter_server.utils import url_escape, url_path_join
 from tornado import web
 
 from elastic_jupyter.errors import ElasticJupyterError
-from elastic_jupyter.gateway.bodies import Start
+from elastic_jupyter.gateway.bodies import Start, read_object
 from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
 from elastic_jupyter.gateway.sessions import KernelSession
 
@@ -127,8 +127,8 @@ class KernelSessionHandler(_AfterRecovery, upstream.KernelsAPIHandler):
     async def put(self, kernel_id: str, session_id: str) -> None:
         """Keep path, name and type of a session, which leaves the kernel that it was on before."""
         try:
-            session = KernelSession.of({**(self.get_json_body() or {}), "id": session_id})
-        except (TypeError, ValueError) as error:
+            session = KernelSession.of({**read_object(self.request.body), "id": session_id})
+        except ValueError as error:
             raise web.HTTPError(400, f"not a session: {error}") from error
         await self.kernels.keep_session(kernel_id, session)
         self.set_status(204)
@@ -162,9 +162,9 @@ class AddressHandler(web.RequestHandler):
         if not manager.recovered.is_set():
             raise web.HTTPError(503)
         try:
-            said = json.loads(self.request.body)
+            said = read_object(self.request.body)
             address, epoch = ipaddress.ip_address(said["address"]), int(said["epoch"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise web.HTTPError(400, "an address and an epoch are wanted") from error
         if address != ipaddress.ip_address(str(self.request.remote_ip)):
             raise web.HTTPError(400, "the call does not come from the address it names")

@@ -11,6 +11,8 @@ from elastic_jupyter.errors import Invalid
 from tests.support.front_end import FrontEnd
 from tests.support.loopback import Loopback, loopback
 
+SESSION = "00000000-0000-0000-0000-000000000000"
+
 
 @pytest.fixture
 async def world() -> AsyncIterator[Loopback]:
@@ -47,6 +49,25 @@ async def test_a_start_that_makes_no_sense_is_answered_with_the_reason(
     assert want in json.loads(response.body)["message"]
     assert complaints(caplog) == []
     assert not world.store.objects
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"{", id="bad JSON"),
+        pytest.param(b"[" * 100_000, id="too deep"),
+        pytest.param(b'["path"]', id="a list"),
+        pytest.param(b'{"path": 1, "epoch": Infinity, "address": "127.0.0.1"}', id="wrong types"),
+    ],
+)
+async def test_sessions_and_addresses_that_make_no_sense_are_answered_with_400(
+    world: Loopback, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    front_end = FrontEnd(await world.gateway())
+    kernel = f"/api/kernels/{await front_end.start()}"
+    assert (await front_end.rest("POST", f"{kernel}/address", body)).code == 400
+    assert (await front_end.rest("PUT", f"{kernel}/sessions/{SESSION}", body)).code == 400
+    assert complaints(caplog) == []
 
 
 async def test_a_body_without_end_is_not_read(world: Loopback) -> None:
