@@ -1,13 +1,16 @@
 """JupyterKernel: keeps its pod and connection Secret as the life cycle says.
 
-Children: the Secret ``<name>-connection`` and, after it, the bare pod ``<name>``, both of the
+Children: the Secret ``<name>-connection`` and the bare pod ``<name>``, both of the
 incarnation (uid, epoch). Writes all of the status but ``activity``. Woken by the kernel, its pod,
 its Secret, the gateway's master key, and the queue when a place changes.
 """
 
+import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 from elastic_jupyter import logs
 from elastic_jupyter.api import names
@@ -108,6 +111,8 @@ class KernelReconciler:
         self._own = OwnWrites()
         # Pods made for (uid, epoch) that the status does not name yet.
         self._made: dict[Key, tuple[str, int]] = {}
+        # Uids of pods that were made and deleted again before anybody was told of them.
+        self._taken_back: dict[Key, str] = {}
 
     async def reconcile(self, key: Key) -> Result:
         """Look at one kernel once."""
@@ -115,6 +120,7 @@ class KernelReconciler:
         if seen is None:
             self._own.forget(key)
             self._made.pop(key, None)
+            self._taken_back.pop(key, None)
             await self._remove_orphans(key)
             return DONE
         if lifecycle.decide(seen.phase, seen.pod.sight).action is Action.START:
@@ -149,6 +155,8 @@ class KernelReconciler:
         made = bool(kernel.status and kernel.status.pod_name)
         made = made or self._made.get(key) == (kernel.metadata.uid, epoch)
         pod = self._caches.pods.get(key)
+        if pod is not None and pod["metadata"]["uid"] == self._taken_back.get(key):
+            pod = None
         if pod is None and made and not (kernel.status and _has_ended(kernel)):
             pod = await self._live_pod(key)  # is it gone, or not in the cache yet?
         if pod is not None and _is_incarnation(pod, kernel, epoch):
@@ -198,11 +206,40 @@ class KernelReconciler:
                 f"in namespace {namespace}, or has no master key yet"
             )
             return PodSight(Sight.NEVER_MADE, _GATEWAY_NOT_FOUND, text)
-        # The Secret first: a kubelet that does not find it tries again only after a second or more.
-        hindrance = await self._create(SECRET, secret, seen) or await self._create(POD, pod, seen)
-        if hindrance:
-            return hindrance
-        return sight.look({**pod, "status": {}})
+        if seen.phase is None:
+            hindrance = await self._create_at_once(secret, pod, seen)
+        else:  # something was in the way before
+            hindrance = await self._create(SECRET, secret, seen)
+            hindrance = hindrance or await self._create(POD, pod, seen)
+        return hindrance or sight.look({**pod, "status": {}})
+
+    async def _create_at_once(self, secret: Object, pod: Object, seen: _Seen) -> PodSight | None:
+        """Create both children, as ``_create`` does each; no pod stays that has no Secret.
+
+        The kubelet asks for the Secret 100 ms or more after the pod was made; were it not there, it
+        would ask again only after seconds.
+        """
+        kept, made = await asyncio.gather(
+            self._create(SECRET, secret, seen),
+            self._create(POD, pod, seen),
+            return_exceptions=True,
+        )
+        if isinstance(kept, PodSight | Invalid | Forbidden) and made is None:
+            await self._take_back(pod, seen)
+        for outcome in (kept, made):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return cast("PodSight | None", kept or made)
+
+    async def _take_back(self, pod: Object, seen: _Seen) -> None:
+        """Delete a pod whose Secret may not be: it could not start."""
+        key = key_of(pod)
+        there = await self._live_pod(key)
+        if there is None or not _is_incarnation(there, seen.kernel, seen.epoch):
+            return
+        self._taken_back[key] = uid = there["metadata"]["uid"]
+        with contextlib.suppress(NotFound, Conflict):
+            await self._client.delete(POD, *key, uid=uid, grace_seconds=0)
 
     def _siblings(self, kernel: JupyterKernel) -> Iterable[Object]:
         gateway = kernel.spec.gateway_ref

@@ -143,6 +143,23 @@ async def test_a_secret_of_that_name_which_is_not_a_kernels_is_told_and_left_alo
 # -- what the API server refuses
 
 
+async def test_no_pod_stays_whose_secret_is_refused(world: World) -> None:
+    put(world, a_kernel())
+    reconcile = make(world)
+    world.server.fail(403, verb="post", path="secrets", times=-1, message="exceeded quota: team")
+    await world.settle()
+    await reconcile(KERNEL)
+    made = [seen.path.rsplit("/", 1)[1] for seen in world.server.seen if seen.verb == "post"]
+    assert {"secrets", "pods"} <= set(made)
+    await world.run(reconcile, KERNEL)
+    assert not world.server.all(POD)
+    status = world.server.get(JUPYTER_KERNEL, KERNEL)["status"]
+    assert (status["phase"], status.get("podName")) == ("Pending", None)
+    assert "exceeded quota: team" in running(world)["message"]
+    pods = [seen for seen in world.server.seen if seen.verb == "post" and "/pods" in seen.path]
+    assert len(pods) == 1, "the next pass makes the Secret first"
+
+
 async def test_a_quota_that_is_used_up_is_told_once_and_tried_again(world: World) -> None:
     put(world, a_kernel())
     reconcile = make(world)
