@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from tests.support.cluster import Cluster, describe
 from tests.support.eventually import eventually
 from tests.support.team import EXAMPLES, SYSTEM, Team, a_team, sweep
 
+#: Manifests of the original, which name the namespace ``default``.
+ORIGINAL = Path(__file__).parents[1] / "data" / "original"
 CLUSTER = pytest.StashKey[Cluster]()
 
 
@@ -46,10 +49,15 @@ def default_namespace(cluster: Cluster) -> Iterator[str]:
     yield "default"
     for folder in ("elastic", "gpu"):
         cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", EXAMPLES / folder)
+    cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-R", "-f", ORIGINAL)
     sweep(cluster, "default", ("jupyterkernels",))
     for plural in ("pods", "deployments"):
         eventually(
-            lambda plural=plural: {n for n in cluster.names("default", plural) if "elastic" in n},
+            lambda plural=plural: {
+                name
+                for name in cluster.names("default", plural)
+                if any(word in name for word in ("elastic", "sample", "simple"))
+            },
             lambda left: not left,
             within=60,
             what=f"the end of the examples' {plural}",

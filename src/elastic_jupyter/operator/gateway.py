@@ -37,12 +37,11 @@ from elastic_jupyter.operator.objects import gateway_network as network
 from elastic_jupyter.operator.objects import gateway_rights as rights
 from elastic_jupyter.operator.report import (
     BLOCKED_RETRY,
-    IMAGE_REPLACED,
     READY,
     Condition,
     Event,
     image_replaced,
-    knows,
+    new_replacements,
 )
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.policy import images, offer
@@ -190,17 +189,12 @@ class GatewayReconciler:
         before: Object | None,
         deployment: Object | None,
     ) -> None:
-        events = [
-            Event("Warning", one.type, one.message)
-            for one in said
-            if one.type == IMAGE_REPLACED and not knows(gateway.status, one.type)
-        ]
         await self._reporter.report(
             JUPYTER_GATEWAY,
             gateway,
             gateway.status,
             said,
-            events=events,
+            events=new_replacements(said, gateway.status),
             kernels=self._counted(key),
             **(deployment_status.counts(deployment) if deployment else {}),
         )

@@ -11,7 +11,7 @@ from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL_SPEC, Key, Object
 from elastic_jupyter.operator import dry_run
-from elastic_jupyter.operator.report import READY, Condition, image_replaced
+from elastic_jupyter.operator.report import READY, Condition, image_replaced, new_replacements
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.policy import compose, images
 from elastic_jupyter.policy.images import Images
@@ -45,7 +45,8 @@ class KernelSpecReconciler:
         spec = parse(JupyterKernelSpec, found)
         ready = await self._ready(key, spec)
         said = [ready, *self._remarks(spec)]
-        await self._reporter.report(JUPYTER_KERNEL_SPEC, spec, spec.status, said)
+        events = new_replacements(said, spec.status)
+        await self._reporter.report(JUPYTER_KERNEL_SPEC, spec, spec.status, said, events=events)
         return dry_run.result(ready)
 
     async def _ready(self, key: Key, spec: JupyterKernelSpec) -> Condition:

@@ -81,6 +81,15 @@ def image_replaced(choice: Choice) -> Condition:
     return Condition(IMAGE_REPLACED, True, "OriginalImage", text)
 
 
+def new_replacements(said: Iterable[Condition], status: Model | None) -> list[Event]:
+    """Return an Event for an image's replacement that ``status`` does not tell of yet."""
+    return [
+        Event("Warning", one.type, one.message)
+        for one in said
+        if one.type == IMAGE_REPLACED and not knows(status, one.type)
+    ]
+
+
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:
     """Return the JSON merge patch that turns ``old`` into ``new``; empty: nothing changes.
 

@@ -75,6 +75,17 @@ async def test_what_is_said_of_a_kernel_spec(
     assert not world.server.all(POD), "a dry run made a pod"
 
 
+async def test_a_replaced_image_is_told_in_one_event(world: World) -> None:
+    for generation in (1, 2):
+        spec = a_kernel_spec(image="x/jupyter-kernel-py:1")
+        spec["metadata"]["generation"] = generation
+        if generation > 1:
+            spec["status"] = world.server.get(JUPYTER_KERNEL_SPEC, SPEC)["status"]
+        world.server.put(JUPYTER_KERNEL_SPEC, spec)
+        await world.run(make(world), SPEC)
+    assert world.events() == [("Warning", "ImageReplaced")]
+
+
 @pytest.mark.parametrize(("status", "reason"), [(422, "Invalid"), (403, "Forbidden")])
 async def test_a_pod_that_the_server_would_refuse_is_told_in_its_words(
     world: World, status: int, reason: str
