@@ -158,6 +158,10 @@ class Cluster:
 
     # What is
 
+    def watch_path(self, namespace: str, plural: str) -> str:
+        """Return the API server's path of a watch."""
+        return self._path(namespace, plural).removeprefix(self._url) + "?watch=true"
+
     def _path(self, namespace: str | None, plural: str, name: str | None = None) -> str:
         scope = f"namespaces/{namespace}/" if namespace else ""
         tail = f"/{name}" if name else ""

@@ -1,0 +1,714 @@
+"""Bad news is told: in the notebook, as a condition, as an Event, in the table of kubectl; soon.
+
+The time that counts starts when the API server tells us what it tells the operator. Each test
+prints what it measured (``pytest -rP``). ``place`` is our notebook server, and then a JupyterLab
+that has nothing of ours.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.cluster.test_resources import table
+from tests.support import ghost, manifests
+from tests.support.cluster import Cluster
+from tests.support.eventually import eventually
+from tests.support.jupyter_tab import Cell, NotebookServer, Tab
+from tests.support.team import Object, Team, a_namespace, foreign_image, kernel_name, served
+from tests.support.watch import Version, Watch, watching
+
+#: Seconds from Kubernetes knowing it to the end of the cell, and to the condition.
+TOLD_WITHIN = 2.0
+LAUNCH_LIMIT, QUEUE_LIMIT = 8, 4
+SEAT = "example.com/seat"
+COUNT = "import time\nprint('on', flush=True)\ntime.sleep(600)"
+
+
+def python(code: str) -> Object:
+    return {"command": ["python", "-c", code]}
+
+
+def a_pod(container: Object | None = None, **spec: Any) -> Object:
+    return {"containers": [{"name": "kernel", **(container or {})}], **spec}
+
+
+def memory(limit: str) -> Object:
+    return {"resources": {"limits": {"memory": limit}}}
+
+
+@dataclass(frozen=True)
+class AtStart:
+    """A pod that never becomes a kernel: the reason, and what has to be in its words."""
+
+    name: str
+    pod: Object
+    reason: str
+    words: tuple[str, ...]
+    #: Whether the API server refuses the pod, so that there is none.
+    refused: bool = False
+
+
+CANNOT_START = [
+    AtStart("bad-name", a_pod({"image": "no/such:image:name"}), "InvalidImageName", ("no/such",)),
+    AtStart(
+        "never-pulled",
+        a_pod({"image": "localhost/nowhere:1", "imagePullPolicy": "Never"}),
+        "ErrImageNeverPull",
+        ("localhost/nowhere:1", "pull policy of Never"),
+    ),
+    AtStart(
+        "no-command",
+        a_pod({"command": ["/no/such/kernel"]}),
+        "StartError",
+        ("exit code 128", "/no/such/kernel", "no such file"),
+    ),
+    AtStart(
+        "crash",
+        a_pod(python("import sys\nprint('reading', flush=True)\nsys.exit('no licence')")),
+        "Error",
+        ("exit code 1", "reading", "no licence"),
+    ),
+    AtStart(
+        "init-crash",
+        a_pod(
+            initContainers=[
+                {"name": "fetch", "image": "KERNEL", **python("import sys\nsys.exit('no route')")}
+            ]
+        ),
+        "Error",
+        ("the init container fetch ended with exit code 1", "no route"),
+    ),
+    AtStart(
+        "oom-at-start",
+        a_pod({**python("x = b'1' * (200 << 20)"), **memory("64Mi")}),
+        "OOMKilled",
+        ("more memory than its limit of 64Mi",),
+    ),
+    AtStart(
+        "invalid",
+        a_pod({"volumeMounts": [{"name": "nowhere", "mountPath": "/x"}]}),
+        "Invalid",
+        ("spec.containers[0].volumeMounts[0].name", "nowhere"),
+        refused=True,
+    ),
+    AtStart(
+        "too-large",
+        a_pod({"resources": {"limits": {"cpu": "9"}}}),
+        "Forbidden",
+        ("maximum cpu usage per Container is 8, but limit is 9",),
+        refused=True,
+    ),
+    AtStart(
+        "insecure",
+        a_pod(hostNetwork=True),
+        "Forbidden",
+        ('violates PodSecurity "baseline', "hostNetwork"),
+        refused=True,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A pod that waits for what does not come. ``limit`` in s ends it."""
+
+    name: str
+    pod: Object
+    reason: str
+    words: tuple[str, ...]
+    limit: int = LAUNCH_LIMIT
+    field: str = "launchTimeoutSeconds"
+
+
+CANNOT_GO_ON = [
+    Held(
+        "no-image",
+        a_pod({"image": "localhost/nowhere:1"}),
+        "ErrImagePull|ImagePullBackOff",
+        ("localhost/nowhere:1", "failed to pull"),
+    ),
+    Held(
+        "no-config",
+        a_pod({"envFrom": [{"configMapRef": {"name": "nowhere"}}]}),
+        "CreateContainerConfigError",
+        ('configmap "nowhere" not found',),
+    ),
+    Held(
+        "no-node",
+        a_pod(nodeSelector={"no": "where"}),
+        "Unschedulable",
+        ("0/1 nodes are available", "node affinity/selector"),
+    ),
+    Held(
+        "no-room",
+        a_pod({"resources": {"requests": {"memory": "9Ti"}}}),
+        "Unschedulable",
+        ("Insufficient memory",),
+    ),
+    Held(
+        "no-claim",
+        a_pod(
+            {"resources": {"limits": {"nvidia.com/gpu": 77}}},
+            volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "nowhere"}}],
+        ),
+        "Unschedulable",
+        ('persistentvolumeclaim "nowhere" not found',),
+    ),
+    Held(
+        "quota",
+        a_pod({"resources": {"limits": {SEAT: 1}}}),
+        "QuotaExceeded",
+        ("exceeded quota: seats", f"requests.{SEAT}"),
+    ),
+    Held(
+        "no-gpu",
+        a_pod({"resources": {"limits": {"nvidia.com/gpu": 99}}}),
+        "Queued",
+        ("1st of 1", "Insufficient nvidia.com/gpu"),
+        limit=QUEUE_LIMIT,
+        field="queueTimeoutSeconds",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class WhileRunning:
+    """What ends a kernel in the middle of a cell. ``deed`` does it, or ``code`` does it itself."""
+
+    name: str
+    reason: str
+    words: tuple[str, ...]
+    pod: Object = field(default_factory=a_pod)
+    code: str = COUNT
+    deed: Callable[[Team, str], object] | None = None
+    within: float = 30
+
+
+def evict(team: Team, name: str) -> None:
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": team.namespace},
+    }
+    path = f"/api/v1/namespaces/{team.namespace}/pods/{name}/eviction"
+    team.cluster.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(body))
+
+
+def delete(team: Team, name: str) -> None:
+    team.cluster.kubectl("delete", "pod", name, "-n", team.namespace, "--wait=false")
+
+
+def preempt(team: Team, name: str) -> None:
+    pod = manifests.plain_pod(
+        f"urgent-{name[-6:]}",
+        namespace=team.namespace,
+        image=foreign_image(team.cluster, "plain-kernel"),
+        command=["sleep", "600"],
+        limits={SEAT: 1},
+        priorityClassName=team.namespace,
+    )
+    team.cluster.create(pod)
+
+
+CANNOT_LAST = [
+    WhileRunning(
+        "exits",
+        "Error",
+        ("exit code 3", "the disk is on fire"),
+        # Past ipykernel, which takes what is written to the process' own stderr for a cell's.
+        code="import os\nlog = os.open('/proc/1/fd/2', os.O_WRONLY)\n"
+        "os.write(log, b'the disk is on fire')\nos._exit(3)",
+    ),
+    WhileRunning(
+        "segfault",
+        "Error",
+        ("exit code 139 (SIGSEGV)",),
+        code="import os, signal\nsignal.signal(11, signal.SIG_DFL)\nimport ctypes\n"
+        "ctypes.string_at(0)",
+    ),
+    WhileRunning("ends", "Completed", ("exit code 0",), code="import os\nos._exit(0)"),
+    WhileRunning(
+        "oom-in-a-cell",
+        "OOMKilled",
+        ("more memory than its limit of 256Mi",),
+        pod=a_pod(memory("256Mi")),
+        code="x = b'1' * (1 << 30)",
+    ),
+    WhileRunning(
+        "disk",
+        "Evicted",
+        ("ephemeral local storage", "10Mi"),
+        pod=a_pod({"resources": {"limits": {"ephemeral-storage": "10Mi"}}}),
+        code="open('/tmp/x', 'wb').write(bytes(50 << 20))\n" + COUNT,
+        within=60,  # the kubelet measures every 10 s
+    ),
+    WhileRunning("evicted", "EvictionByEvictionAPI", ("Eviction API: evicting",), deed=evict),
+    WhileRunning("deleted", "PodDeleted", ("the kernel's pod was deleted",), deed=delete),
+    WhileRunning(
+        "preempted",
+        "PreemptionByScheduler",
+        ("preempting to accommodate a higher priority pod",),
+        pod=a_pod({"resources": {"limits": {SEAT: 1}}}),
+        deed=preempt,
+    ),
+]
+
+
+def offers(*news: AtStart | Held | WhileRunning, kernel_image: str) -> Iterator[Object]:
+    """Yield the kernel specs and templates of a team whose kernels come to such ends."""
+    for one in news:
+        pod = json.loads(json.dumps(one.pod).replace('"KERNEL"', json.dumps(kernel_image)))
+        yield manifests.kernel_template(one.name, spec=pod)
+        yield manifests.kernel_spec(one.name, template=one.name)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A team, one of its notebook servers, and what the API server tells of its kernels."""
+
+    team: Team
+    server: NotebookServer
+    pods: Watch
+    kernels: Watch
+
+    def events_of(self, name: str) -> set[tuple[str, str]]:
+        """Return reason and message of the Events about a JupyterKernel."""
+        return {
+            (event["reason"], event["message"])
+            for event in self.team.cluster.list(self.team.namespace, "events")
+            if event["involvedObject"]["kind"] == "JupyterKernel"
+            and event["involvedObject"]["name"] == name
+        }
+
+    def left_but(self, tab: Tab, *kept: str) -> None:
+        """Wait until nothing but the objects of these kinds is left of a kernel."""
+        eventually(
+            lambda: self.team.left_of(tab),
+            lambda left: left == [f"{plural}/{kernel_name(tab)}" for plural in kept],
+            within=15,
+            what="the end of what the kernel held",
+        )
+
+
+def condition(version: Version, kind: str) -> Object:
+    conditions = (version.object.get("status") or {}).get("conditions") or []
+    return next((one for one in conditions if one["type"] == kind), {})
+
+
+def has_ended(version: Version) -> bool:
+    """Whether this version of a pod tells that its kernel is no more, or will not be."""
+    status = version.object.get("status") or {}
+    containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    states = [container.get("state") or {} for container in containers]
+    return (
+        version.gone
+        or status.get("phase") in ("Failed", "Succeeded")
+        or any("terminated" in state for state in states)
+        or any(
+            (state.get("waiting") or {}).get("reason") in ("InvalidImageName", "ErrImageNeverPull")
+            for state in states
+        )
+    )
+
+
+def said_why(cell: Cell, *words: str) -> None:
+    """Check that a cell ended with an error whose text has all of the words."""
+    told = cell.reply["evalue"]
+    assert cell.reply["status"] == "error"
+    assert [one for one in words if one not in told] == [], told
+    [error] = [one for one in cell.outputs if one["output_type"] == "error"]
+    assert error["evalue"] == told
+    assert not {"dead", "restarting"} & set(cell.tab.statuses())
+
+
+def lags(name: str, known: float, **told: float) -> None:
+    """Print how long after ``known`` each was told, and check that it was soon."""
+    after = {what: round(at - known, 3) for what, at in told.items()}
+    print(f"{name}: s after Kubernetes knew it: {after}")
+    assert max(after.values()) <= TOLD_WITHIN, after
+
+
+@pytest.fixture(scope="module")
+def seats(cluster: Cluster) -> Iterator[None]:
+    """One seat on the node: an accelerator that no other test asks for."""
+    [node, *_] = sorted(cluster.names(None, "nodes"))
+    path = f"/status/capacity/{SEAT.replace('/', '~1')}"
+
+    def patch(op: str, **value: str) -> None:
+        body = json.dumps([{"op": op, "path": path, **value}])
+        cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", body)
+
+    patch("add", value="1")
+    yield
+    patch("remove")
+
+
+@pytest.fixture(scope="module")
+def team(cluster: Cluster, new_team: Callable[..., Team], seats: None) -> Iterator[Team]:
+    """A patient team: its kernels may take their time."""
+    image = foreign_image(cluster, "plain-kernel")
+    team = new_team(
+        *offers(*CANNOT_START, *CANNOT_GO_ON, *CANNOT_LAST, kernel_image=image),
+        cullIdleTimeout=3600,
+    )
+    namespace = team.namespace
+    limits = {"type": "Container", "max": {"cpu": "8"}, "defaultRequest": {"cpu": "1m"}}
+    urgent = {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": namespace},
+        "value": 1000,
+    }
+    cluster.apply(
+        namespace,
+        {
+            "apiVersion": "v1",
+            "kind": "LimitRange",
+            "metadata": {"name": "limits"},
+            "spec": {"limits": [limits]},
+        },
+        urgent,
+    )
+    enforce = "pod-security.kubernetes.io/enforce=baseline"
+    cluster.kubectl("label", "namespace", namespace, enforce)
+    template = manifests.stock_lab(foreign_image(cluster, "stock-lab"))
+    cluster.apply(namespace, manifests.notebook("stock", namespace=namespace, template=template))
+    yield team
+    cluster.kubectl("delete", "priorityclass", namespace)
+
+
+@pytest.fixture(scope="module", params=["our notebook server", "stock JupyterLab"])
+def place(request: pytest.FixtureRequest, team: Team) -> Iterator[Place]:
+    """The patient team at one of its notebook servers."""
+    with contextlib.ExitStack() as stack:
+        server = team.server
+        if request.param == "stock JupyterLab":
+            server = stack.enter_context(served(team.cluster, team.namespace, "stock"))
+        yield stack.enter_context(a_place(team, server))
+
+
+@contextlib.contextmanager
+def a_place(team: Team, server: NotebookServer) -> Iterator[Place]:
+    with (
+        watching(team.cluster, team.namespace, "pods") as pods,
+        watching(team.cluster, team.namespace, "jupyterkernels") as kernels,
+    ):
+        yield Place(team, server, pods, kernels)
+
+
+@pytest.mark.parametrize("news", CANNOT_START, ids=lambda news: news.name)
+def test_a_kernel_that_cannot_start_ends_the_cell_and_leaves_nothing(
+    place: Place, news: AtStart
+) -> None:
+    tab = place.server.open(news.name)
+    name = kernel_name(tab)
+    cell = tab.start("1").wait(within=60)
+    said_why(cell, news.reason, *news.words)
+    failed = place.kernels.first(
+        name, lambda one: condition(one, "Failed").get("status") == "True", what="the end"
+    )
+    assert condition(failed, "Failed")["reason"] == news.reason
+    assert all(one in condition(failed, "Failed")["message"] for one in news.words)
+    known = (
+        place.kernels.first(name, lambda _: True, what="the beginning")
+        if news.refused
+        else place.pods.first(name, has_ended, what="the end of the pod")
+    )
+    assert cell.idle_at is not None
+    lags(news.name, known.at, cell=cell.idle_at, condition=failed.at)
+    eventually(
+        lambda: place.events_of(name),
+        lambda events: any(
+            reason == news.reason and all(one in message for one in news.words)
+            for reason, message in events
+        ),
+        within=TOLD_WITHIN,
+        what="the Event",
+    )
+    place.left_but(tab)
+
+    # The next cell tries again, and so would the restart button.
+    again = tab.run("1", within=60)
+    said_why(again, news.reason)
+    tab.close()
+    tab.shutdown()
+    place.left_but(tab)
+
+
+@pytest.mark.parametrize("news", CANNOT_LAST, ids=lambda news: news.name)
+def test_the_end_of_a_running_kernel_ends_its_cell(place: Place, news: WhileRunning) -> None:
+    tab = place.server.open(news.name)
+    name = kernel_name(tab)
+    tab.run("x = 1", within=60)
+    cell = tab.start(news.code)
+    if news.deed:
+        cell.until(lambda cell: cell.stdout == "on\n", within=10, what="the cell's first line")
+        news.deed(place.team, name)
+    cell.wait(within=news.within)
+    said_why(cell, news.reason, *news.words)
+
+    kind = "Succeeded" if news.reason == "Completed" else "Failed"
+    ended = place.kernels.first(name, lambda one: condition(one, kind), what="the condition")
+    assert condition(ended, kind)["reason"] == news.reason
+    known = place.pods.first(name, has_ended, what="the end of the pod")
+    assert cell.idle_at is not None
+    lags(news.name, known.at, cell=cell.idle_at, condition=ended.at)
+    if news.reason != "Completed":
+        eventually(
+            lambda: {reason for reason, _ in place.events_of(name)},
+            lambda reasons: news.reason in reasons,
+            within=TOLD_WITHIN,
+            what="the Event",
+        )
+    rows = table(place.team.cluster.kubectl("get", "jk", name, "-n", place.team.namespace))
+    assert [(row["PHASE"], row["REASON"]) for row in rows] == [(kind, news.reason)]
+    place.left_but(tab, "jupyterkernels")
+    for pod in place.team.cluster.names(place.team.namespace, "pods"):
+        if pod.startswith("urgent-"):
+            place.team.cluster.delete(place.team.namespace, "pods", pod, grace=0)
+
+    again = tab.run("'x' in globals()", within=60)
+    assert again.result == "False"
+    assert news.reason in again.text
+    assert "variables are gone" in again.text
+    tab.close()
+    tab.shutdown()
+    place.left_but(tab)
+
+
+def test_a_lost_node_is_told_and_then_given_up(
+    cluster: Cluster, new_team: Callable[..., Team]
+) -> None:
+    image = foreign_image(cluster, "plain-kernel")
+    gone = WhileRunning("ghost", "NodeLost", (), pod=a_pod({"image": image}, **ghost.FOR_ITS_POD))
+    team = new_team(*offers(gone, kernel_image=image))
+    node = f"{team.namespace}-ghost"
+    with ghost.ghost_node(cluster, node), a_place(team, team.server) as place:
+        tab = place.server.open("ghost")
+        name = kernel_name(tab)
+        cell = tab.start(COUNT)
+        ghost.run_there(cluster, team.namespace, name, image=image)
+        cell.until(lambda cell: cell.stdout == "on\n", within=20, what="the cell's first line")
+
+        # Kubernetes loses the node; the cell runs on, and says what is known.
+        unready = place.pods.first(
+            name,
+            lambda one: condition(one, "Ready").get("status") == "False",
+            what="the loss of the node",
+            within=90,
+        )
+        cell.until(lambda cell: node in cell.text, within=5, what="the loss in the cell")
+        told_at = next(at for at, one in cell.timed("stream") if node in one["content"]["text"])
+        told = place.kernels.first(
+            name, lambda one: condition(one, "Running").get("reason") == "NodeLost", what="the loss"
+        )
+        lags("node lost", unready.at, cell=told_at, condition=told.at)
+        assert not cell.ended
+        assert condition(told, "Running")["status"] == "True"
+        assert "NodeLost" in {reason for reason, _ in place.events_of(name)}
+
+        # Kubernetes gives the pod up, which nobody on the node can end.
+        given_up = place.pods.first(
+            name,
+            lambda one: one.object["metadata"].get("deletionTimestamp"),
+            what="the eviction",
+            within=30,
+        )
+        cell.wait(within=10)
+        said_why(cell, "DeletionByTaintManager")
+        failed = place.kernels.first(name, lambda one: condition(one, "Failed"), what="the end")
+        assert cell.idle_at is not None
+        lags("given up", given_up.at, cell=cell.idle_at, condition=failed.at)
+        place.left_but(tab, "jupyterkernels")
+        rows = table(cluster.kubectl("get", "jk", name, "-n", team.namespace))
+        assert [(r["PHASE"], r["REASON"]) for r in rows] == [("Failed", "DeletionByTaintManager")]
+        tab.close()
+        tab.shutdown()
+
+
+@pytest.fixture(scope="module")
+def hasty(cluster: Cluster, new_team: Callable[..., Team]) -> Iterator[Place]:
+    """A team whose kernels may wait for some seconds only, without a seat."""
+    team = new_team(
+        *offers(*CANNOT_GO_ON, kernel_image=""),
+        launchTimeoutSeconds=LAUNCH_LIMIT,
+        queueTimeoutSeconds=QUEUE_LIMIT,
+    )
+    set_quota(team, 0)
+    with a_place(team, team.server) as place:
+        yield place
+
+
+def set_quota(team: Team, seats: int) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "seats"},
+        "spec": {"hard": {f"requests.{SEAT}": str(seats)}},
+    }
+    team.cluster.apply(team.namespace, quota)
+    eventually(
+        lambda: json.loads(
+            team.cluster.kubectl("get", "quota", "seats", "-n", team.namespace, "-o", "json")
+        ).get("status", {}),
+        lambda status: status.get("hard") == quota["spec"]["hard"],
+        within=20,
+        what="a quota that counts",
+    )
+
+
+@pytest.mark.parametrize("news", CANNOT_GO_ON, ids=lambda news: news.name)
+def test_what_a_kernel_waits_for_is_shown_and_has_a_limit(hasty: Place, news: Held) -> None:
+    tab = hasty.server.open(news.name)
+    name = kernel_name(tab)
+    cell = tab.start("1")
+    told = hasty.kernels.first(
+        name,
+        lambda one: all(
+            word in condition(one, "Running").get("message", "") for word in news.words
+        ),
+        what="the reason",
+        within=LAUNCH_LIMIT,
+    )
+    assert condition(told, "Running")["reason"] in news.reason.split("|")
+    cell.until(
+        lambda cell: all(word in cell.displayed[-1] for word in news.words),
+        within=TOLD_WITHIN,
+        what="the reason in the notebook",
+    )
+    assert not cell.ended
+    eventually(
+        lambda: {reason for reason, _ in hasty.events_of(name)},
+        lambda reasons: reasons & set(news.reason.split("|")),
+        within=TOLD_WITHIN,
+        what="the Event",
+    )
+    [row] = table(hasty.team.cluster.kubectl("get", "jk", name, "-n", hasty.team.namespace))
+    assert row["PHASE"] == ("Queued" if news.reason == "Queued" else "Pending")
+    assert row["REASON"] in news.reason.split("|")
+
+    cell.wait(within=news.limit + 5)
+    said_why(cell, *news.words, f"within {news.limit} s ({news.field} of JupyterGateway gw)")
+    assert [one["output_type"] for one in cell.outputs] == ["error"], "no waiting text stays"
+    hasty.left_but(tab)
+    tab.close()
+    tab.shutdown()
+
+
+def test_a_wait_for_an_image_that_is_not_there_can_be_interrupted(place: Place) -> None:
+    tab = place.server.open("no-image")
+    cell = tab.start("1")
+    cell.until(
+        lambda cell: any("failed to pull" in text for text in cell.displayed),
+        within=20,
+        what="the kubelet's words",
+    )
+    tab.interrupt()
+    cell.wait(within=5)
+    assert cell.reply["ename"] == "KeyboardInterrupt"
+    place.left_but(tab)
+    tab.close()
+    tab.shutdown()
+
+
+def test_a_head_that_no_gpu_would_help_does_not_hold_up_the_line(hasty: Place) -> None:
+    """Both ask for 77 GPUs, so they are of one class; the first also for a volume."""
+    place = hasty
+    namespace = place.team.namespace
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(place.server.notebook("no-claim"))
+        first.start("1")
+        place.pods.first(kernel_name(first), is_unschedulable, what="the scheduler's word")
+        second = by_hand("second", a_pod({"resources": {"limits": {"nvidia.com/gpu": 77}}}))
+        place.team.cluster.apply(namespace, second)
+        stack.callback(place.team.cluster.delete, namespace, "jupyterkernels", "second")
+        queue = eventually(
+            lambda: (
+                (place.team.cluster.get(namespace, "jupyterkernels", "second") or {})
+                .get("status", {})
+                .get("queue", {})
+            ),
+            lambda queue: queue.get("reason"),
+            within=5,
+            what="the second's place",
+        )
+        assert (queue["position"], queue["length"]) == (1, 1)
+        assert "Insufficient nvidia.com/gpu" in queue["reason"]
+
+
+def is_unschedulable(version: Version) -> bool:
+    return condition(version, "PodScheduled").get("reason") == "Unschedulable"
+
+
+def by_hand(name: str, pod: Object) -> Object:
+    """A JupyterKernel that nobody's gateway made."""
+    return {
+        "apiVersion": manifests.API,
+        "kind": "JupyterKernel",
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": pod}},
+    }
+
+
+def test_kernels_made_by_hand_show_their_end_in_the_table(cluster: Cluster, team: Team) -> None:
+    """Nobody deletes them, so that everybody can see it; they hold nothing."""
+    image = foreign_image(cluster, "plain-kernel")
+    namespace = team.namespace
+    news = [one for one in CANNOT_START if one.name != "init-crash"]
+    stalled = next(one for one in CANNOT_GO_ON if one.name == "no-image")
+    begun = time.monotonic()
+    for one in (*news, stalled):
+        pod = json.loads(json.dumps(one.pod).replace('"KERNEL"', json.dumps(image)))
+        cluster.apply(namespace, by_hand(f"by-hand-{one.name}", pod))
+    want = {f"by-hand-{one.name}": ("Failed", one.reason) for one in news}
+    eventually(
+        lambda: {
+            row["NAME"]: (row["PHASE"], row["REASON"])
+            for row in table(cluster.kubectl("get", "jk", "-n", namespace))
+        },
+        lambda seen: want.items() <= seen.items(),
+        within=30,
+        what="the ends of kernels made by hand",
+    )
+    given_up = eventually(
+        lambda: cluster.get(namespace, "jupyterkernels", "by-hand-no-image") or {},
+        lambda kernel: (kernel.get("status") or {}).get("phase") == "Failed",
+        within=160,
+        what="the end of patience with an image",
+    )
+    print(f"an image that is not there was given up after {time.monotonic() - begun:.0f} s")
+    [failed] = [one for one in given_up["status"]["conditions"] if one["type"] == "Failed"]
+    assert failed["message"].endswith("(given up after 2 min)")
+    eventually(
+        lambda: sorted(
+            name
+            for plural in ("pods", "secrets")
+            for name in cluster.names(namespace, plural)
+            if name.startswith("by-hand-")
+        ),
+        lambda left: not left,
+        within=15,
+        what="the end of all pods and Secrets",
+    )
+    for one in (*news, stalled):
+        cluster.delete(namespace, "jupyterkernels", f"by-hand-{one.name}")
+
+
+def test_a_kernel_spec_that_a_quota_refuses_is_looked_at_again(cluster: Cluster) -> None:
+    quota = next(one for one in CANNOT_GO_ON if one.name == "quota")
+    with a_namespace(cluster) as namespace:
+        team = Team(cluster, namespace, NotebookServer("http://nobody.invalid"))
+        set_quota(team, 0)
+        cluster.apply(namespace, *offers(quota, kernel_image=""))
+
+        def row() -> tuple[str, str]:
+            [row] = table(cluster.kubectl("get", "jks", "-n", namespace))
+            return row["READY"], row["REASON"]
+
+        eventually(row, lambda seen: seen == ("False", "QuotaExceeded"), within=10, what="no")
+        set_quota(team, 1)
+        eventually(row, lambda seen: seen == ("True", "Accepted"), within=40, what="yes")
