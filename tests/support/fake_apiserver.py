@@ -496,8 +496,12 @@ def _matches(obj: Object, params: dict[str, str]) -> bool:
         name, _, value = term.partition("=")
         if labels.get(name) != value:
             return False
-    name = params.get("fieldSelector", "").removeprefix("metadata.name=")
-    return name in ("", obj["metadata"].get("name"))
+    for term in filter(None, params.get("fieldSelector", "").split(",")):
+        path, _, value = term.partition("=")
+        part, _, field = path.partition(".")
+        if (obj.get(part) or {}).get(field) != value:
+            return False
+    return True
 
 
 def _being_deleted(pod: Object, grace_seconds: int) -> Object:

@@ -21,7 +21,7 @@ from elastic_jupyter.errors import AlreadyExists, Conflict, Forbidden, Invalid, 
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.events import EventRecorder
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Kind, Object, key_of
-from elastic_jupyter.operator import kernel_refusal, kernel_status, sight
+from elastic_jupyter.operator import kernel_refusal, kernel_status, sight, slow_start
 from elastic_jupyter.operator.children import FIELD_MANAGER, controller_uid
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.kernel_status import Told
@@ -129,6 +129,8 @@ class KernelReconciler:
             seen = await self._keep_secret(seen)
         if seen.pod.sight is Sight.STALLED and not self._patience(seen.kernel):
             seen = replace(seen, pod=kernel_status.given_up(seen.pod))
+        elif slow_start.is_starting(seen.pod):
+            seen = replace(seen, pod=await self._explained(key, seen.pod))
         phase = lifecycle.decide(seen.phase, seen.pod.sight).phase
         told = Told(phase, seen.epoch, seen.made, seen.pod, image=self._image(seen.kernel))
         if seen.pod.sight is Sight.WAITING:
@@ -171,6 +173,12 @@ class KernelReconciler:
             return await self._client.get(POD, *key)
         except NotFound:
             return None
+
+    async def _explained(self, key: Key, seen: PodSight) -> PodSight:
+        pod = self._caches.pods.get(key)
+        if pod is None:
+            return seen
+        return await slow_start.explain(self._client, pod, seen, now=self._clock.now())
 
     # -- act
 
@@ -353,6 +361,8 @@ class KernelReconciler:
     def _result(self, kernel: JupyterKernel, told: Told) -> Result:
         if told.seen.sight is Sight.STALLED:
             return Result(self._patience(kernel))
+        if told.phase is Phase.PENDING and told.seen.sight is Sight.STARTING:
+            return Result(slow_start.PAUSE)
         # What the gateway and the previous pod do is told by the watch.
         told_by_watch = told.seen.reason in (_GATEWAY_NOT_FOUND, _PREVIOUS_POD)
         blocked = told.seen.sight is Sight.NEVER_MADE and not kernel_status.is_ended(told.phase)

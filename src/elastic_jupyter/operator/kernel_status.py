@@ -148,4 +148,4 @@ def _is_bad_news(seen: PodSight) -> bool:
     """Say whether what is seen of a kernel that has not ended is worth a warning."""
     if seen.sight in (Sight.NEVER_MADE, Sight.RUNNING):
         return bool(seen.reason)  # something is in the way, or takes the pod away
-    return seen.sight is Sight.STALLED or seen.reason == "Unschedulable"
+    return seen.sight is Sight.STALLED or seen.reason.startswith(("Unschedulable", "Failed"))

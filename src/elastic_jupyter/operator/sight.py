@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from elastic_jupyter.api import names
@@ -207,6 +208,13 @@ def _failed_init_container(pod: Object) -> Object:
 
 def _terminated(container: Object) -> Object:
     return (container.get("state") or {}).get("terminated") or {}
+
+
+def scheduled_at(pod: Object) -> datetime | None:
+    """Return when the pod got its node."""
+    scheduled = _condition(pod, "PodScheduled")
+    stamp = scheduled.get("lastTransitionTime")
+    return datetime.fromisoformat(stamp) if stamp and scheduled.get("status") == "True" else None
 
 
 def _kernel_container(pod: Object) -> Object:
