@@ -90,13 +90,18 @@ class NotebookServer:
         """Return the ids of the sessions that the server lists."""
         return {session["id"] for session in self.request("GET", "sessions")}
 
-    def open(self, kernel: str = "python3") -> "Tab":
+    def open(self, kernel: str = "python3", *, folder: str = "") -> "Tab":
         """Open a notebook with this kernel, as JupyterLab does."""
-        path = f"{uuid.uuid4().hex[:8]}.ipynb"
+        name = f"{uuid.uuid4().hex[:8]}.ipynb"
+        path = f"{folder}/{name}" if folder else name
         session = self.request(
-            "POST", "sessions", path=path, name=path, type="notebook", kernel={"name": kernel}
+            "POST", "sessions", path=path, name=name, type="notebook", kernel={"name": kernel}
         )
-        tab = Tab(self, session)
+        return self.attach(session)
+
+    def attach(self, session: dict[str, Any], *, client_id: str | None = None) -> "Tab":
+        """Open the websocket of a session; ``client_id`` is that of a tab which was there."""
+        tab = Tab(self, session, client_id=client_id)
         self._tabs.append(tab)
         return tab
 
@@ -113,9 +118,9 @@ class NotebookServer:
             tab.close()
 
     @contextlib.contextmanager
-    def notebook(self, kernel: str = "python3") -> Iterator["Tab"]:
+    def notebook(self, kernel: str = "python3", *, folder: str = "") -> Iterator["Tab"]:
         """Open a notebook, and close it and its kernel at the end."""
-        tab = self.open(kernel)
+        tab = self.open(kernel, folder=folder)
         try:
             yield tab
         finally:
@@ -168,8 +173,11 @@ class Websocket(KernelWebSocketClient):
 class Tab:
     """One open notebook. Not for use by several threads."""
 
-    def __init__(self, server: NotebookServer, session: dict[str, Any]) -> None:
+    def __init__(
+        self, server: NotebookServer, session: dict[str, Any], *, client_id: str | None = None
+    ) -> None:
         self.server = server
+        self.client_id = client_id or uuid.uuid4().hex
         self.session = session
         self.kernel_id: str = session["kernel"]["id"]
         self.inbox: list[tuple[float, str, Message]] = []
@@ -191,12 +199,13 @@ class Tab:
             timeout=30,
             subprotocol=self.server.protocol,
         )
+        client.session.session = self.client_id
         client.start_channels()
         assert client.channels_running, f"no websocket to kernel {self.kernel_id}"
         return client
 
     def reconnect(self) -> None:
-        """Open a new websocket in place of the old one, as JupyterLab does after a restart."""
+        """Open a new websocket in place of the old one, with the same id, as JupyterLab does."""
         self.close()
         self.client = self._connect()
 
@@ -207,6 +216,10 @@ class Tab:
     def start(self, code: str) -> "Cell":
         """Send a cell for execution."""
         return Cell(self, self.client.execute(code))
+
+    def cell(self, message_id: str) -> "Cell":
+        """Return a cell that was sent before, by this tab or the one with its id before it."""
+        return Cell(self, message_id)
 
     def run(self, code: str, *, within: float = 30) -> "Cell":
         """Execute a cell and wait until it has ended."""

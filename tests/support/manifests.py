@@ -26,6 +26,14 @@ def parked() -> dict[str, Any]:
     return {"spec": {"nodeSelector": {"no-such-node": ""}, "containers": [{"name": "notebook"}]}}
 
 
+def plain_notebook(
+    name: str, *, template: dict[str, Any], auth: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A JupyterNotebook that has no gateway: plain Jupyter."""
+    spec = {"template": template, **({"auth": auth} if auth else {})}
+    return {"apiVersion": API, "kind": "JupyterNotebook", "metadata": {"name": name}, "spec": spec}
+
+
 def stock_lab(image: str) -> dict[str, Any]:
     """The pod template of a JupyterLab that is not ours; its command is a user's to give."""
     command = ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"]
