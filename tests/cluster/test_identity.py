@@ -141,7 +141,7 @@ def test_only_the_gateways_pods_reach_its_kernels_ports(cluster: Cluster, classr
     policy = cluster.get(classroom.namespace, "networkpolicies", f"{GATEWAY}-kernels")
     assert policy is not None
     spec = policy["spec"]
-    [rule] = spec["ingress"]
+    rule, others = spec["ingress"]
     with classroom.server.notebook() as tab:
         tab.run("1", within=60)
         pod = classroom.pod(tab)
@@ -149,7 +149,10 @@ def test_only_the_gateways_pods_reach_its_kernels_ports(cluster: Cluster, classr
         kernels = spec["podSelector"]["matchLabels"]
         assert kernels.items() <= pod["metadata"]["labels"].items()
         ports = tab.run(LISTENS).text.split()
-        assert ports == [str(port["port"]) for port in rule["ports"]]
+        [closed] = rule["ports"]
+        assert ports == [str(port) for port in range(closed["port"], closed["endPort"] + 1)]
+        open_ports = [one for one in others["ports"] if one["protocol"] == "TCP"]
+        assert [one["port"] for one in open_ports] == [1, closed["endPort"] + 1]
     [source] = rule["from"]
     gateways = source["podSelector"]["matchLabels"]
     found = [

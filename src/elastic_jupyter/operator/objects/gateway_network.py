@@ -10,11 +10,15 @@ from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import common
 from elastic_jupyter.operator.objects.gateway import selector
 
+#: The kernel's ports are neighbours (a test says so), so that a policy can name those around them.
+_FIRST, _LAST = min(names.PORTS.values()), max(names.PORTS.values())
+
 
 def make_network_policy(gateway: JupyterGateway) -> Object:
-    """Return the policy by which the gateway's pods, and nobody else, reach its kernels' ports.
+    """Return the policy by which nobody but the gateway's pods reaches its kernels' Jupyter ports.
 
-    Policies add up: a team whose kernels serve others too adds one of its own.
+    All other ports stay open: what a user's code listens on (workers of a distributed training, a
+    dashboard) is not ours to close.
     """
     name = gateway.metadata.name or ""
     return {
@@ -32,10 +36,16 @@ def make_network_policy(gateway: JupyterGateway) -> Object:
             "ingress": [
                 {
                     "from": [{"podSelector": {"matchLabels": selector(gateway)}}],
+                    "ports": [{"protocol": "TCP", "port": _FIRST, "endPort": _LAST}],
+                },
+                {
                     "ports": [
-                        {"protocol": "TCP", "port": port} for port in sorted(names.PORTS.values())
-                    ],
-                }
+                        {"protocol": "TCP", "port": 1, "endPort": _FIRST - 1},
+                        {"protocol": "TCP", "port": _LAST + 1, "endPort": 65535},
+                        {"protocol": "UDP"},
+                        {"protocol": "SCTP"},
+                    ]
+                },
             ],
         },
     }

@@ -2,6 +2,7 @@ import base64
 
 import pytest
 
+from elastic_jupyter.api import names
 from elastic_jupyter.api.gateway import JupyterGateway
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.kube.kinds import Object
@@ -192,8 +193,15 @@ def test_the_service_finds_the_gateways_pods() -> None:
     }
 
 
-def test_only_the_gateways_pods_reach_the_ports_of_its_kernels() -> None:
-    ports = [{"protocol": "TCP", "port": port} for port in range(20001, 20006)]
+def test_only_the_gateways_pods_reach_the_jupyter_ports_of_its_kernels() -> None:
+    first, last = min(names.PORTS.values()), max(names.PORTS.values())
+    assert sorted(names.PORTS.values()) == list(range(first, last + 1))
+    others = [
+        {"protocol": "TCP", "port": 1, "endPort": first - 1},
+        {"protocol": "TCP", "port": last + 1, "endPort": 65535},
+        {"protocol": "UDP"},
+        {"protocol": "SCTP"},
+    ]
     kernels = {"app.kubernetes.io/name": "jupyter-kernel", f"{GROUP}/gateway": "gw"}
     policy = make_network_policy(GATEWAY)
     assert policy == {
@@ -201,15 +209,21 @@ def test_only_the_gateways_pods_reach_the_ports_of_its_kernels() -> None:
         "spec": {
             "podSelector": {"matchLabels": kernels},
             "policyTypes": ["Ingress"],
-            "ingress": [{"from": [{"podSelector": {"matchLabels": SELECTOR}}], "ports": ports}],
+            "ingress": [
+                {
+                    "from": [{"podSelector": {"matchLabels": SELECTOR}}],
+                    "ports": [{"protocol": "TCP", "port": first, "endPort": last}],
+                },
+                {"ports": others},
+            ],
         },
     }
     pod = make_pod(model(JupyterKernel, a_kernel()), epoch=1, ours=IMAGES)
     assert kernels.items() <= pod["metadata"]["labels"].items()
 
 
-def rule(group: str, resources: list[str], verbs: str, names: list[str] | None = None) -> Object:
-    named = {"resourceNames": names} if names else {}
+def rule(group: str, resources: list[str], verbs: str, only: list[str] | None = None) -> Object:
+    named = {"resourceNames": only} if only else {}
     return {"apiGroups": [group], "resources": resources, "verbs": verbs.split(), **named}
 
 
