@@ -8,13 +8,15 @@ BIN := .venv/bin
 STAMP := .venv/.up-to-date
 # tests/bench; for example BENCH="--rounds 5 --check start"
 BENCH ?=
+# How many cluster tests run at once. They wait for pods more than they compute.
+SIDE_BY_SIDE ?= 3
 
 # uv reads variables of its own; a machine that only tells pip about its mirror is understood, too.
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test lint generate cluster kubeconfig cluster-down images bench lock
+.PHONY: help venv test cluster-tests lint generate cluster kubeconfig cluster-down images bench lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +33,11 @@ $(STAMP): requirements/dev.txt pyproject.toml
 
 test: venv ## unit tests, then the cluster tests on a real Kubernetes
 	$(BIN)/pytest tests/unit
-	devcluster/with.sh $(BIN)/pytest tests/cluster
+	devcluster/with.sh $(MAKE) cluster-tests
+
+cluster-tests: # on the cluster of KUBECONFIG; side by side, then those that bear no others
+	$(BIN)/pytest tests/cluster -m "not alone" -n $(SIDE_BY_SIDE) --dist loadfile --durations 10
+	$(BIN)/pytest tests/cluster -m alone --durations 10
 
 lint: venv ## style, types, layers, generated files
 	$(BIN)/ruff check .

@@ -1,4 +1,10 @@
-"""Fixtures of the cluster tests. A failed test prints what its namespaces hold and say."""
+"""Fixtures of the cluster tests. A failed test prints what its namespaces hold and say.
+
+``make test`` runs the files side by side. A test or a file that bears no other beside it is marked
+``alone`` and runs after them: one that kills the operator or sets it up anew, or changes what all
+share, or measures seconds. Who uses the few GPUs has the fixture ``gpus``, who uses the namespace
+``default`` has ``default_namespace``: they wait for each other.
+"""
 
 import contextlib
 import os
@@ -9,6 +15,7 @@ from typing import Any
 import pytest
 from tests.support.cluster import Cluster, describe
 from tests.support.eventually import eventually
+from tests.support.one_at_a_time import one_at_a_time
 from tests.support.team import EXAMPLES, SYSTEM, Team, a_team, sweep
 
 #: Manifests of the original, which name the namespace ``default``.
@@ -24,6 +31,12 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with Cluster() as cluster:
         request.config.stash[CLUSTER] = cluster
         yield cluster
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_namespaces(cluster: Cluster) -> None:
+    """Leave the namespaces of other modules out of the report of a failure."""
+    cluster.namespaces.clear()
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +56,23 @@ def team(new_team: Callable[..., Team]) -> Team:
     return new_team(cullIdleTimeout=3600)
 
 
+@pytest.fixture(scope="module")
+def gpus() -> Iterator[None]:
+    """Keep others from using the GPUs as long as the module runs."""
+    with one_at_a_time(EXAMPLES / "gpu"):
+        yield
+
+
 @pytest.fixture
 def default_namespace(cluster: Cluster) -> Iterator[str]:
     """The namespace that the examples name, emptied of what they put there."""
-    yield "default"
+    with one_at_a_time(EXAMPLES / "elastic"):
+        yield "default"
+        empty_default(cluster)
+
+
+def empty_default(cluster: Cluster) -> None:
+    """Delete what the examples put there, and wait until their pods are gone."""
     for folder in ("elastic", "gpu"):
         cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", EXAMPLES / folder)
     cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-R", "-f", ORIGINAL)
@@ -76,10 +102,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 
 
 def _everything(cluster: Cluster, item: pytest.Item) -> Iterator[tuple[str, str]]:
-    """Yield title and text for each namespace of the tests."""
+    """Yield title and text for each namespace of the test and of its module."""
     operator = [(SYSTEM, name) for name in cluster.names(SYSTEM, "pods")]
-    for namespace in sorted(cluster.names(None, "namespaces")):
-        if namespace.startswith("ej-") or (
-            namespace == "default" and "default_namespace" in item.fixturenames
-        ):
-            yield f"namespace {namespace}", describe(cluster, namespace, operator)
+    own = cluster.namespaces | ({"default"} if "default_namespace" in item.fixturenames else set())
+    for namespace in sorted(own & cluster.names(None, "namespaces")):
+        yield f"namespace {namespace}", describe(cluster, namespace, operator)

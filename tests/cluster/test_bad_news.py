@@ -21,6 +21,8 @@ from tests.support.jupyter_tab import Cell, NotebookServer, Tab
 from tests.support.team import Object, Team, a_namespace, foreign_image, kernel_name, served
 from tests.support.watch import Version, Watch, watching
 
+pytestmark = pytest.mark.alone
+
 #: Seconds from Kubernetes knowing it to the end of the cell, and to the condition.
 TOLD_WITHIN = 2.0
 LAUNCH_LIMIT, QUEUE_LIMIT = 8, 4

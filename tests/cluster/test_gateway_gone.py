@@ -8,6 +8,8 @@ from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Cell, Tab
 from tests.support.team import GATEWAY, Team, kernel_name, kill
 
+pytestmark = pytest.mark.alone
+
 BACK_WITHIN = 5.0
 
 

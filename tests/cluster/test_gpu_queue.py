@@ -10,6 +10,8 @@ from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Cell, Tab
 from tests.support.team import Team
 
+pytestmark = pytest.mark.usefixtures("gpus")
+
 IDLE = 8
 HOLD = "import os, time\nwhile not os.path.exists('/tmp/enough'): time.sleep(0.05)\n'held'"
 ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}

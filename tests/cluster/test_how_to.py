@@ -5,10 +5,15 @@ from pathlib import Path
 import pytest
 from tests.support import pages
 from tests.support.cluster import Cluster
-from tests.support.team import EXAMPLES, a_namespace
+from tests.support.team import EXAMPLES, SYSTEM, a_namespace
 from tests.support.walkthrough import Walkthrough
 
-HOW_TO = [page for page in pages.pages() if page.parts[:2] == ("docs", "how-to")]
+HOW_TO = [
+    # The operator is everybody's: a page that changes it is walked alone.
+    pytest.param(page, marks=[pytest.mark.alone] if SYSTEM in pages.text_of(page) else [])
+    for page in pages.pages()
+    if page.parts[:2] == ("docs", "how-to")
+]
 
 
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)

@@ -12,6 +12,8 @@ from tests.support.jupyter_tab import Tab
 from tests.support.jupyterlab import jupyterlab
 from tests.support.team import GATEWAY, Object, Team, image_of
 
+pytestmark = pytest.mark.usefixtures("gpus")
+
 IDLE = 6
 INTERVAL = 2
 SLACK = 4

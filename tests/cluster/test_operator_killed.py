@@ -4,9 +4,12 @@ import collections
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer, Tab
 from tests.support.team import CHILDREN, SYSTEM, Team, kernel_name, kill
+
+pytestmark = pytest.mark.alone
 
 HALF = 10
 

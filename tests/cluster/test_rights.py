@@ -1,7 +1,5 @@
 """What a gateway and a kernel may do in the cluster: design 6, asked of the API server."""
 
-import json
-
 import pytest
 from tests.support.cluster import Cluster
 from tests.support.team import GATEWAY, SYSTEM, Team, kernel_name
@@ -46,8 +44,7 @@ def may(cluster: Cluster, verb: str, resource: str, *, namespace: str, account: 
             },
         },
     }
-    answer = cluster.kubectl("create", "-o", "json", "-f", "-", input=json.dumps(review))
-    return bool(json.loads(answer)["status"].get("allowed"))
+    return bool(cluster.create(review)["status"].get("allowed"))
 
 
 @pytest.mark.parametrize("resource", RESOURCES)

@@ -28,6 +28,7 @@ PREFIXES = {
     "jupyternotebooks": GROUP,
     "jupytergateways": GROUP,
     "leases": "apis/coordination.k8s.io/v1",
+    "subjectaccessreviews": "apis/authorization.k8s.io/v1",
     "roles": "apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "apis/rbac.authorization.k8s.io/v1",
 }
@@ -104,6 +105,8 @@ class Cluster:
 
     def __init__(self) -> None:
         self.kubectl_path = find_kubectl()
+        #: The names of the namespaces that the tests at hand made, to be shown when one fails.
+        self.namespaces: set[str] = set()
         self._proxy = Line(
             [self.kubectl_path, "proxy", "--port=0"], r"Starting to serve on (127\.0\.0\.1:\d+)"
         )
@@ -193,14 +196,14 @@ class Cluster:
         return items
 
     def create(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """Create an object of a core kind (its plural is the kind's name and an s)."""
-        meta = obj["metadata"]
+        """Create an object and return it; its plural is the kind's name and an s."""
+        meta = obj.get("metadata", {})
         answer = self._http.post(
             self._path(meta.get("namespace"), obj["kind"].lower() + "s"),
             json=obj,
             timeout=READY_WITHIN,
         )
-        assert answer.ok, f"create {obj['kind']} {meta.get('name')}: {answer.text}"
+        assert answer.ok, f"create {obj['kind']} {meta.get('name', '')}: {answer.text}"
         created: dict[str, Any] = answer.json()
         return created
 

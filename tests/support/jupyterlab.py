@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.jupyter_tab import NotebookServer
+from tests.support.one_at_a_time import one_at_a_time
 
 FOLDER = Path(__file__).parents[1] / "cluster" / "jupyterlab"
 
@@ -59,8 +60,9 @@ def jupyterlab(server: NotebookServer) -> Iterator[LabTab]:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("no JupyterLab client: node and npm are not installed")
-    if not (FOLDER / "node_modules").is_dir():
-        subprocess.run([npm, "ci", "--silent"], cwd=FOLDER, check=True, timeout=300)
+    with one_at_a_time(FOLDER):
+        if not (FOLDER / "node_modules").is_dir():
+            subprocess.run([npm, "ci", "--silent"], cwd=FOLDER, check=True, timeout=300)
     with subprocess.Popen(
         [node, "tab.mjs", server.url, json.dumps(server.headers)],
         cwd=FOLDER,

@@ -87,6 +87,7 @@ def a_namespace(cluster: Cluster, **labels: str) -> Iterator[str]:
     """A namespace of its own, with every GPU given back at its end."""
     name = f"ej-{uuid.uuid4().hex[:8]}"
     metadata = {"name": name, "labels": labels}
+    cluster.namespaces.add(name)
     cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     try:
         yield name
