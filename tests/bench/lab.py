@@ -157,6 +157,8 @@ def client(team: Team) -> dict[str, Any]:
     )
     token = {"secretKeyRef": {"name": f"{NOTEBOOK}-gateway-token", "key": "token"}}
     pod["spec"]["containers"][0] |= {
+        # The client stands for a browser elsewhere: what starts here is not to hold it up.
+        "resources": {"requests": {"cpu": "200m"}},
         "volumeMounts": [{"name": "bench", "mountPath": "/bench"}],
         "env": [
             {"name": "TOKEN", "valueFrom": token},

@@ -148,7 +148,8 @@ class GatewaySpec(Model):
     )
     resources: Json | None = Field(
         default=None,
-        description="Compute resources of the gateway's container (ResourceRequirements).",
+        description="Compute resources of the gateway's container (ResourceRequirements); default: "
+        "a request of 50m of CPU, so that kernels that start do not hold up other users.",
         json_schema_extra=RESOURCES,
     )
     image: Annotated[str, Field(max_length=1024)] | None = Field(

@@ -1,5 +1,6 @@
 """The children of a JupyterGateway that serve: Deployment, Service, keys and memory."""
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,10 @@ from elastic_jupyter.policy.pod_template import first_container, pod_spec
 _MASTER_KEY_VOLUME = "master-key"
 #: The only folder that the gateway may write to.
 _WRITABLE = "/tmp"
+
+#: Kernels ask for no processor time by default. A gateway that did not either would have to share
+#: with each of them when many start at once, and every user would notice.
+_RESOURCES: Object = {"requests": {"cpu": "50m"}}
 
 #: A new gateway takes over before the old one goes, and the old one finishes its requests.
 _GRACE_SECONDS = 60
@@ -162,8 +167,8 @@ def _complete_container(
         {"name": _MASTER_KEY_VOLUME, "mountPath": names.MASTER_KEY_DIRECTORY, "readOnly": True},
         {"name": "tmp", "mountPath": _WRITABLE},
     ]
-    if gateway.spec.resources:
-        container["resources"] = gateway.spec.resources
+    given = gateway.spec.resources or container.get("resources")
+    container["resources"] = given or copy.deepcopy(_RESOURCES)
 
 
 def selector(gateway: JupyterGateway) -> dict[str, str]:

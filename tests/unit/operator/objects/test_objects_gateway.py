@@ -115,6 +115,7 @@ def test_a_plain_gateway_becomes_a_restricted_deployment() -> None:
         "startupProbe": probe("/livez", 1, 120),
         "readinessProbe": probe("/readyz", 1, 2),
         "terminationMessagePolicy": "FallbackToLogsOnError",
+        "resources": {"requests": {"cpu": "50m"}},
         "volumeMounts": [
             {
                 "name": "master-key",
@@ -160,6 +161,8 @@ def test_resources_are_the_containers_and_a_new_spec_selects_the_same_pods() -> 
     limits = {"limits": {"memory": "1Gi"}}
     spec = deployment_of(a_gateway(resources=limits, logLevel="DEBUG"))["spec"]
     assert spec["template"]["spec"]["containers"][0]["resources"] == limits
+    default = deployment_of(a_gateway())["spec"]["template"]["spec"]["containers"][0]
+    assert default["resources"] == {"requests": {"cpu": "50m"}}
     assert spec["selector"] == deployment_of(a_gateway())["spec"]["selector"]
 
 
