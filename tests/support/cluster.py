@@ -266,7 +266,7 @@ def describe(cluster: Cluster, namespace: str, logs: Iterable[tuple[str, str]] =
     ):
         for item in cluster.list(namespace, plural):
             shown = {
-                "spec": item["spec"] if plural.startswith("jupyter") else "...",
+                "spec": item.get("spec") if plural.startswith("jupyter") else "...",
                 "status": item.get("status"),
             }
             gone = " (deleting)" if "deletionTimestamp" in item["metadata"] else ""
