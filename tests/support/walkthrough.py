@@ -179,6 +179,12 @@ class Walkthrough:
                 within=10,
                 what=f"the entry {kernel} in the launcher",
             )
+            eventually(
+                lambda: server.look("sessions"),
+                lambda seen: isinstance(seen, list),
+                within=30,
+                what="the list of what runs",
+            )
             tab = self._tabs[kernel] = server.open(kernel)
         return "".join(_texts(tab.run(code.rstrip("\n"), within=CELL_WITHIN).outputs))
 
