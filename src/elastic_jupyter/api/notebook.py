@@ -162,7 +162,7 @@ class NotebookSpec(Model):
     template: Json | None = Field(
         default=None,
         description="Pod of the notebook server (PodTemplateSpec). Its first container is the "
-        "server's and gets the gateway and the login by environment variables and arguments. Where "
+        "server's and gets gateway and login by environment variables and mounted files. Where "
         "absent, the operator's notebook image runs.",
         json_schema_extra=POD_TEMPLATE,
     )
