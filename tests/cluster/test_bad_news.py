@@ -140,6 +140,15 @@ CANNOT_GO_ON = [
         ('configmap "nowhere" not found',),
     ),
     Held(
+        "no-volume",
+        a_pod(
+            {"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+            volumes=[{"name": "v", "secret": {"secretName": "nowhere"}}],
+        ),
+        "FailedMount",
+        ('secret "nowhere" not found',),
+    ),
+    Held(
         "no-node",
         a_pod(nodeSelector={"no": "where"}),
         "Unschedulable",
@@ -578,7 +587,7 @@ def test_what_a_kernel_waits_for_is_shown_and_has_a_limit(hasty: Place, news: He
     )
     assert condition(told, "Running")["reason"] in news.reason.split("|")
     cell.until(
-        lambda cell: all(word in cell.displayed[-1] for word in news.words),
+        lambda cell: any(all(word in text for word in news.words) for text in cell.displayed),
         within=TOLD_WITHIN,
         what="the reason in the notebook",
     )
