@@ -1,8 +1,16 @@
 """What a gateway and a kernel may do in the cluster: design 6, asked of the API server."""
 
+import json
+import uuid
+from collections.abc import Iterator
+
 import pytest
+from tests.support import manifests
 from tests.support.cluster import Cluster
-from tests.support.team import GATEWAY, SYSTEM, Team, kernel_name
+from tests.support.eventually import eventually
+from tests.support.team import GATEWAY, SYSTEM, Team, a_namespace, kernel_name
+
+ALLOW_LIST = "ELASTIC_JUPYTER_CLUSTER_ROLES"
 
 ALLOWED = {
     ("jupyterkernels.kubeflow.tkestack.io", verb)
@@ -85,3 +93,81 @@ def test_a_kernel_holds_no_token_of_the_cluster_and_is_not_root(team: Team) -> N
         assert pod["metadata"]["name"] == kernel_name(tab)
         assert pod["spec"]["automountServiceAccountToken"] is False
         assert pod["spec"]["restartPolicy"] == "Never"
+
+
+@pytest.fixture
+def cluster_roles(cluster: Cluster) -> Iterator[tuple[str, str, str]]:
+    """Three ClusterRoles on the operator's list; it may bind the first two."""
+    tag = f"ej-{uuid.uuid4().hex[:6]}"
+    given = {f"{tag}-configmaps": "configmaps", f"{tag}-endpoints": "endpoints"}
+    listed = (*given, f"{tag}-nodes")
+    bind = f"{tag}-bind"
+    operator = ("-n", SYSTEM, "deploy/elastic-jupyter-operator")
+    for name, resource in {**given, listed[2]: "nodes"}.items():
+        cluster.kubectl("create", "clusterrole", name, "--verb=get", f"--resource={resource}")
+    cluster.kubectl(
+        "create", "clusterrole", bind, "--verb=bind",
+        "--resource=clusterroles.rbac.authorization.k8s.io",
+        *(f"--resource-name={name}" for name in given),
+    )  # fmt: skip
+    account = f"--serviceaccount={SYSTEM}:elastic-jupyter-operator"
+    cluster.kubectl("create", "clusterrolebinding", bind, f"--clusterrole={bind}", account)
+    try:
+        cluster.kubectl("set", "env", *operator, f"{ALLOW_LIST}={','.join(listed)}")
+        cluster.kubectl("rollout", "status", *operator, "--timeout=120s", within=130)
+        yield listed
+    finally:
+        cluster.kubectl("set", "env", *operator, f"{ALLOW_LIST}-")
+        cluster.kubectl("delete", "clusterrolebinding", bind)
+        cluster.kubectl("delete", "clusterrole", bind, *listed)
+
+
+def test_a_cluster_role_is_bound_by_list_and_bind_right_and_holds_nothing_up(
+    cluster: Cluster, cluster_roles: tuple[str, str, str]
+) -> None:
+    configmaps, endpoints, nodes = cluster_roles
+    with a_namespace(cluster) as namespace:
+
+        def ask(role: str, **spec: str) -> None:
+            cluster.apply(namespace, manifests.gateway(GATEWAY, clusterRole=role, **spec))
+
+        def said(status: str, reason: str) -> dict[str, str]:
+            def look() -> dict[str, str]:
+                gateway = cluster.get(namespace, "jupytergateways", GATEWAY) or {}
+                conditions = (gateway.get("status") or {}).get("conditions") or ()
+                return {one["type"]: one for one in conditions}.get("ClusterRoleBound", {})
+
+            return eventually(
+                look,
+                lambda seen: (seen.get("status"), seen.get("reason")) == (status, reason),
+                within=60,
+                what=f"ClusterRoleBound {status} {reason}",
+            )
+
+        def rights() -> set[str]:
+            account = f"{namespace}:{GATEWAY}"
+            return {
+                resource
+                for resource in ("configmaps", "endpoints", "nodes")
+                if may(cluster, "get", resource, namespace=namespace, account=account)
+            }
+
+        ask(configmaps)
+        said("True", "Allowed")
+        eventually(rights, lambda seen: seen == {"configmaps"}, within=30, what="the first role")
+        ask(endpoints)
+        eventually(rights, lambda seen: seen == {"endpoints"}, within=30, what="another role")
+        said("True", "Allowed")
+
+        ask(nodes, logLevel="DEBUG")
+        assert nodes in said("False", "Forbidden")["message"]
+        assert rights() == set()
+        eventually(
+            lambda: json.dumps((cluster.get(namespace, "deployments", GATEWAY) or {}).get("spec")),
+            lambda spec: '"DEBUG"' in spec,
+            within=30,
+            what="the rollout of the rest of the spec",
+        )
+        ask("cluster-admin")
+        assert "allow-list" in said("False", "NotAllowed")["message"]
+        assert rights() == set()

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,13 @@ class Team:
             within=within,
             what=f"the reclaim of {kernel_name(tab)}",
         )
+
+    def edit(self, plural: str, name: str, **spec: Any) -> None:
+        """Change fields of an object's spec, as ``kubectl patch`` does; None takes one out."""
+        self.cluster.kubectl(
+            "patch", "-n", self.namespace, plural, name, "--type=merge",
+            "-p", json.dumps({"spec": spec}),
+        )  # fmt: skip
 
     def gateway_pod(self) -> Object:
         """Wait for the gateway's one Ready pod and return it."""

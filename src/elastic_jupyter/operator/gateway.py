@@ -159,7 +159,8 @@ class GatewayReconciler:
                 binding = rights.make_cluster_role_binding(gateway)
                 await self._children.apply(ROLE_BINDING, binding)
         except _REFUSED as error:
-            return [Condition(_BOUND, False, error.reason, str(error))]
+            text = f"spec.clusterRole: {role} cannot be bound: {error}"
+            return [Condition(_BOUND, False, error.reason, text)]
         if wanted:
             return [Condition(_BOUND, True, "Allowed", f"bound to ClusterRole {role}")]
         if role:
