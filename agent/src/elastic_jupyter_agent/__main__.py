@@ -1,4 +1,4 @@
-"""``python -m elastic_jupyter_agent``: call home, and be ipykernel in this process.
+"""``python -m elastic_jupyter_agent``: be ipykernel in this process, and call home.
 
 The environment says all that it needs, and is cleared of it before user code can see it:
 ``ELASTIC_JUPYTER_CONNECTION`` is the connection file's content, ``ELASTIC_JUPYTER_CALL_HOME`` says
@@ -13,7 +13,10 @@ if __name__ == "__main__":
     if sys.path[0] in ("", os.getcwd()):
         del sys.path[0]
 
+    from functools import partial
+
     from elastic_jupyter_agent import home, kernel
 
-    home.call_in_background(os.environ.pop("ELASTIC_JUPYTER_CALL_HOME", ""))
-    kernel.run(os.environ.pop("ELASTIC_JUPYTER_CONNECTION"), sys.argv[1:])
+    call = partial(home.call_in_background, os.environ.pop("ELASTIC_JUPYTER_CALL_HOME", ""))
+    connection = os.environ.pop("ELASTIC_JUPYTER_CONNECTION")
+    kernel.run(connection, sys.argv[1:], on_bound=call)

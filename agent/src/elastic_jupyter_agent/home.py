@@ -1,9 +1,9 @@
 """The call that tells the gateway where its kernel is.
 
-The pod's status has the address about half a second after this process starts, and the kernel is up
-before that. A document in JSON says whom to tell: ``url``, ``token`` and ``epoch`` of this
-incarnation. Without it, or without an answer, nothing happens: the gateway learns the address from
-the status, as it does of other images.
+The pod's status has the address about half a second after this process starts, and the kernel can
+be reached before that. A document in JSON says whom to tell: ``url``, ``token`` and ``epoch`` of
+this incarnation. Without it, or without an answer, nothing happens: the gateway learns the address
+from the status, as it does of other images.
 
 HTTP is written by hand: ``http.client`` would import for longer than the whole call takes.
 """
