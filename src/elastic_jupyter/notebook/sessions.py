@@ -14,6 +14,7 @@ from elastic_jupyter.notebook.kernels import ElasticMappingKernelManager
 
 #: Seconds that a front end waits for a gateway that is to keep its session; then it goes on.
 TELLING = 1.0
+_SESSION_NAME = "JPY_SESSION_NAME"
 _COLUMNS = ("session_id", "path", "name", "type", "kernel_id")
 
 
@@ -37,6 +38,14 @@ class ElasticSessionManager(GatewaySessionManager):
         for session in sessions:
             row = [session["id"], *(session[column] for column in _COLUMNS[1:])]
             self.cursor.execute("INSERT INTO session VALUES (?,?,?,?,?)", row)
+
+    def get_kernel_env(self, path: str | None, name: Any = None) -> dict[str, str]:
+        """Return what a session adds to the environment of its kernel.
+
+        Upstream's has this process' whole environment in it, which the kernel manager adds anyway,
+        and which it logs with all the tokens.
+        """
+        return {_SESSION_NAME: super().get_kernel_env(path, name)[_SESSION_NAME]}
 
     async def session_exists(self, path: str) -> bool:
         """Say whether there is a session of this path."""

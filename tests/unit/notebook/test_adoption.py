@@ -70,6 +70,20 @@ async def test_a_new_server_has_the_same_sessions_kernels_and_variables(
         assert await listed(server, "sessions") == await listed(server, "kernels") == set()
 
 
+async def test_no_token_stands_in_the_servers_log(
+    world: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upstream logs the environment that it gives a session's kernel: its own."""
+    monkeypatch.setenv("OPEN_SESAME", "a secret of the environment")
+    gateway = await world.gateway()
+    async with notebook_server(tmp_path, gateway.port, gateway_token=TOKEN) as server:
+        await open_notebook(server)
+        log = "".join(server.log)
+    assert "JPY_SESSION_NAME" in log
+    assert "a secret of the environment" not in log
+    assert TOKEN not in log
+
+
 async def test_another_notebook_server_sees_nothing_of_it(world: Loopback, tmp_path: Path) -> None:
     gateway = await world.gateway()
     async with notebook_server(tmp_path / "1", gateway.port, gateway_token=TOKEN) as server:
