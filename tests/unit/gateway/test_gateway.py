@@ -336,8 +336,8 @@ async def test_a_kernel_that_is_no_pod_does_not_end_the_gateway(
     first = await world.gateway()
     await FrontEnd(first).start()
     key = only_key(world)
-    broken = {**world.store.objects[key], "spec": {"kernelID": "bad", "template": template}}
-    broken["metadata"] = {**broken["metadata"], "name": "by-hand", "uid": "uid-by-hand"}
+    metadata = {**world.store.objects[key]["metadata"], "name": "by-hand", "uid": "uid-by-hand"}
+    broken = {"metadata": metadata, "spec": {"kernelID": "bad", "template": template}}
     world.store.objects[Key("team", "by-hand")] = broken
     await world.end(first)
 
