@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.notebook import JupyterNotebook, ServiceType
@@ -14,6 +15,8 @@ from elastic_jupyter.policy.pod_template import first_container, pod_spec, varia
 
 ANNOTATION_SECRETS = f"{names.GROUP}/secrets"
 _USER_VARIABLE = "KERNEL_USERNAME"
+#: What a URL's query takes as it is, beside letters, digits and "-._~".
+_PLAIN = "@:/,;!*()"
 #: Of ``spec.user`` of a JupyterKernel, in characters.
 _LONGEST_USER = 253
 
@@ -137,7 +140,9 @@ def _complete_ours(spec: dict[str, Any], container: dict[str, Any]) -> None:
 
 
 def _env(notebook: JupyterNotebook, access: GatewayAccess | None) -> list[Object]:
-    env: list[Object] = [{"name": _USER_VARIABLE, "value": user_of(notebook)}]
+    # Jupyter's gateway client puts it into its URLs as it is (jupyter_server 2.21).
+    user = quote(user_of(notebook), safe=_PLAIN)
+    env: list[Object] = [{"name": _USER_VARIABLE, "value": user}]
     if access:
         secret = names.gateway_token_secret_name(_name(notebook))
         env.append({"name": "JUPYTER_GATEWAY_URL", "value": access.url})

@@ -197,6 +197,24 @@ def test_whose_kernels_a_notebook_starts(spec: Object, want: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("user", "given", "token"),
+    [
+        pytest.param("ann.b@example.com", "ann.b@example.com", "ann.b@example.com", id="plain"),
+        pytest.param("\u738b \u4e94", "%E7%8E%8B%20%E4%BA%94", "\u738b \u4e94", id="not ASCII"),
+        pytest.param("a&b#$(c)%", "a%26b%23%24(c)%25", "a&b#$(c)%", id="words of a URL"),
+        pytest.param("x" * 3000, "x" * 253, "x" * 253, id="longer than a kernel may hold"),
+    ],
+)
+def test_a_user_of_any_name_gets_a_server_that_can_say_it(
+    user: str, given: str, token: str
+) -> None:
+    notebook = a_notebook(**env({"name": "KERNEL_USERNAME", "value": user}))
+    [container] = deployment_of(notebook)["spec"]["template"]["spec"]["containers"]
+    [said] = [one["value"] for one in container["env"] if one["name"] == "KERNEL_USERNAME"]
+    assert (said, objects.user_of(model(JupyterNotebook, notebook))) == (given, token)
+
+
+@pytest.mark.parametrize(
     ("service", "want"),
     [
         pytest.param(None, {"type": "ClusterIP"}, id="inside the cluster"),
