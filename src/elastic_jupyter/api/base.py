@@ -131,6 +131,17 @@ Conditions = Annotated[
 ]
 
 
+class Status(Model):
+    """What is: the part that all kinds but JupyterKernel have."""
+
+    observed_generation: int | None = Field(
+        default=None,
+        description="The metadata.generation that this status was made from.",
+        json_schema_extra=INT64,
+    )
+    conditions: Conditions | None = None
+
+
 class ObjectReference(Model):
     """A reference to an object. Only ``name`` and ``namespace`` are read."""
 

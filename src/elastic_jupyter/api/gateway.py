@@ -8,16 +8,15 @@ from pydantic import ConfigDict, Field
 from elastic_jupyter.api.base import (
     AGE,
     INT32,
-    INT64,
     NAME_OF_A_SERVICE,
     READY,
     REASON,
     Column,
-    Conditions,
     Json,
     Model,
     Name,
     Resource,
+    Status,
     rules,
 )
 from elastic_jupyter.api.embedded import POD_TEMPLATE, RESOURCES
@@ -208,14 +207,9 @@ class KernelCounts(Model):
     failed: int = Field(default=0, description="Kernels that ended.")
 
 
-class GatewayStatus(Model):
+class GatewayStatus(Status):
     """What is: the status of the gateway's Deployment, and ours."""
 
-    observed_generation: int | None = Field(
-        default=None,
-        description="The metadata.generation that this status was made from.",
-        json_schema_extra=INT64,
-    )
     replicas: int | None = Field(
         default=None, description="Number of gateway pods.", json_schema_extra=INT32
     )
@@ -240,7 +234,6 @@ class GatewayStatus(Model):
         description="Count of hash collisions of the Deployment.",
         json_schema_extra=INT32,
     )
-    conditions: Conditions | None = None
     kernels: KernelCounts | None = Field(
         default=None, description="Number of kernels in each phase."
     )

@@ -6,15 +6,14 @@ from pydantic import Field
 
 from elastic_jupyter.api.base import (
     AGE,
-    INT64,
     READY,
     REASON,
     Column,
-    Conditions,
     Json,
     Model,
     ObjectReference,
     Resource,
+    Status,
 )
 from elastic_jupyter.api.embedded import ENV_VAR, RESOURCES
 
@@ -63,17 +62,6 @@ class KernelSpecSpec(Model):
     )
 
 
-class KernelSpecStatus(Model):
-    """What is."""
-
-    observed_generation: int | None = Field(
-        default=None,
-        description="The metadata.generation that this status was made from.",
-        json_schema_extra=INT64,
-    )
-    conditions: Conditions | None = None
-
-
 class JupyterKernelSpec(Resource):
     """A kind of kernel that gateways of this namespace offer."""
 
@@ -90,4 +78,4 @@ class JupyterKernelSpec(Resource):
 
     kind: Literal["JupyterKernelSpec"] = "JupyterKernelSpec"
     spec: KernelSpecSpec = Field(default_factory=KernelSpecSpec)
-    status: KernelSpecStatus | None = None
+    status: Status | None = None

@@ -6,13 +6,12 @@ from pydantic import Field
 
 from elastic_jupyter.api.base import (
     AGE,
-    INT64,
     READY,
     Column,
-    Conditions,
     Json,
     Model,
     Resource,
+    Status,
 )
 from elastic_jupyter.api.embedded import POD_TEMPLATE
 
@@ -26,17 +25,6 @@ class KernelTemplateSpec(Model):
         "labels.",
         json_schema_extra=POD_TEMPLATE,
     )
-
-
-class KernelTemplateStatus(Model):
-    """What is."""
-
-    observed_generation: int | None = Field(
-        default=None,
-        description="The metadata.generation that this status was made from.",
-        json_schema_extra=INT64,
-    )
-    conditions: Conditions | None = None
 
 
 class JupyterKernelTemplate(Resource):
@@ -57,4 +45,4 @@ class JupyterKernelTemplate(Resource):
 
     kind: Literal["JupyterKernelTemplate"] = "JupyterKernelTemplate"
     spec: KernelTemplateSpec
-    status: KernelTemplateStatus | None = None
+    status: Status | None = None

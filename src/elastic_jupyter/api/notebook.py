@@ -8,17 +8,16 @@ from pydantic import ConfigDict, Field
 from elastic_jupyter.api.base import (
     AGE,
     INT32,
-    INT64,
     NAME_OF_A_SERVICE,
     READY,
     REASON,
     Column,
-    Conditions,
     Json,
     Model,
     ObjectReference,
     Reference,
     Resource,
+    Status,
     rules,
 )
 from elastic_jupyter.api.embedded import POD_TEMPLATE
@@ -168,15 +167,9 @@ class NotebookSpec(Model):
     )
 
 
-class NotebookStatus(Model):
+class NotebookStatus(Status):
     """What is."""
 
-    observed_generation: int | None = Field(
-        default=None,
-        description="The metadata.generation that this status was made from.",
-        json_schema_extra=INT64,
-    )
-    conditions: Conditions | None = None
     url: Annotated[str, Field(max_length=1024)] | None = Field(
         default=None, description="Address of the notebook server inside the cluster."
     )
