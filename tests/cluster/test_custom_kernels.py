@@ -86,6 +86,21 @@ def test_a_kernel_that_is_not_python_runs_its_language(team: Team, server: Noteb
         assert not {"restarting", "dead"} & set(tab.statuses())
 
 
+def test_a_kernel_that_knows_only_signals_tells_that_a_restart_ends_its_cell(
+    team: Team, server: NotebookServer
+) -> None:
+    """R: no signal goes from one pod to another."""
+    with server.notebook("r") as tab:
+        cell = tab.start("cat('go'); Sys.sleep(600)")
+        cell.until(lambda cell: cell.stdout == "go", within=60, what="the cell's first word")
+        tab.interrupt()
+        cell.until(
+            lambda cell: "did not answer the interrupt" in cell.text, within=10, what="a word on it"
+        )
+        tab.restart()
+        assert cell.wait(within=10).reply["ename"] == "KernelRestarted"
+
+
 def test_specs_come_change_and_go_within_2_s_with_nothing_restarted(
     team: Team, server: NotebookServer
 ) -> None:

@@ -48,6 +48,10 @@ MAX_PARKED_REPLIES = 1000
 RECOVERY_WINDOW = timedelta(minutes=2)
 #: ZMQ's pause between two attempts to connect to a pod whose kernel does not listen yet, ms.
 PROBE_RECONNECT = 5
+#: How long a kernel may take to answer an interrupt before its cell says that it did not, s.
+INTERRUPT_PATIENCE = 3.0
+#: How long an interrupt stays on its way to a kernel that does not answer, s.
+INTERRUPT_LIFE = 60.0
 
 
 class KernelState(Enum):
@@ -503,8 +507,7 @@ class ElasticKernelManager(ServerKernelManager):
     async def interrupt_kernel(self) -> None:  # type: ignore[override]
         """Interrupt the running cell, or cancel the wait for a kernel."""
         if self.state is KernelState.RUNNING:
-            self._connect_control_socket()
-            self.session.send(self._control_socket, self.session.msg("interrupt_request", {}))
+            self.spawn(self._interrupt())
             return
         async with self._changing:
             if self.state is not KernelState.STARTING:
@@ -518,6 +521,24 @@ class ElasticKernelManager(ServerKernelManager):
                 await self.mapping.remember(self)
             finally:
                 await self._stop()
+
+    async def _interrupt(self) -> None:
+        """Ask the kernel to end its cell, and tell the user when it does not listen.
+
+        A signal does not reach another pod, and a kernel that waits for one (R's IRkernel) reads
+        its control channel after the cell only.
+        """
+        iopub = self.iopub
+        with self._probe_socket("control") as socket:
+            new_session(self.session.key).send(socket, "interrupt_request")
+            reply = asyncio.ensure_future(socket.recv_multipart())
+            await asyncio.wait((reply,), timeout=INTERRUPT_PATIENCE)
+            if not reply.done() and self.iopub is iopub:  # still the same incarnation
+                for connection in list(self.connections):
+                    connection.warn(notices.INTERRUPT_UNHEARD)
+            # One that is merely slow gets it yet, while its socket is open.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reply, INTERRUPT_LIFE)
 
     async def restart_kernel(  # type: ignore[override]
         self, now: bool = False, newports: bool = False, **kw: Any

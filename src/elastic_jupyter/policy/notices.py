@@ -51,6 +51,13 @@ def disturbed(reason: str) -> str:
     return f"[elastic-jupyter] The kernel may end soon: {reason}"
 
 
+#: Shown in a running cell whose kernel does not answer an interrupt.
+INTERRUPT_UNHEARD = (
+    "[elastic-jupyter] The kernel did not answer the interrupt; it may know only signals, which do "
+    "not reach it here. A restart ends the cell, and the variables with it."
+)
+
+
 def duration(span: timedelta) -> str:
     """Return a rough, readable length: ``45 s``, ``12 min``, ``3.5 h``."""
     seconds = span.total_seconds()

@@ -1,6 +1,7 @@
 """A gateway with real ipykernel processes and real websockets, on loopback."""
 
 import json
+import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.errors import Forbidden
 from elastic_jupyter.policy import idle
+from elastic_jupyter.policy.notices import INTERRUPT_UNHEARD
 from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import FrontEnd
 from tests.support.loopback import Loopback, loopback, now
@@ -50,6 +52,24 @@ async def test_an_interrupt_ends_the_running_cell(world: Loopback) -> None:
     await tab.until(lambda: cell.done)
     assert cell.reply is not None
     assert cell.reply["content"]["ename"] == "KeyboardInterrupt"
+
+
+async def test_a_cell_says_that_its_kernel_does_not_hear_the_interrupt(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    # Without a flush: the text comes while the kernel sleeps, where nothing swallows an interrupt.
+    cell = await tab.execute("import time\nprint('on')\ntime.sleep(600)")
+    await tab.until(lambda: cell.text() == "on\n")
+    (process,) = world.store.processes.values()
+    process.send_signal(signal.SIGSTOP)
+    await front_end.rest("POST", f"/api/kernels/{kernel_id}/interrupt")
+    await tab.until(lambda: cell.text("stderr") == INTERRUPT_UNHEARD + "\n")
+    assert not cell.done
+    process.send_signal(signal.SIGCONT)
+    await tab.until(lambda: cell.done)
+    assert cell.reply is not None
+    assert cell.reply["content"]["ename"] == "KeyboardInterrupt", "it was late, but it was sent"
 
 
 async def test_an_idle_kernel_goes_with_its_tab_open_and_the_next_cell_works(
