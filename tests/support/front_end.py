@@ -165,6 +165,15 @@ class Tab:
         if cell is not None:
             cell.messages.append(message)
 
+    async def close_and_read(self, cell: Cell) -> None:
+        """Close the websocket and take what was on its way."""
+        self.ws.close()
+        while (raw := await self.ws.read_message()) is not None:
+            message = json.loads(raw)
+            if message["parent_header"].get("msg_id") == cell.msg_id:
+                cell.messages.append(message)
+        self.ended = True
+
     async def close(self) -> None:
         """Close the websocket and read it to its end, which tornado tells only once."""
         self.ws.close()

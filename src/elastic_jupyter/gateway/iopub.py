@@ -37,7 +37,6 @@ class IOPub:
     ) -> None:
         self.ring = Ring()
         self.listeners: set[Listener] = set()
-        self.recording = True
         # 1,024 signatures are enough against a replay; the default, 65,536, is 6 MB a kernel.
         self._session = Session(key=key, digest_history_size=1024)
         self._observe = observe
@@ -69,7 +68,6 @@ class IOPub:
         body = cast(
             "list[bytes]", parts[1:]
         )  # without the signature, which websockets do not carry
-        if self.recording:
-            self.ring.append(header["msg_id"], body)
+        self.ring.append(header["msg_id"], body)
         for listener in list(self.listeners):
             listener.on_iopub(body)

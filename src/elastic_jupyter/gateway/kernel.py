@@ -31,6 +31,7 @@ from elastic_jupyter.gateway.connection import ElasticConnection, Parked, new_se
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info
+from elastic_jupyter.gateway.replay import ATTACHED, AWAITED
 from elastic_jupyter.gateway.sessions import Sessions
 from elastic_jupyter.gateway.wish import Wish
 from elastic_jupyter.policy import idle, notices
@@ -595,6 +596,7 @@ class ElasticKernelManager(ServerKernelManager):
     def park(self, session_id: str, streams: dict[str, Any]) -> None:
         """Keep the streams of a front end that left, and what is answered on them meanwhile."""
         assert self.iopub is not None
+        self.iopub.ring.limit(AWAITED)
         parked = Parked(streams, [], self.iopub.ring.next)
         for channel, stream in streams.items():
 
@@ -630,7 +632,8 @@ class ElasticKernelManager(ServerKernelManager):
         parked = self.parked.get(session_id)
         if parked:
             kept, complete = ring.since(parked.iopub_from)
-            return [one.parts for one in kept], complete
+            # What was written to it last may never have arrived, if it names what came before that.
+            return [one.parts for one in kept], complete and not last_msg_id
         if last_msg_id is not None and self._recovered_at is not None:
             # Its last message is older than our subscription. When the previous gateway ended in
             # order it passed on everything up to a moment after that, so nothing lies between.
@@ -638,13 +641,12 @@ class ElasticKernelManager(ServerKernelManager):
         return [], False
 
     def trim(self, now: datetime) -> None:
-        """Stop keeping output that nobody will come back for."""
+        """Stop keeping much output that nobody will come back for."""
         if self.iopub is None:
             return
         recent = self._recovered_at is not None and now - self._recovered_at < RECOVERY_WINDOW
-        self.iopub.recording = recent or bool(self.parked) or not self.connections
-        if not self.iopub.recording:
-            self.iopub.ring.clear()
+        awaited = recent or self.parked or not self.connections
+        self.iopub.ring.limit(AWAITED if awaited else ATTACHED)
 
     # -- answers without a kernel
 

@@ -126,7 +126,9 @@ def build(said: Said, *, parent: Header, kernel_session: str) -> list[bytes]:
     """Return the parts of a message in the kernel's name, an answer to the request ``parent``."""
     session = Session(session=kernel_session)
     message = session.msg(said.msg_type, content=dict(said.content))
-    message["header"]["msg_id"] = uuid.uuid4().hex  # a session's own would always count from 0
+    # A session's own id would always count from 0. The notebook side never names an id like this as
+    # the last one that it saw: no kernel said it, so nobody could find it again.
+    message["header"]["msg_id"] = f"elastic-jupyter-{uuid.uuid4().hex}"
     return [
         session.pack(message["header"]),
         session.pack(dict(parent)),

@@ -12,10 +12,16 @@ class Kept(NamedTuple):
     size: int
 
 
+#: Bytes kept while every front end is there: what may be on its way to one that has just vanished.
+ATTACHED = 256 << 10
+#: Bytes kept for a front end that is away.
+AWAITED = 8 << 20
+
+
 class Ring:
     """The newest messages up to ``max_bytes``, numbered from 0 in the order of their arrival."""
 
-    def __init__(self, *, max_bytes: int = 8 << 20, max_messages: int = 20_000) -> None:
+    def __init__(self, *, max_bytes: int = AWAITED, max_messages: int = 20_000) -> None:
         self._kept: deque[Kept] = deque()
         self._max_bytes = max_bytes
         self._max_messages = max_messages
@@ -33,15 +39,18 @@ class Ring:
         self._kept.append(Kept(msg_id, parts, size))
         self._bytes += size
         self.next += 1
+        self._drop()
+
+    def limit(self, max_bytes: int) -> None:
+        """Keep up to this much from now on; what is beyond it goes."""
+        self._max_bytes = max_bytes
+        self._drop()
+
+    def _drop(self) -> None:
         while self._kept and (
             self._bytes > self._max_bytes or len(self._kept) > self._max_messages
         ):
             self._bytes -= self._kept.popleft().size
-
-    def clear(self) -> None:
-        """Forget the messages; the numbers go on."""
-        self._kept.clear()
-        self._bytes = 0
 
     def since(self, number: int) -> tuple[list[Kept], bool]:
         """Return the messages from ``number`` on, and whether none of them was dropped."""

@@ -202,17 +202,33 @@ async def test_an_orderly_end_loses_no_line(world: Loopback) -> None:
     assert cell.text() == "".join(f"{n}\n" for n in range(lines))
 
 
-async def test_a_front_end_that_was_away_gets_what_it_missed(world: Loopback) -> None:
-    front_end = FrontEnd(await world.gateway())
+@pytest.mark.parametrize(
+    "remembers",
+    [
+        pytest.param(True, id="and remembers the last message"),
+        pytest.param(False, id="and is a new process, as a notebook server after a restart"),
+    ],
+)
+async def test_a_front_end_that_was_away_gets_what_it_missed(
+    world: Loopback, remembers: bool
+) -> None:
+    gateway = await world.gateway(interval=3600)
+    front_end = FrontEnd(gateway)
     kernel_id = await front_end.start()
     tab = await front_end.open(kernel_id)
     cell = await tab.execute(
         "import time\nfor n in range(20):\n    print(n, flush=True)\n    time.sleep(0.05)"
     )
     await tab.until(lambda: "3\n" in cell.text())
-    tab.ws.close()
-    again = await front_end.open(kernel_id, query=f"&last_msg_id={tab.last_iopub}")
-    assert again.resumed == "covered"
+    # As the culler does every few seconds while everybody is there.
+    gateway.kernels.kernels[kernel_id].trim(now())
+    if remembers:
+        tab.ws.close()
+    else:
+        await tab.close_and_read(cell)
+    query = f"&last_msg_id={tab.last_iopub}" if remembers else ""
+    again = await front_end.open(kernel_id, query=query)
+    assert again.resumed == ("covered" if remembers else None)
     again.adopt(cell)
     await again.until(lambda: cell.done)
     assert cell.text() == "".join(f"{n}\n" for n in range(20))

@@ -29,9 +29,11 @@ def test_a_dropped_message_makes_the_rest_incomplete() -> None:
     assert not complete
 
 
-def test_numbers_go_on_after_a_clear() -> None:
+def test_numbers_go_on_when_the_limit_changes() -> None:
     ring = filled(3)
-    ring.clear()
+    ring.limit(0)
+    assert ring.since(0) == ([], False)
+    ring.limit(100)
     ring.append("m3", [b"3"])
     kept, complete = ring.since(3)
     assert [one.msg_id for one in kept] == ["m3"]
