@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from elastic_jupyter.api import names
-from elastic_jupyter.errors import AlreadyExists, Forbidden, NotFound, Unavailable
+from elastic_jupyter.errors import AlreadyExists, Forbidden, Invalid, NotFound, Unavailable
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import Key, Kind, Object, key_of
 from elastic_jupyter.kube.reflector import Reflector
@@ -22,6 +22,10 @@ FIELD_MANAGER = "elastic-jupyter-operator"
 #: Digest of what a child was last asked to be. A field that a spec no longer has goes with the next
 #: apply only, and an operator that has just started knows by this whether one is due.
 ANNOTATION_APPLIED = f"{names.GROUP}/applied"
+
+#: What the API server says, with 500, of an apply that cannot be merged: an entry of a list that
+#: comes twice, as a port, which a create takes.
+_CANNOT_APPLY = "failed to create typed patch object"
 
 
 class Children:
@@ -64,8 +68,10 @@ class Children:
         stamped = _stamped(desired, wanted)
         try:
             made = await self._client.apply(kind, stamped, field_manager=FIELD_MANAGER)
-        except Unavailable:
+        except Unavailable as error:
             await self._check(kind, desired)
+            if _CANNOT_APPLY in str(error):
+                raise Invalid(str(error)) from error
             raise
         self._settled[kind, key] = (wanted, _digest(_lasting(made)))
         return made

@@ -194,6 +194,13 @@ async def test_an_apply_that_fails_tells_what_is_wrong_with_the_child(
     assert world.server.writes == 1
 
 
+async def test_an_entry_that_comes_twice_is_told_as_invalid(world: World) -> None:
+    said = "failed to create typed patch object (team/child): .spec.ports: duplicate entries"
+    world.server.fail(500, verb="patch", message=said)
+    with pytest.raises(Invalid, match="duplicate entries"):
+        await world.children().apply(SERVICE, a_child(spec={"ports": [{"port": 1}] * 2}))
+
+
 @pytest.mark.parametrize("verb", ["apply", "make_once"])
 @pytest.mark.parametrize(
     ("theirs", "whose"),

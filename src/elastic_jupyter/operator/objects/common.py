@@ -143,10 +143,16 @@ def confine(spec: Object) -> None:
 
 
 def with_env(container: Object, *entries: Object) -> None:
-    """Set environment variables of a container; ours win over those of the same name."""
-    ours = {entry["name"] for entry in entries}
-    rest = [entry for entry in container.get("env") or [] if entry["name"] not in ours]
-    container["env"] = [*rest, *entries]
+    """Set environment variables of a container; ours win over those of the same name.
+
+    Of a name that a user gave twice the last stays, which is what a kubelet takes: an apply is
+    refused where a name comes twice.
+    """
+    env: dict[str, Object] = {}
+    for entry in (*(container.get("env") or []), *entries):
+        env.pop(entry["name"], None)  # what comes later may refer to all that came before it
+        env[entry["name"]] = entry
+    container["env"] = list(env.values())
 
 
 def from_secret(name: str, secret: str, key: str) -> Object:
