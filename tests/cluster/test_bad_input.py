@@ -4,15 +4,11 @@ All of it happens in the namespace of a team that works, and whose notebook work
 """
 
 import json
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from tests.support import manifests
-from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.team import SYSTEM, Team, served
 
@@ -153,6 +149,23 @@ REFUSED = [
     refused("a user of 254 letters", kernel(user="u" * 254), "spec.user"),
     refused("a kernel's name that leaves no room", kernel("k" * 243), "metadata.name: its Secret"),
 ]  # fmt: skip
+
+
+def crashes_of(team: Team) -> dict[str, tuple[int, int]]:
+    """Restarts and tracebacks of the operator and the team's gateway, by pod."""
+    cluster, found = team.cluster, {}
+    servers = [(SYSTEM, name) for name in cluster.names(SYSTEM, "pods")]
+    for namespace, name in [*servers, (team.namespace, team.gateway_pod()["metadata"]["name"])]:
+        [status] = (cluster.get(namespace, "pods", name) or {})["status"]["containerStatuses"]
+        tracebacks = cluster.log(namespace, name, tail=100_000).count("Traceback")
+        found[name] = (status["restartCount"], tracebacks)
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def crashes(team: Team) -> dict[str, tuple[int, int]]:
+    """What there was of them before the first test."""
+    return crashes_of(team)
 
 
 @pytest.mark.parametrize(("obj", "texts"), REFUSED)
@@ -389,6 +402,27 @@ def test_garbage_in_annotations_and_a_status_by_hand_do_not_stop_a_kernel(team: 
     )
 
 
+def test_a_kernel_of_a_notebook_that_does_not_exist_goes_and_an_event_says_why(team: Team) -> None:
+    nobody = {"namespace": team.namespace, "name": "nobody", "uid": "1"}
+    team.cluster.apply(team.namespace, kernel("of-nobody", notebookRef=nobody))
+    eventually(
+        lambda: [
+            event["message"]
+            for event in team.cluster.list(team.namespace, "events")
+            if event["reason"] == "NotebookGone"
+        ],
+        lambda said: said and "spec.notebookRef: there is no JupyterNotebook" in said[0],
+        within=30,
+        what="the event of a kernel whose notebook does not exist",
+    )
+    eventually(
+        lambda: team.cluster.get(team.namespace, "jupyterkernels", "of-nobody"),
+        lambda seen: seen is None,
+        within=30,
+        what="the end of that kernel",
+    )
+
+
 def test_a_kernel_with_the_name_of_a_notebook_runs_beside_it(team: Team) -> None:
     namesake = kernel("nb", template={"spec": {"containers": [{"name": "kernel"}]}})
     team.cluster.apply(team.namespace, namesake)
@@ -412,51 +446,10 @@ def test_a_notebook_of_any_user_name_starts_kernels(team: Team, user: str) -> No
     team.cluster.kubectl("delete", "jupyternotebook", name, "-n", team.namespace, "--wait=false")
 
 
-def seconds_to_the_pod(team: Team, name: str) -> float:
-    """Create a kernel and return how long its pod's object takes."""
-    start = time.monotonic()
-    team.cluster.create(placed(team, kernel(name)))
-    while team.cluster.get(team.namespace, "pods", name) is None:
-        assert time.monotonic() - start < 30, f"no pod of {name}"
-    return time.monotonic() - start
-
-
-def placed(team: Team, obj: Object) -> Object:
-    return {**obj, "metadata": {**obj["metadata"], "namespace": team.namespace}}
-
-
-def test_fifty_bad_kernels_do_not_delay_a_good_one(
-    team: Team, record_property: Callable[[str, object], None]
+def test_nothing_has_crashed_and_the_team_works_on(
+    team: Team, crashes: dict[str, tuple[int, int]]
 ) -> None:
-    """With ten of them the original took 10.4 s more (research/baselines.md)."""
-    bad = pod({"volumeMounts": [{"name": "no", "mountPath": "/x"}]})
-    alone, beside = [], []
-    for turn in range(5):
-        alone.append(seconds_to_the_pod(team, f"alone-{turn}"))
-        for number in range(50):
-            wrong = {"template": bad} if number % 2 else {"gatewayRef": {"name": "none"}}
-            team.cluster.create(placed(team, kernel(f"bad-{turn}-{number}", **wrong)))
-        beside.append(seconds_to_the_pod(team, f"beside-{turn}"))
-    figures = {
-        "alone_s": [round(one, 3) for one in alone],
-        "beside_50_s": [round(one, 3) for one in beside],
-        "ratio_of_medians": round(statistics.median(beside) / statistics.median(alone), 2),
-    }
-    for name, value in figures.items():
-        record_property(name, value)
-    print(figures)
-    assert statistics.median(beside) < statistics.median(alone) + 1, figures
-    for name in team.cluster.names(team.namespace, "jupyterkernels"):
-        if name.startswith(("bad-", "alone-", "beside-")):
-            team.cluster.delete(team.namespace, "jupyterkernels", name)
-
-
-def test_nothing_has_crashed_and_the_team_works_on(team: Team, cluster: Cluster) -> None:
-    servers = [(SYSTEM, name) for name in cluster.names(SYSTEM, "pods")]
-    servers += [(team.namespace, team.gateway_pod()["metadata"]["name"])]
-    for namespace, name in servers:
-        [status] = (cluster.get(namespace, "pods", name) or {})["status"]["containerStatuses"]
-        assert status["restartCount"] == 0, name
-        assert "Traceback" not in cluster.log(namespace, name, tail=100_000), name
+    now = crashes_of(team)
+    assert now == {name: crashes.get(name, (0, 0)) for name in now}
     with team.server.notebook() as tab:
         assert tab.run("6 * 7", within=60).result == "42"

@@ -6,11 +6,13 @@ the gateway, which may be in another namespace. Woken by the notebook, its child
 gateway and that one's master key, the labels of its namespace, and each new kernel of it.
 """
 
+import contextlib
 import secrets
 from collections.abc import Iterator, Mapping
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.gateway import JupyterGateway
+from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.api.notebook import Auth, AuthMode, JupyterNotebook
 from elastic_jupyter.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from elastic_jupyter.kube.client import Client
@@ -32,7 +34,7 @@ from elastic_jupyter.operator.objects import common, storage
 from elastic_jupyter.operator.objects import login as logins
 from elastic_jupyter.operator.objects import notebook as objects
 from elastic_jupyter.operator.objects.notebook import GatewayAccess
-from elastic_jupyter.operator.report import BLOCKED_RETRY, READY, Condition
+from elastic_jupyter.operator.report import BLOCKED_RETRY, READY, Condition, Event
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.policy import tokens
 from elastic_jupyter.policy.images import Images
@@ -103,7 +105,16 @@ class NotebookReconciler:
         living = await self._living_uid(key)
         for kernel in left:
             if kernel["spec"]["notebookRef"].get("uid") != living:
+                await self._tell_notebook_gone(key, kernel)
                 await self._store.delete(key_of(kernel), uid=kernel["metadata"]["uid"])
+
+    async def _tell_notebook_gone(self, key: Key, kernel: Object) -> None:
+        """Leave a word of why a kernel is deleted: one made by hand may name any notebook."""
+        uid = kernel["spec"]["notebookRef"].get("uid")
+        text = f"spec.notebookRef: there is no JupyterNotebook {key} with uid {uid}; it is deleted"
+        with contextlib.suppress(Invalid):
+            seen = parse(JupyterKernel, kernel)
+            await self._reporter.tell(seen, Event("Normal", "NotebookGone", text))
 
     async def _living_uid(self, key: Key) -> str | None:
         try:

@@ -323,6 +323,7 @@ async def test_the_kernels_of_a_deleted_notebook_go_and_no_others(world: World) 
     world.server.remove(JUPYTER_NOTEBOOK, NOTEBOOK)
     assert await world.run(make(world), NOTEBOOK) == DONE
     assert kernels(world) == ["of-another", "by-hand"]
+    assert world.events() == [("Normal", "NotebookGone")] * 2
 
 
 async def test_kernels_go_with_a_notebook_that_is_being_deleted(world: World) -> None:
@@ -357,4 +358,4 @@ async def test_a_process_that_dies_while_it_deletes_kernels_is_carried_on() -> N
         world.server.remove(JUPYTER_NOTEBOOK, NOTEBOOK)
         return NOTEBOOK
 
-    assert await crash_after_each_write(prepare, make, kernels) == 2
+    assert await crash_after_each_write(prepare, make, kernels) == 4
