@@ -6,6 +6,7 @@ but the default) that is never reopened.
 """
 
 import contextlib
+import itertools
 import queue
 import socket
 import time
@@ -25,6 +26,7 @@ from jupyter_kernel_client.wsclient import JupyterSubprotocol, KernelWebSocketCl
 Message = dict[str, Any]
 # The proxies of the environment are for the world outside.
 DIRECTLY = {"http": "", "https": ""}
+_FIRST_NUMBERS = itertools.count(step=1_000_000)
 
 
 class NotebookServer:
@@ -200,6 +202,8 @@ class Tab:
             subprotocol=self.server.protocol,
         )
         client.session.session = self.client_id
+        # A session numbers its messages from 0: one that comes back would use the same ids again.
+        client.session.message_count = next(_FIRST_NUMBERS)
         client.start_channels()
         assert client.channels_running, f"no websocket to kernel {self.kernel_id}"
         return client
