@@ -16,7 +16,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test cluster-tests lint generate cluster kubeconfig cluster-down images bench lock
+.PHONY: help venv test cluster-tests lint generate cluster kubeconfig cluster-down images bench lock soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: venv ## unit tests, then the cluster tests on a real Kubernetes
 cluster-tests: # on the cluster of KUBECONFIG; side by side, then those that bear no others
 	$(BIN)/pytest tests/cluster -m "not alone" -n $(SIDE_BY_SIDE) --dist loadfile --durations 10
 	$(BIN)/pytest tests/cluster -m alone --durations 10
+
+soak: venv ## thirty users for ten minutes, after which nothing may be left
+	SOAK_SECONDS=600 devcluster/with.sh $(BIN)/pytest tests/cluster/test_soak.py -s
 
 lint: venv ## style, types, layers, generated files
 	$(BIN)/ruff check .
