@@ -12,7 +12,7 @@ from tests.support.jupyter_tab import Tab
 from tests.support.jupyterlab import jupyterlab
 from tests.support.team import GATEWAY, Object, Team, image_of
 
-pytestmark = pytest.mark.usefixtures("gpus")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("gpus")]
 
 IDLE = 6
 INTERVAL = 2

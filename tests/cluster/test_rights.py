@@ -122,6 +122,7 @@ def cluster_roles(cluster: Cluster) -> Iterator[tuple[str, str, str]]:
         cluster.kubectl("delete", "clusterrole", bind, *listed)
 
 
+@pytest.mark.alone
 def test_a_cluster_role_is_bound_by_list_and_bind_right_and_holds_nothing_up(
     cluster: Cluster, cluster_roles: tuple[str, str, str]
 ) -> None:

@@ -38,7 +38,7 @@ def test_restart_gives_an_empty_kernel_under_the_same_id(team: Team) -> None:
         tab.restart()
         tab.reconnect()
         cell = tab.run("'x' in dir()", within=30)
-        assert cell.result == "False"
+        assert cell.result == "False", tab.transcript()
         assert cell.reply["execution_count"] == 1
         after = team.kernel(tab)
         assert before is not None
