@@ -26,6 +26,18 @@ class Version(NamedTuple):
         """Whether this tells that the object is gone."""
         return self.type == "DELETED"
 
+    @property
+    def uid(self) -> str:
+        """The uid of the object."""
+        return str(self.object["metadata"]["uid"])
+
+    @property
+    def owner(self) -> str | None:
+        """The uid of the object's first owner."""
+        owners = self.object["metadata"].get("ownerReferences") or [{}]
+        uid: str | None = owners[0].get("uid")
+        return uid
+
 
 class Watch:
     """Every version of the objects of one kind in a namespace."""
@@ -53,6 +65,14 @@ class Watch:
     def of(self, name: str) -> list[Version]:
         """Return the versions of one object, oldest first."""
         return [one for one in self._seen if one.object["metadata"]["name"] == name]
+
+    def newest(self, name: str, *, before: float) -> Version:
+        """Return the first version of the last object of this name that was made before then."""
+        made: dict[str, Version] = {}
+        for one in self.of(name):
+            if one.at <= before:
+                made.setdefault(one.uid, one)
+        return list(made.values())[-1]
 
     def first(
         self, name: str, want: Callable[[Version], object], *, what: str, within: float = 10
