@@ -181,6 +181,13 @@ class JupyterKernel(Resource):
         Column(name="Spec", type="string", json_path=".spec.kernelSpecName", priority=1),
         Column(name="Pod IP", type="string", json_path=".status.podIP", priority=1),
         Column(name="Epoch", type="integer", json_path=".status.epoch", priority=1),
+        Column(
+            name="Message",
+            type="string",
+            json_path='.status.conditions[?(@.type=="Running")].message',
+            description="Why it does not run, or may not for long.",
+            priority=1,
+        ),
         AGE,
     )
 
