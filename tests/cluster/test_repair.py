@@ -74,6 +74,7 @@ def versions(team: Team) -> dict[str, str]:
     return found
 
 
+@pytest.mark.alone
 def test_an_operator_that_starts_again_changes_nothing(team: Team) -> None:
     for kind in OWNERS:
         is_said(team, kind, "Ready", "True", "Available")
