@@ -35,9 +35,12 @@ test: venv ## unit tests, then the cluster tests on a real Kubernetes
 	$(BIN)/pytest tests/unit
 	devcluster/with.sh $(MAKE) cluster-tests
 
+# A hang ends with a stack.
+CLUSTER_TESTS := $(BIN)/pytest tests/cluster --durations 20 --timeout 600
+
 cluster-tests: # on the cluster of KUBECONFIG; side by side, then those that bear no others
-	$(BIN)/pytest tests/cluster -m "not alone" -n $(SIDE_BY_SIDE) --dist loadfile --durations 10
-	$(BIN)/pytest tests/cluster -m alone --durations 10
+	$(CLUSTER_TESTS) -m "not alone" -n $(SIDE_BY_SIDE) --dist loadfile
+	$(CLUSTER_TESTS) -m alone
 
 soak: venv ## thirty users for ten minutes, after which nothing may be left
 	SOAK_SECONDS=600 devcluster/with.sh $(BIN)/pytest tests/cluster/test_soak.py -s
