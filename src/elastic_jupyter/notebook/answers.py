@@ -44,6 +44,14 @@ def away(*, waiting: int) -> Problem:
     )
 
 
+def ending() -> Problem:
+    """The notebook server ends, and nobody else knows of the request."""
+    return Problem(
+        "NotebookServerEnding",
+        "the notebook server was ending when this was sent; it did not run: run it again",
+    )
+
+
 def gone(kernel_id: str) -> Problem:
     """The gateway does not know the kernel."""
     return Problem(

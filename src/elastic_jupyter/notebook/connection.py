@@ -49,6 +49,10 @@ REFUSED_PAUSES = (5.0, 60.0)
 #: Bytes. Tornado's default, 10 MiB, would close the websocket on a larger output. As much as
 #: jupyter_server reads for one request (``ServerApp.max_buffer_size``).
 MAX_MESSAGE_SIZE = 512 << 20
+#: Seconds that the end of a server waits for its websockets.
+LEAVING = 3.0
+#: The websocket close code by which a browser comes back (RFC 6455, IANA's registry).
+SERVICE_RESTART = 1012
 RESUMED_HEADER = "X-Elastic-Jupyter-Resumed"
 
 
@@ -59,7 +63,8 @@ def _now() -> datetime:
 class ElasticGatewayConnection(GatewayWebSocketConnection):
     """Replaces the I/O of ``GatewayWebSocketConnection`` (jupyter_server 2.21.1).
 
-    Overridden: ``connect``, ``disconnect`` and ``handle_incoming_message``, without ``super()``.
+    Overridden: ``connect``, ``disconnect`` and ``handle_incoming_message``, without ``super()``;
+    ``close_all`` is called by ``ServerApp`` where there is one.
     Upstream decodes binary frames as text, gives up after five attempts, drops what is sent while
     the gateway is away, leaks the gateway's websocket when the browser leaves during the handshake,
     and forces the legacy protocol.
@@ -79,11 +84,25 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
         self._close_code: int | None = None
         self._was_connected = False
 
+    # -- called by ServerApp
+
+    @classmethod
+    async def close_all(cls) -> None:
+        """End all websockets in order, when the server ends.
+
+        The gateway's first: it keeps for this tab what the kernel says from then on, and what it
+        has written before still arrives at the browser.
+        """
+        leaving = [asyncio.ensure_future(connection._leave()) for connection in list(_open)]
+        if leaving:
+            await asyncio.wait(leaving, timeout=LEAVING)
+
     # -- called by KernelWebsocketHandler
 
     async def connect(self) -> None:
         """Start to reach the gateway, for as long as the browser stays; returns at once."""
         self.websocket_handler.set_nodelay(True)
+        _open.add(self)
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(self._ended)
 
@@ -91,6 +110,7 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
     def disconnect(self) -> None:  # type: ignore[override]
         """Handle the browser's leaving: end the gateway's websocket, also one not open yet."""
         self.disconnected = True
+        _open.discard(self)
         if len(self._held):
             self.log.info(
                 "The browser left while %d messages waited for the gateway", len(self._held)
@@ -182,6 +202,18 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
 
     # -- the life of the gateway's websocket
 
+    async def _leave(self) -> None:
+        self.disconnected = True
+        if self.ws is not None:
+            self.ws.close()  # its reader goes on until the gateway has said its last
+        elif self._task is not None:
+            self._task.cancel()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        while len(self._held):
+            self._answer(self._held.pop(), answers.ending())
+        self.websocket_handler.close(SERVICE_RESTART, "the notebook server ends")
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             self.log.error("The connection to the gateway failed", exc_info=error)
@@ -212,7 +244,8 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
                     pauses.reset()
                     slow.reset()
                 self.log.info("The gateway's websocket ended (code %s)", self._close_code)
-            await asyncio.sleep(pause.next())
+            if not self.disconnected:
+                await asyncio.sleep(pause.next())
 
     async def _dial(self) -> WebSocketClientConnection:
         client = GatewayClient.instance()
@@ -344,6 +377,7 @@ def _close_late(opening: "asyncio.Future[WebSocketClientConnection]") -> None:
         _close(opening.result())
 
 
+_open: set[ElasticGatewayConnection] = set()
 _closing: set["asyncio.Task[None]"] = set()
 
 

@@ -123,6 +123,8 @@ class Server:
     def __init__(self) -> None:
         self.port = 0
         self.log: list[str] = []
+        #: Tell the process to end (SIGTERM).
+        self.terminate: Callable[[], None]
         self._logged = asyncio.Condition()
 
     @classmethod
@@ -155,6 +157,7 @@ class Server:
             },
             stderr=asyncio.subprocess.PIPE,
         )
+        self.terminate = process.terminate
         reader = asyncio.create_task(self._read(process))
         try:
             url = await self.logs(r"http://127\.0\.0\.1:(\d+)/", within=30)
@@ -224,9 +227,14 @@ class Server:
         return kernel_id
 
     @contextlib.asynccontextmanager
-    async def tab(self, kernel_id: str, protocol: str | None = V1) -> AsyncIterator["Tab"]:
-        """Open the websocket of a browser tab, and close it at the end."""
-        session = uuid.uuid4().hex
+    async def tab(
+        self, kernel_id: str, protocol: str | None = V1, *, session: str | None = None
+    ) -> AsyncIterator["Tab"]:
+        """Open the websocket of a browser tab, and close it at the end.
+
+        ``session`` is that of a tab that comes back.
+        """
+        session = session or uuid.uuid4().hex
         ws = await websocket_connect(
             HTTPRequest(
                 url_concat(
@@ -279,6 +287,13 @@ class Tab:
                     self.inbox.append(unpack(frame, self.protocol))
         except TimeoutError:
             raise AssertionError(f"not within {within} s\n{self.transcript()}") from None
+
+    async def until_closed(self, *, within: float = 20) -> None:
+        """Receive until the server has closed the websocket."""
+        async with asyncio.timeout(within):
+            while (frame := await self.ws.read_message()) is not None:
+                self.inbox.append(unpack(frame, self.protocol))
+        self.closed = True
 
     async def ended(self, msg_id: str, *, within: float = 20) -> dict[str, Any]:
         """Wait for reply and idle of a cell; return the reply's content."""

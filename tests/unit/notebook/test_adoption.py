@@ -9,7 +9,7 @@ import pytest
 
 from elastic_jupyter.policy import tokens
 from tests.support.loopback import ANN, BOB, MASTER, Loopback, loopback
-from tests.unit.notebook.servers import Relay, Server, notebook_server
+from tests.unit.notebook.servers import Message, Relay, Server, notebook_server
 
 TOKEN = tokens.mint(MASTER, ANN)
 
@@ -68,6 +68,30 @@ async def test_a_new_server_has_the_same_sessions_kernels_and_variables(
 
     async with notebook_server(tmp_path / "3", gateway.port, gateway_token=TOKEN) as server:
         assert await listed(server, "sessions") == await listed(server, "kernels") == set()
+
+
+async def test_nothing_that_a_kernel_says_is_lost_while_the_server_is_replaced(
+    world: Loopback, tmp_path: Path
+) -> None:
+    gateway = await world.gateway()
+    code = "import time\nfor n in range(900):\n    print(n, flush=True)\n    time.sleep(0.01)"
+    async with notebook_server(tmp_path / "1", gateway.port, gateway_token=TOKEN) as server:
+        session = await open_notebook(server)
+        ended: list[Message] = []
+        async with server.tab(session["kernel"]["id"]) as tab:
+            cell = await tab.execute(code)
+            await tab.until(lambda: "20\n" in tab.text(cell))
+            server.terminate()
+            await tab.until_closed()
+            ended = tab.inbox
+            assert tab.ws.close_code == 1012
+    async with (
+        notebook_server(tmp_path / "2", gateway.port, gateway_token=TOKEN) as server,
+        server.tab(session["kernel"]["id"], session=tab.session) as again,
+    ):
+        again.inbox += ended
+        await again.ended(cell)
+        assert again.text(cell) == "".join(f"{n}\n" for n in range(900))
 
 
 async def test_no_token_stands_in_the_servers_log(
