@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -55,9 +55,7 @@ def bad_kernels(cluster: Cluster, namespace: str, turn: int) -> None:
         )
 
 
-def test_fifty_bad_kernels_do_not_delay_a_good_one(
-    cluster: Cluster, namespace: str, record_property: Callable[[str, object], None]
-) -> None:
+def test_fifty_bad_kernels_do_not_delay_a_good_one(cluster: Cluster, namespace: str) -> None:
     """Ten of them delayed a good one by 10.4 s in the original (research/baselines.md)."""
     alone, beside = [], []
     for turn in range(TURNS):
@@ -69,6 +67,5 @@ def test_fifty_bad_kernels_do_not_delay_a_good_one(
         "beside_50_s": [round(one, 3) for one in beside],
         "ratio_of_medians": round(statistics.median(beside) / statistics.median(alone), 2),
     }
-    for name, value in figures.items():
-        record_property(name, value)
+    print(figures)
     assert statistics.median(beside) < statistics.median(alone) + 1, figures
