@@ -498,6 +498,18 @@ def test_the_end_of_a_running_kernel_ends_its_cell(place: Place, news: WhileRunn
     place.left_but(tab)
 
 
+def test_a_child_process_that_uses_too_much_memory_is_told_by_whoever_knows(place: Place) -> None:
+    """With cgroup v2 the container ends with it; with v1 Kubernetes knows nothing of its death."""
+    code = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', \"b'1' * (1 << 30)\"])"
+    with place.server.notebook("oom-in-a-cell") as tab:
+        tab.run("1", within=60)
+        cell = tab.run(f"{code}.returncode", within=30)
+        if cell.reply["status"] == "ok":
+            assert cell.result == "-9"
+        else:
+            said_why(cell, "OOMKilled", "its limit of 256Mi")
+
+
 def test_a_lost_node_is_told_and_then_given_up(
     cluster: Cluster, new_team: Callable[..., Team]
 ) -> None:
@@ -605,7 +617,9 @@ def test_what_a_kernel_waits_for_is_shown_and_has_a_limit(hasty: Place, news: He
         within=TOLD_WITHIN,
         what="the Event",
     )
-    [row] = table(hasty.team.cluster.kubectl("get", "jk", name, "-n", hasty.team.namespace))
+    shown = hasty.team.cluster.kubectl("get", "jk", name, "-n", hasty.team.namespace, "-o", "wide")
+    [row] = table(shown)
+    assert all(word in row["MESSAGE"] for word in news.words)
     assert row["PHASE"] == ("Queued" if news.reason == "Queued" else "Pending")
     assert row["REASON"] in news.reason.split("|")
 
