@@ -617,9 +617,9 @@ def test_what_a_kernel_waits_for_is_shown_and_has_a_limit(hasty: Place, news: He
         within=TOLD_WITHIN,
         what="the Event",
     )
-    shown = hasty.team.cluster.kubectl("get", "jk", name, "-n", hasty.team.namespace, "-o", "wide")
-    [row] = table(shown)
-    assert all(word in row["MESSAGE"] for word in news.words)
+    get = ("get", "jk", name, "-n", hasty.team.namespace)
+    assert all(word in hasty.team.cluster.kubectl(*get, "-o", "wide") for word in news.words)
+    [row] = table(hasty.team.cluster.kubectl(*get))
     assert row["PHASE"] == ("Queued" if news.reason == "Queued" else "Pending")
     assert row["REASON"] in news.reason.split("|")
 
