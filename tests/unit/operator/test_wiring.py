@@ -262,7 +262,7 @@ async def test_labels_of_a_namespace_and_a_gateways_spec_reach_the_notebooks(
     async with operator(client):
         server.put(JUPYTER_GATEWAY, gateway)
         uid = server.put(JUPYTER_NOTEBOOK, notebook)["metadata"]["uid"]
-        await until(lambda: reason() == "GatewayNotAllowed")
+        await until(lambda: reason() == "GatewayNotAllowed" and served in server.all(SECRET))
         assert uids() == []
         server.put(NAMESPACE, {"metadata": {"name": "team", "labels": {"course": "ml"}}})
         await until(lambda: reason() == "Progressing" and uids() == [uid])
