@@ -13,11 +13,12 @@ The original
 - commands are hard-coded: test_custom_kernels.py (R); simple_deployments
 - the status of JupyterKernel and JupyterNotebook stays empty: samples, made_by_hand
 - ``restartPolicy`` of a template makes an invalid Deployment: custom_kernels, made_by_hand
-- edits of a gateway never roll out, deleted children are not repaired, ``rollout restart`` is
-  reverted, defaulted fields are updated for ever: test_rollouts.py
-- the manager panics (no template, ``template: {}`` with auth, ``containers: []``), and ten invalid
-  kernels delay a healthy one by 10 s: test_bad_input.py
-- a JupyterKernel with the name of a notebook does nothing: name_of_a_notebook
+- edits of a gateway never roll out: test_rollouts.py
+- deleted children are not repaired, ``rollout restart`` is reverted, defaulted fields are updated
+  for ever: test_repair.py
+- the manager panics (no template, ``template: {}`` with auth, ``containers: []``), and a
+  JupyterKernel with the name of a notebook does nothing: test_bad_input.py
+- ten invalid kernels delay a healthy one by 10 s: test_bad_kernels_delay_nobody.py
 - the launcher panics without a template and on an existing name: test_launcher.py
 
 Enterprise Gateway
@@ -255,22 +256,6 @@ def says_that_it_serves(cluster: Cluster, namespace: str, notebook: str) -> None
         within=60,
         what=f"the server of notebook {notebook}",
     )
-
-
-def test_a_kernel_with_the_name_of_a_notebook_runs_beside_it(cluster: Cluster) -> None:
-    kernel = yaml.safe_load(Path(SAMPLE.format("jupyterkernel")).read_text())
-    kernel["metadata"]["name"] = "same"
-    with a_namespace(cluster) as namespace:
-        cluster.apply(
-            namespace,
-            manifests.gateway(),
-            manifests.notebook("same", namespace=namespace),
-            kernel,
-        )
-        with served(cluster, namespace, "same"):
-            seen = cluster.get(namespace, "jupyterkernels", "same")
-            assert seen is not None
-            assert seen["status"]["phase"] == "Running"
 
 
 def test_a_request_for_a_gpu_without_a_limit_is_told_and_leaves_nothing(cluster: Cluster) -> None:
