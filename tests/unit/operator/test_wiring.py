@@ -283,16 +283,17 @@ async def test_kernels_take_turns_at_a_gpu(server: FakeApiServer, client: Client
     one, two = Key("team", "k1"), Key("team", "k2")
     async with operator(client):
         server.put(JUPYTER_GATEWAY, a_gateway())
-        for key in (one, two):
+        for key in (
+            one,
+            two,
+        ):  # first in, first out: which pod was first must not be left to chance
             server.put(JUPYTER_KERNEL, a_kernel(key.name, gpus=1, kernelID=key.name))
+            await until(lambda key=key: key in server.all(POD))
         await until(lambda: admitted(server, one))
         change(server, one.name, conditions=[no_gpu])
+        want = {"position": 1, "length": 2, "reason": "no GPU is free"}
+        await until(lambda: server.get(JUPYTER_KERNEL, one)["status"].get("queue") == want)
         await until(lambda: phase(server, two) == "Queued")
-        assert server.get(JUPYTER_KERNEL, one)["status"]["queue"] == {
-            "position": 1,
-            "length": 2,
-            "reason": "no GPU is free",
-        }
         assert server.get(JUPYTER_KERNEL, two)["status"]["queue"]["position"] == 2
         assert not admitted(server, two)
         change(server, one.name, spec={"nodeName": "n"}, **RUNNING)
