@@ -124,8 +124,9 @@ def template(name: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def env_of(pod: dict[str, Any]) -> dict[str, str]:
-    """Return the variables of a pod's first container."""
-    return {entry["name"]: entry["value"] for entry in pod["spec"]["containers"][0]["env"]}
+    """Return the variables of a pod's first container, but for those that come from Secrets."""
+    env = pod["spec"]["containers"][0]["env"]
+    return {entry["name"]: entry["value"] for entry in env if "valueFrom" not in entry}
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
             name,
             manifests.gateway(GATEWAY),
             template("sample", {"template": SAMPLE_POD}),
-            template("nothing", {}),
+            template("nothing", {"template": {}}),
         )
         yield name
 
@@ -161,6 +162,7 @@ def test_the_originals_sample_makes_a_kernel_whose_pod_runs(launcher: Launcher) 
         "KERNEL_NAME": "python-kubernetes",
         "KERNEL_NAMESPACE": launcher.namespace,
         "KERNEL_USERNAME": "jovyan",
+        "JPY_PARENT_PID": "1",  # which any kernel of our image has
     }
     assert pod["spec"]["containers"][0]["image"] == image
     labels = pod["metadata"]["labels"]
@@ -312,7 +314,7 @@ def test_it_is_in_the_gateways_image_and_needs_no_right_that_the_gateway_lacks(
 def test_a_launched_kernel_goes_with_the_gateway_that_owns_it(cluster: Cluster) -> None:
     with a_namespace(cluster) as namespace:
         launcher = Launcher(cluster, namespace)
-        cluster.apply(namespace, manifests.gateway(GATEWAY), template("nothing", {}))
+        cluster.apply(namespace, manifests.gateway(GATEWAY), template("nothing", {"template": {}}))
         assert launcher.run(*launcher.argv("nothing")).returncode == 0
         cluster.delete(namespace, "jupytergateways", GATEWAY)
         eventually(

@@ -91,7 +91,8 @@ def the_pod(cluster: Cluster, tab: Tab) -> Object:
 @pytest.mark.parametrize("path", MANIFESTS, ids=str)
 def test_each_of_its_manifests_is_accepted_by_a_strict_apply(cluster: Cluster, path: Path) -> None:
     said = cluster.kubectl("apply", "--validate=strict", "--dry-run=server", "-f", ORIGINAL / path)
-    assert said.endswith("created (server dry run)\n")
+    # Created, or configured where another test has it just then.
+    assert said.endswith("(server dry run)\n")
 
 
 def test_the_example_with_custom_kernels_works(cluster: Cluster, default_namespace: str) -> None:
