@@ -7,7 +7,6 @@ updated in place and cleared before the output, an interrupt cancels the claim.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,10 +14,10 @@ from jupyter_client.session import Session
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado.websocket import WebSocketClosedError
 from traitlets import default
-from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.gateway import messages
 from elastic_jupyter.gateway.messages import Asked, Said
+from elastic_jupyter.gateway.parked import CHANNELS, Parked, close_streams, read_reply
 from elastic_jupyter.policy import notices
 
 if TYPE_CHECKING:
@@ -26,22 +25,8 @@ if TYPE_CHECKING:
 
 #: Requests held for one websocket; beyond it a request is refused with an error.
 MAX_HELD = 1000
-CHANNELS = ("shell", "control", "stdin")
 #: The close code of an orderly end, after which the client finds all output in the next gateway.
 SERVICE_RESTART = 1012
-
-
-@dataclass
-class Parked:
-    """What is kept for a front end that left: streams, replies since, its place in iopub."""
-
-    streams: dict[str, ZMQStream]
-    replies: list[tuple[str, list[bytes]]]
-    iopub_from: int
-
-    def close(self) -> None:
-        """Close the streams."""
-        close_streams(self.streams)
 
 
 class ElasticConnection(ZMQChannelsWebsocketConnection):
@@ -87,26 +72,42 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self.multi_kernel_manager.notify_connect(self.kernel_id)
         ZMQChannelsWebsocketConnection._open_sockets.add(self)
         self.manager.connections.add(self)
+        missed = self.manager.iopub_missed_by(self)
+        parked = self.manager.parked.take(self.session_id)
+        if parked is not None:
+            self._take_up(parked)
         if self.manager.iopub is not None:
-            self.attach(self.manager.iopub_missed_by(self))
+            self.attach(missed, parked)
+        elif self.held:
+            self.manager.want()
+            self.show_waiting(self.manager.waiting_text)
 
-    def attach(self, missed: list[list[bytes]] | None = None) -> None:
+    def _take_up(self, parked: Parked) -> None:
+        """Go on with the requests that this front end sent before it left."""
+        self._unanswered, self.held = parked.unanswered, parked.held
+        self._waiting_for = parked.waiting_for
+        if parked.said:
+            self._clear_waiting()
+        for channel, parts in parked.said:
+            self._write(channel, parts)
+        if parked.failure:
+            self.fail(*parked.failure)
+
+    def attach(self, missed: list[list[bytes]] | None = None, parked: Parked | None = None) -> None:
         """Connect to the running kernel: what was missed, then the held requests in order."""
         iopub = self.manager.iopub
         if iopub is None or self._attached:
             return
         self.session.key = self.manager.session.key
-        parked = self.manager.parked.pop(self.session_id, None)
-        identity = self.session.bsession
-        if parked:
-            self.channels = parked.streams
-        else:
-            self.channels = {
-                channel: getattr(self.manager, f"connect_{channel}")(identity=identity)
-                for channel in CHANNELS
-            }
+        self.channels = (parked.streams if parked else None) or {
+            channel: self.manager.connect_channel(channel, self.session.bsession)
+            for channel in CHANNELS
+        }
         self._attached = True
         self._clear_waiting()
+        for header in self._unanswered.values():
+            if header.get("msg_type") == "execute_request":
+                self.manager.tell_notice(self, header)
         for parts in missed or []:
             self.on_iopub(parts)
         for channel, frames in parked.replies if parked else []:
@@ -137,13 +138,23 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         ZMQChannelsWebsocketConnection._open_sockets.discard(self)
         if not self._close_future.done():
             self._close_future.set_result(None)
+        left = Parked(
+            identity=self.session.bsession,
+            streams=self.channels,
+            iopub_from=0,
+            unanswered=self._unanswered,
+            held=self.held,
+            waiting_for=self._waiting_for,
+        )
         if self._attached and self.manager.iopub is not None:
             self._attached = False
             self.manager.iopub.listeners.discard(self)
-            self.manager.park(self.session_id, self.channels)
             self.channels = {}
+            self.manager.park(self.session_id, left)
         else:
             self.detach()
+            if self.held:
+                self.manager.park(self.session_id, left)
 
     def close_for_restart(self) -> None:
         """End the websocket so that the client comes back to the gateway that took over."""
@@ -171,9 +182,10 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         if answer is not None and not self.held:
             self.say(asked.header, *answer)
             return
-        if asked.msg_type == "kernel_info_request" and self.manager.kernel_info is not None:
+        probe = str(asked.header.get("msg_id")).startswith(messages.PROBE)
+        if answer is not None and asked.msg_type == "kernel_info_request" and not probe:
             # Front ends stop waiting for it after a few seconds, so it does not queue.
-            self.say(asked.header, *(self.manager.answer_asleep(asked.header) or []))
+            self.say(asked.header, *answer)
             return
         if not asked.msg_type.endswith("_request"):
             return  # comm messages and the like have nobody to go to
@@ -212,14 +224,12 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self._write("iopub", parts)
 
     def _on_reply(self, channel: str, frames: list[bytes]) -> None:
-        try:
-            _, parts = self.session.feed_identities(frames)
-            message = self.session.deserialize(parts, content=False)
-        except (ValueError, TypeError, KeyError):
+        reply = read_reply(self.session, frames)
+        if reply is None:
             self.log.warning("a reply with a wrong signature was dropped")
             return
-        self._unanswered.pop(message["parent_header"].get("msg_id", ""), None)
-        self._write(channel, cast("list[bytes]", parts[1:]))
+        self._unanswered.pop(reply[0], None)
+        self._write(channel, reply[1])
 
     def say(self, parent: messages.Header, *said: Said) -> None:
         """Send messages in the kernel's name, as answers to ``parent``."""
@@ -288,14 +298,6 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
     def orderly(self) -> bool:
         """Whether the previous gateway ended its websocket on purpose, output complete."""
         return self._orderly()
-
-
-def close_streams(streams: dict[str, ZMQStream]) -> None:
-    """Close ZMQ streams that are still open."""
-    for stream in streams.values():
-        if not stream.closed():
-            stream.on_recv(None)
-            stream.close()
 
 
 def new_session(key: bytes) -> Session:

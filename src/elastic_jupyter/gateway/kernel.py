@@ -22,14 +22,16 @@ from typing import TYPE_CHECKING, Any, cast
 import zmq
 import zmq.asyncio
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
+from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import Phase
 from elastic_jupyter.errors import ElasticJupyterError, LaunchFailed, NotFound
 from elastic_jupyter.gateway import messages, sessions
-from elastic_jupyter.gateway.connection import ElasticConnection, Parked, new_session
+from elastic_jupyter.gateway.connection import ElasticConnection, new_session
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.iopub import IOPub
+from elastic_jupyter.gateway.parked import Parked, ParkedFrontEnds
 from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info
 from elastic_jupyter.gateway.replay import ATTACHED, AWAITED
 from elastic_jupyter.gateway.sessions import Sessions
@@ -41,10 +43,6 @@ from elastic_jupyter.store.protocol import KernelStore, Key
 if TYPE_CHECKING:
     from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
 
-#: Sessions whose replies are kept after their websocket closed.
-MAX_PARKED = 8
-#: Replies kept for one of them; a front end has few requests in flight.
-MAX_PARKED_REPLIES = 1000
 #: How long a new gateway keeps the output of a recovered kernel for front ends that come back.
 RECOVERY_WINDOW = timedelta(minutes=2)
 #: ZMQ's pause between two attempts to connect to a pod whose kernel does not listen yet, ms.
@@ -80,7 +78,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.retired: set[str] = set()
         self.epoch = 0
         self.connections: set[ElasticConnection] = set()
-        self.parked: dict[str, Parked] = {}
+        self.parked = ParkedFrontEnds()
         self.iopub: IOPub | None = None
         self.kernel_info: Mapping[str, Any] | None = None
         self.kernel_session = "elastic-jupyter"
@@ -238,8 +236,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.state = KernelState.RECLAIMED if gone else KernelState.FAILED
         self.reason = reason
         self._notice = notices.replaced(reason)
-        for connection in list(self.connections):
-            connection.fail("KernelDied", f"The kernel ended: {reason}")
+        self._fail("KernelDied", f"The kernel ended: {reason}")
         if gone:
             self.spawn(self.mapping.remember(self))
 
@@ -293,8 +290,7 @@ class ElasticKernelManager(ServerKernelManager):
             self.state = KernelState.FAILED
             self.execution_state = "idle"
             self.reason = str(error)
-            for connection in list(self.connections):
-                connection.fail("KernelStartError", str(error))
+            self._fail("KernelStartError", str(error))
             async with self._changing:
                 if self.state is KernelState.FAILED:
                     await self._bury()
@@ -331,6 +327,10 @@ class ElasticKernelManager(ServerKernelManager):
         self.log.info("kernel %s runs (epoch %d)", self.kernel_id, self.epoch)
         for connection in list(self.connections):
             connection.attach()
+        if self.parked.waiting:
+            self.touch()
+            self.parked.forward(self.connect_channel, self.session, iopub_from=self.iopub.ring.next)
+            self.iopub.ring.limit(AWAITED)
 
     def _make_provisioner(self) -> JupyterKernelProvisioner:
         if self.provisioner is None:
@@ -446,6 +446,7 @@ class ElasticKernelManager(ServerKernelManager):
                 return
             self.state = KernelState.RECLAIMED
             self._notice = notices.reclaimed(now - self.last_execution)
+            self.parked.fail("KernelStopped", "The kernel was stopped while nobody was connected.")
             await self._stop()
 
     def want(self) -> None:
@@ -462,8 +463,7 @@ class ElasticKernelManager(ServerKernelManager):
             except ElasticJupyterError as error:
                 self.state = KernelState.FAILED
                 self.reason = str(error)
-                for connection in list(self.connections):
-                    connection.fail("KernelStartError", str(error))
+                self._fail("KernelStartError", str(error))
                 return
             self.begin()
 
@@ -495,10 +495,8 @@ class ElasticKernelManager(ServerKernelManager):
         """Let go of the running incarnation's sockets."""
         for connection in list(self.connections):
             connection.detach()
-        for parked in self.parked.values():
-            parked.close()
-        self.parked.clear()
         if self.iopub is not None:
+            self.parked.settle(self.iopub.ring, self.session)
             self.iopub.close()
             self.iopub = None
         self._executing.clear()
@@ -514,8 +512,7 @@ class ElasticKernelManager(ServerKernelManager):
             if self.state is not KernelState.STARTING:
                 return
             self._cancel_launch()
-            for connection in list(self.connections):
-                connection.fail("KeyboardInterrupt", "The wait for the kernel was interrupted.")
+            self._fail("KeyboardInterrupt", "The wait for the kernel was interrupted.")
             self.state = KernelState.RECLAIMED
             self.execution_state = "idle"
             try:
@@ -550,8 +547,7 @@ class ElasticKernelManager(ServerKernelManager):
         """
         wish = self.mapping.renew(self.wish)
         async with self._changing:
-            for connection in list(self.connections):
-                connection.fail("KernelRestarted", "The kernel was restarted.")
+            self._fail("KernelRestarted", "The kernel was restarted.")
             self._notice = None
             self.state = KernelState.STARTING
             await self._stop()
@@ -563,8 +559,7 @@ class ElasticKernelManager(ServerKernelManager):
         self, now: bool = False, restart: bool = False
     ) -> None:
         """End the kernel for good and remove its object."""
-        for connection in list(self.connections):
-            connection.fail("KernelShutDown", "The kernel was shut down.")
+        self._fail("KernelShutDown", "The kernel was shut down.")
         async with self._changing:
             await self._stop()
         for connection in list(self.connections):
@@ -593,23 +588,24 @@ class ElasticKernelManager(ServerKernelManager):
 
     # -- front ends that come back
 
-    def park(self, session_id: str, streams: dict[str, Any]) -> None:
-        """Keep the streams of a front end that left, and what is answered on them meanwhile."""
-        assert self.iopub is not None
-        self.iopub.ring.limit(AWAITED)
-        parked = Parked(streams, [], self.iopub.ring.next)
-        for channel, stream in streams.items():
+    def park(self, session_id: str, left: Parked) -> None:
+        """Keep the requests of a front end that left, and what is answered meanwhile."""
+        if self.iopub is not None:
+            self.iopub.ring.limit(AWAITED)
+            left.iopub_from = self.iopub.ring.next
+            left.listen(left.streams)
+        self.parked.put(session_id, left)
 
-            def keep(frames: list[bytes], channel: str = channel) -> None:
-                if len(parked.replies) < MAX_PARKED_REPLIES:
-                    parked.replies.append((channel, frames))
+    def connect_channel(self, channel: str, identity: bytes) -> ZMQStream:
+        """Return a stream to the running kernel: ``shell``, ``control`` or ``stdin``."""
+        stream: ZMQStream = getattr(self, f"connect_{channel}")(identity=identity)
+        return stream
 
-            stream.on_recv(keep)
-        if old := self.parked.pop(session_id, None):
-            old.close()
-        while len(self.parked) >= MAX_PARKED:
-            self.parked.pop(next(iter(self.parked))).close()
-        self.parked[session_id] = parked
+    def _fail(self, ename: str, evalue: str) -> None:
+        """End the requests of every front end, also of those that are away."""
+        for connection in list(self.connections):
+            connection.fail(ename, evalue)
+        self.parked.fail(ename, evalue)
 
     def covers(self, session_id: str, last_msg_id: str, orderly: bool) -> bool:
         """Say whether a returning front end will get every message that it missed."""
@@ -630,7 +626,7 @@ class ElasticKernelManager(ServerKernelManager):
             if after is not None:
                 return [kept.parts for kept in after], True
         parked = self.parked.get(session_id)
-        if parked:
+        if parked and parked.streams:
             kept, complete = ring.since(parked.iopub_from)
             # What was written to it last may never have arrived, if it names what came before that.
             return [one.parts for one in kept], complete and not last_msg_id
@@ -645,7 +641,7 @@ class ElasticKernelManager(ServerKernelManager):
         if self.iopub is None:
             return
         recent = self._recovered_at is not None and now - self._recovered_at < RECOVERY_WINDOW
-        awaited = recent or self.parked or not self.connections
+        awaited = recent or self.parked.listening or not self.connections
         self.iopub.ring.limit(AWAITED if awaited else ATTACHED)
 
     # -- answers without a kernel

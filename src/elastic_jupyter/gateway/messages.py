@@ -19,6 +19,9 @@ from jupyter_server.services.kernels.connection.base import (
     serialize_msg_to_ws_v1,
 )
 
+#: What starts the id of a request by which the notebook side finds out whether all before it has
+#: ended: it is never answered out of turn (notebook.answers).
+PROBE = "elastic-jupyter-probe-"
 V1 = "v1.kernel.websocket.jupyter.org"
 
 Header = Mapping[str, Any]

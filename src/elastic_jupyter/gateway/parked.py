@@ -1,0 +1,156 @@
+"""Front ends that left: their requests, and what is said to them until they come back.
+
+A browser that sleeps, or a notebook server that is replaced, must find its cells ended or running.
+So requests that wait for a kernel still get it, and every request gets its answer or a reason.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+import zmq
+from jupyter_client.session import Session
+from zmq.eventloop.zmqstream import ZMQStream
+
+from elastic_jupyter.gateway.messages import Asked, Header
+from elastic_jupyter.gateway.replay import Ring
+
+CHANNELS = ("shell", "control", "stdin")
+#: Front ends of one kernel that are remembered.
+MAX_PARKED = 8
+#: Replies kept for one of them; a front end has few requests in flight.
+MAX_REPLIES = 1000
+
+
+@dataclass
+class Parked:
+    """One front end that is away.
+
+    ``identity`` is that of its sockets. ``streams`` are to the running kernel, empty while there is
+    none; ``iopub_from`` is its place in the kernel's output. ``held`` are requests that wait for a
+    kernel, ``unanswered`` those that one has got, by id. ``said`` is what a kernel that has gone
+    said to it, as channel and parts. ``failure``, an exception's name and text, is the answer to
+    whatever has none.
+    """
+
+    identity: bytes
+    streams: dict[str, ZMQStream]
+    iopub_from: int
+    unanswered: dict[str, Header]
+    held: list[Asked]
+    waiting_for: Header | None
+    replies: list[tuple[str, list[bytes]]] = field(default_factory=list)
+    said: list[tuple[str, list[bytes]]] = field(default_factory=list)
+    failure: tuple[str, str] | None = None
+
+    def listen(self, streams: dict[str, ZMQStream]) -> None:
+        """Keep what comes on the streams."""
+        self.streams = streams
+        for channel, stream in streams.items():
+            stream.on_recv(partial(self._keep, channel))
+
+    def _keep(self, channel: str, frames: list[bytes]) -> None:
+        if len(self.replies) < MAX_REPLIES:
+            self.replies.append((channel, frames))
+
+    def close(self) -> None:
+        """Close the streams."""
+        close_streams(self.streams)
+        self.streams = {}
+
+    def settle(self, ring: Ring, session: Session) -> None:
+        """Keep what the kernel has said, since its streams and its output go now."""
+        self.said += [("iopub", kept.parts) for kept in ring.since(self.iopub_from)[0]]
+        for channel, frames in self.replies:
+            if reply := read_reply(session, frames):
+                self.unanswered.pop(reply[0], None)
+                self.said.append((channel, reply[1]))
+        self.replies.clear()
+        self.close()
+
+
+class ParkedFrontEnds:
+    """Those of one kernel, by their session's id; the oldest go beyond ``MAX_PARKED``."""
+
+    def __init__(self) -> None:
+        self._parked: dict[str, Parked] = {}
+
+    @property
+    def listening(self) -> bool:
+        """Whether the kernel's output is kept for anybody."""
+        return any(parked.streams for parked in self._parked.values())
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a request waits for the kernel."""
+        return any(parked.held and not parked.failure for parked in self._parked.values())
+
+    def get(self, session_id: str) -> Parked | None:
+        """Return one, which stays."""
+        return self._parked.get(session_id)
+
+    def take(self, session_id: str) -> Parked | None:
+        """Return one, which is here again."""
+        return self._parked.pop(session_id, None)
+
+    def put(self, session_id: str, parked: Parked) -> None:
+        """Remember one."""
+        if old := self.take(session_id):
+            old.close()
+        while len(self._parked) >= MAX_PARKED:
+            self._parked.pop(next(iter(self._parked))).close()
+        self._parked[session_id] = parked
+
+    def fail(self, ename: str, evalue: str) -> None:
+        """End what has no answer with an error."""
+        for parked in self._parked.values():
+            if (parked.unanswered or parked.held) and parked.failure is None:
+                parked.failure = (ename, evalue)
+
+    def settle(self, ring: Ring, session: Session) -> None:
+        """Let go of the running kernel. Who asked it for nothing is forgotten."""
+        for session_id, parked in list(self._parked.items()):
+            if not parked.streams:
+                continue  # it waits for a kernel
+            if parked.unanswered:
+                parked.settle(ring, session)
+            else:
+                self._parked.pop(session_id).close()
+
+    def forward(
+        self, connect: Callable[[str, bytes], ZMQStream], session: Session, *, iopub_from: int
+    ) -> None:
+        """Give what waited for a kernel to the one that runs now.
+
+        ``connect`` makes a stream of a channel and an identity.
+        """
+        for parked in self._parked.values():
+            if not parked.held or parked.failure:
+                continue
+            parked.iopub_from = iopub_from
+            parked.listen({channel: connect(channel, parked.identity) for channel in CHANNELS})
+            for asked in parked.held:
+                if asked.channel in parked.streams:
+                    parked.unanswered[str(asked.header.get("msg_id"))] = asked.header
+                    stream = cast("zmq.Socket[bytes]", parked.streams[asked.channel])
+                    session.send_raw(stream, asked.parts)
+            parked.held = []
+
+
+def read_reply(session: Session, frames: list[bytes]) -> tuple[str, list[bytes]] | None:
+    """Return the id of the request and the parts of a reply; None: its signature is wrong."""
+    try:
+        _, parts = session.feed_identities(frames)
+        message = session.deserialize(parts, content=False)
+    except (ValueError, TypeError, KeyError):
+        return None
+    return message["parent_header"].get("msg_id", ""), cast("list[bytes]", parts[1:])
+
+
+def close_streams(streams: dict[str, ZMQStream]) -> None:
+    """Close ZMQ streams that are still open."""
+    for stream in streams.values():
+        if not stream.closed():
+            stream.on_recv(None)
+            stream.close()
