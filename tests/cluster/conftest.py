@@ -9,17 +9,14 @@ share, or measures seconds. Who uses the few GPUs has the fixture ``gpus``, who 
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.cluster import Cluster, describe
 from tests.support.eventually import eventually
 from tests.support.one_at_a_time import one_at_a_time
-from tests.support.team import EXAMPLES, SYSTEM, Team, a_team, sweep
+from tests.support.team import EXAMPLES, ORIGINAL, SYSTEM, Team, a_team, sweep
 
-#: Manifests of the original, which name the namespace ``default``.
-ORIGINAL = Path(__file__).parents[1] / "data" / "original"
 CLUSTER = pytest.StashKey[Cluster]()
 
 

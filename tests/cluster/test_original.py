@@ -44,6 +44,7 @@ from tests.support.cluster import Cluster, is_ready
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer, Tab
 from tests.support.team import (
+    ORIGINAL,
     Object,
     a_namespace,
     foreign_image,
@@ -52,7 +53,6 @@ from tests.support.team import (
     served,
 )
 
-ORIGINAL = Path(__file__).parents[1] / "data" / "original"
 MANIFESTS = sorted(path.relative_to(ORIGINAL) for path in ORIGINAL.rglob("*.yaml"))
 CUSTOM_KERNELS = ORIGINAL / "examples" / "elastic-with-custom-kernels"
 SIMPLE = ORIGINAL / "examples" / "simple-deployments"
@@ -138,14 +138,19 @@ def gives_back_and_returns(cluster: Cluster, tab: Tab) -> None:
     assert "variables" in cell.text
 
 
-@pytest.fixture(params=["jupyterkernelspec", "jupyterkernelspec-custom-launcher"])
+@pytest.fixture(
+    params=[
+        ("jupytergateway-kernels", "jupyterkernelspec"),
+        ("jupytergateway", "jupyterkernelspec-custom-launcher"),
+    ],
+    ids="-".join,
+)
 def sample(
     request: pytest.FixtureRequest, cluster: Cluster, default_namespace: str
 ) -> Iterator[NotebookServer]:
-    """The notebook server of config/samples, with its gateway of 128 MiB and one of its specs."""
-    for part in ("jupytergateway-kernels", request.param, "jupyterkerneltemplate"):
+    """The notebook server of config/samples, with one of its gateways and one of its specs."""
+    for part in (*request.param, "jupyterkerneltemplate", "jupyternotebook"):
         cluster.kubectl("apply", "-f", SAMPLE.format(part))
-    cluster.kubectl("apply", "-f", SAMPLE.format("jupyternotebook"))
     login = eventually(
         lambda: cluster.get(default_namespace, "secrets", "jupyternotebook-sample-auth"),
         lambda secret: secret is not None,

@@ -1,17 +1,17 @@
-"""The original's quickstart, verbatim, in either order: design 2 and the README's walk-through."""
+"""The original's quickstart, ``examples/elastic``, byte for byte and in either order."""
 
 from collections.abc import Iterator
 
 import pytest
 from tests.support.cluster import Cluster, is_ready
 from tests.support.jupyter_tab import Message, NotebookServer, Tab
-from tests.support.team import EXAMPLES, image_of, served
+from tests.support.team import ORIGINAL, image_of, served
 
 MANIFESTS = {
-    kind: EXAMPLES / "elastic" / f"kubeflow.tkestack.io_v1alpha1_{kind}.yaml"
+    kind: ORIGINAL / "examples" / "elastic" / f"kubeflow.tkestack.io_v1alpha1_{kind}.yaml"
     for kind in ("jupyternotebook", "jupytergateway")
 }
-NAMED_IMAGE = "ccr.ccs.tencentyun.com/kubeflow-oteam/enterprise-gateway:2.5.0"
+NAMED_IMAGE = "ghcr.io/skai-x/enterprise-gateway-with-kernel-spec:latest"
 # A small but whole PNG: one transparent pixel.
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
@@ -85,7 +85,7 @@ def shows_every_pod_running(cluster: Cluster, tab: Tab) -> None:
 
 
 def runs_our_image_and_says_so(cluster: Cluster) -> None:
-    """Design 2, Images: the original's published image is years old, ours runs in its place."""
+    """The original's published image is years old, so ours runs in its place."""
     [pod] = cluster.list(
         "default", "pods", name="jupyter-gateway", instance="jupytergateway-elastic"
     )

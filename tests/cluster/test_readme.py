@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from tests.support.cluster import Cluster
-from tests.support.team import served
+from tests.support.team import EXAMPLES, ORIGINAL, served
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = "jupyternotebook-elastic"
@@ -16,6 +16,14 @@ def commands() -> list[list[str]]:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     lines = "".join(blocks).splitlines()
     return [shlex.split(line)[1:] for line in lines if line.startswith("kubectl ")]
+
+
+def test_its_quickstart_is_the_original_s_to_the_letter() -> None:
+    here, there = (
+        {path.name: path.read_bytes() for path in (root / "elastic").iterdir()}
+        for root in (EXAMPLES, ORIGINAL / "examples")
+    )
+    assert here == there
 
 
 def test_every_command_of_the_walk_through_works(cluster: Cluster, default_namespace: str) -> None:

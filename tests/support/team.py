@@ -21,6 +21,8 @@ NOTEBOOK = "nb"
 CHILDREN = ("pods", "secrets", "jupyterkernels")
 SERVED_WITHIN = 90.0
 EXAMPLES = Path(__file__).parents[2] / "examples"
+#: What the users of the original have, byte for byte; it names the namespace ``default``.
+ORIGINAL = Path(__file__).parents[1] / "data" / "original"
 
 Object = dict[str, Any]
 
