@@ -40,7 +40,10 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
 
 
 def verdict(figure: float, *, limit: float, goal: float, peer: Any, unit: str) -> dict[str, Any]:
-    """Return how a figure stands to its limit, its goal and what the peer does."""
+    """Return how a figure stands to its limit and its goal.
+
+    ``peer`` is what was measured of Enterprise Gateway, or of the Go original.
+    """
     return {
         "figure": round(figure, 3),
         "unit": unit,

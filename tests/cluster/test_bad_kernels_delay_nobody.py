@@ -56,7 +56,7 @@ def bad_kernels(cluster: Cluster, namespace: str, turn: int) -> None:
 
 
 def test_fifty_bad_kernels_do_not_delay_a_good_one(cluster: Cluster, namespace: str) -> None:
-    """Ten of them delayed a good one by 10.4 s in the original (research/baselines.md)."""
+    """Ten of them delayed a good one by 10.4 s in the original."""
     alone, beside = [], []
     for turn in range(TURNS):
         alone.append(seconds_to_the_pod(cluster, namespace, f"alone-{turn}"))

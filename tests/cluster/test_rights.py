@@ -1,4 +1,4 @@
-"""What a gateway and a kernel may do in the cluster: design 6, asked of the API server."""
+"""What a gateway and a kernel may do in the cluster, asked of the API server."""
 
 import json
 import uuid

@@ -18,7 +18,7 @@ from elastic_jupyter.api.kerneltemplate import KernelTemplateSpec
 from elastic_jupyter.api.notebook import NotebookSpec
 
 ROLLED_OUT_WITHIN = "120s"
-#: Issue 4: a new or changed spec shows in a running notebook server.
+#: Seconds until a new or changed spec shows in a running notebook server.
 LIVE_WITHIN = 2.0
 SPEC = "py"
 

@@ -1,8 +1,8 @@
 """One websocket of a front end, which stays open while the kernel comes and goes.
 
-Requests sent while there is no kernel are held in order; what can be answered without one is. The
-rules are in the design, section 7: never ``restarting`` or ``dead``, one waiting text that is
-updated in place and cleared before the output, an interrupt cancels the claim.
+Requests sent while there is no kernel are held in order; what can be answered without one is.
+Nobody is told ``restarting`` or ``dead``, at which front ends drop what they wait for. One waiting
+text is updated in place and cleared before the output; an interrupt cancels the claim.
 """
 
 from __future__ import annotations

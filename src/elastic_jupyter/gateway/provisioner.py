@@ -1,7 +1,7 @@
 """Jupyter's kernel provisioner that makes a JupyterKernel instead of a process.
 
-``launch_kernel`` is the seed's kernel launcher: it writes the wish and waits for the facts. It
-never touches a pod. Registered as ``elastic-jupyter`` under ``jupyter_client.kernel_provisioners``.
+``launch_kernel`` writes the wish and waits for the facts. It never touches a pod. Registered as
+``elastic-jupyter`` under ``jupyter_client.kernel_provisioners``.
 """
 
 import asyncio

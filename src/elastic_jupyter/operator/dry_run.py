@@ -31,7 +31,7 @@ async def ready(
     spec: JupyterKernelSpec | None = None,
     template: JupyterKernelTemplate | None = None,
 ) -> Condition:
-    """Return the condition Ready of what a kernel is made from (design, section 2).
+    """Return the condition Ready of what a kernel is made from.
 
     False with the API server's words when it refuses the pod: 422 as ``Invalid``, 403 as in
     ``policy.refusals``.

@@ -19,7 +19,7 @@ _GATEWAY_SIDE_LAUNCHERS = ("kubeflow-launcher", "launch_kubernetes.py", "{respon
 
 
 def is_gateway_side_launcher(command: list[str]) -> bool:
-    """Say whether ``command`` is the original's launcher, which is ignored (design, section 2)."""
+    """Say whether ``command`` is the original's launcher, which is ignored."""
     return any(word in part for part in command for word in _GATEWAY_SIDE_LAUNCHERS)
 
 

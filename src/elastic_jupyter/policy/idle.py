@@ -1,7 +1,8 @@
 """When a kernel is idle long enough that its GPU is taken back.
 
 Idle counts from the user's last execution. Open tabs, completion requests, comm messages and
-kernel_info do not count; a busy kernel is never idle. Source: design, section 5.
+kernel_info do not count: a tab that was left open sends such messages by itself. A busy kernel is
+never idle.
 """
 
 from dataclasses import dataclass

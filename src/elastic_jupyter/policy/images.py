@@ -1,7 +1,7 @@
 """Images of the original, and what runs in their place.
 
 The images that the original's manifests name hold years-old pins of Enterprise Gateway and its
-kernels, which cannot work here; everything else is taken literally. Source: design, section 2.
+kernels, which cannot work here; everything else is taken literally.
 """
 
 import re

@@ -2,7 +2,6 @@
 
 The operator writes a kernel's key into its Secret, the gateway connects with it; both derive it
 from the gateway's master key and the JupyterKernel's uid, so the gateway needs no right on Secrets.
-Source: design, section 6.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 The whole life cycle is the table ``TRANSITIONS``; nothing about phases is decided elsewhere. The
 phase is what was last written down, the sight is of the incarnation (uid, epoch) that belongs to
 it. A pair that the table lacks is a stale sight: nothing happens, and a fresher one will come.
-Source: design, section 4.
+What the phases mean: docs/architecture.md.
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 Pods that ask for an accelerator start with a scheduling gate. Of each class of pods that compete
 for the same thing exactly one waits in the scheduler without its gate; the next gate is lifted when
 that one has been scheduled. So the place shown is true, and no capacity is computed by us. First
-asked, first served. Source: design, section 4.
+asked, first served. Who may block the others: ADR 0008.
 """
 
 from collections.abc import Iterable, Mapping

@@ -2,7 +2,7 @@
 
 A token is ``<payload>.<signature>``: base64url JSON and the HMAC-SHA256 of it under the gateway's
 master key. The gateway checks it without asking anyone, and takes user and notebook from nowhere
-else. Source: design, section 6 ("Identity").
+else (ADR 0009).
 """
 
 import base64

@@ -1,7 +1,7 @@
 """Who may reach a gateway's kernels: its NetworkPolicy.
 
 A kernel's messages are signed but not encrypted, and whoever connects to its iopub port reads all
-that it prints: ZeroMQ's subscribers need no key. Source: the ADR on identity.
+that it prints: ZeroMQ's subscribers need no key. Why this way: ADR 0009.
 """
 
 from elastic_jupyter.api import names

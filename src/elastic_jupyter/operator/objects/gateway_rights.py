@@ -1,7 +1,7 @@
 """What a gateway may do: ServiceAccount, Role and bindings.
 
-The Role is the whole list, and no entry more (design, section 6). The operator itself must hold
-every right in it: Kubernetes lets nobody grant what he does not have.
+The Role is the whole list, and no entry more: no pods, and of the Secrets its own two by name.
+The operator itself must hold every right in it: Kubernetes lets nobody grant what he does not have.
 """
 
 from elastic_jupyter.api import names
