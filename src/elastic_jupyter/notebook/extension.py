@@ -8,7 +8,6 @@ administrator set stays. ``gateway_client.RetryableHTTPClient``, which has no tr
 """
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +71,15 @@ def _begin(work: Coroutine[Any, Any, None], serverapp: "ServerApp") -> None:
     loop = serverapp.io_loop.asyncio_loop  # type: ignore[attr-defined]  # of tornado's own class
     task = loop.create_task(work)
     _adopting.add(task)
-    task.add_done_callback(_adopting.discard)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        _adopting.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            serverapp.log.error(
+                "The adoption of kernels ended; until a restart of this server there are none",
+                exc_info=error,
+            )
+
+    task.add_done_callback(ended)
     if not loop.is_running():
-        with contextlib.suppress(TimeoutError):
-            loop.run_until_complete(asyncio.wait_for(asyncio.shield(task), START_PATIENCE))
+        loop.run_until_complete(asyncio.wait({task}, timeout=START_PATIENCE))

@@ -42,6 +42,7 @@ class ElasticMappingKernelManager(GatewayMappingKernelManager):
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self._kernels: dict[str, Any] = {}  # upstream's is shared by all instances
         self._adopted = False
+        self._hindrance = ""
         #: Whether the gateway keeps kernels and sessions of a notebook server that ends.
         self.kept_by_gateway = False
 
@@ -59,14 +60,22 @@ class ElasticMappingKernelManager(GatewayMappingKernelManager):
             self._kernels[model["id"]] = kernel
         self.kept_by_gateway = True
 
+    def not_yet(self, why: str) -> None:
+        """Note what keeps the kernels from being adopted, for whoever asks for them meanwhile."""
+        self._hindrance = why
+
     def serve(self) -> None:
         """Note that all kernels which are there have been adopted."""
         self._adopted = True
 
     def require_adopted(self) -> None:
         """Raise 503 while it is not known which kernels there are."""
-        if not self._adopted:
-            raise HTTPError(503, "the notebook's kernels are being read from the gateway")
+        if self._adopted:
+            return
+        text = "the notebook's kernels are being read from the gateway"
+        if self._hindrance:
+            text = f"the notebook's kernels cannot be read from the gateway: {self._hindrance}"
+        raise HTTPError(503, text)
 
     def get_kernel(self, kernel_id: str) -> Any:
         """Return the manager of one kernel. Raises ``KeyError``, and 503 before the adoption."""

@@ -35,9 +35,9 @@ class ElasticSessionManager(GatewaySessionManager):
 
     def adopt(self, sessions: list[dict[str, str]]) -> None:
         """Take over sessions that the gateway keeps: id, path, name, type and ``kernel_id``."""
-        for session in sessions:
-            row = [session["id"], *(session[column] for column in _COLUMNS[1:])]
-            self.cursor.execute("INSERT INTO session VALUES (?,?,?,?,?)", row)
+        # All of them are read before the first is kept: half a list would be adopted twice.
+        rows = [[one["id"], *(one[column] for column in _COLUMNS[1:])] for one in sessions]
+        self.cursor.executemany("INSERT INTO session VALUES (?,?,?,?,?)", rows)
 
     def get_kernel_env(self, path: str | None, name: Any = None) -> dict[str, str]:
         """Return what a session adds to the environment of its kernel.

@@ -1,15 +1,17 @@
 """A notebook server that starts anew finds its kernels and sessions: real servers on loopback."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tornado.web import Application, RequestHandler
 
 from elastic_jupyter.policy import tokens
 from tests.support.loopback import ANN, BOB, MASTER, Loopback, loopback
-from tests.unit.notebook.servers import Message, Relay, Server, notebook_server
+from tests.unit.notebook.servers import Message, Relay, Server, free_port, notebook_server
 
 TOKEN = tokens.mint(MASTER, ANN)
 
@@ -134,3 +136,86 @@ async def test_nothing_is_said_of_kernels_until_the_gateway_answers(
         await server.logs("1 kernels and 1 sessions of this notebook", within=30)
         assert await listed(server, "sessions") == {session["id"]}
     await relay.cut()
+
+
+class Answers:
+    """A gateway that answers one thing to whatever it is asked."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.code, self.body = 200, ""
+        self._asked = asyncio.Condition()
+        self._count = 0
+
+    async def __aenter__(self) -> "Answers":
+        outer = self
+
+        class Handler(RequestHandler):
+            async def get(self) -> None:
+                self.set_status(outer.code)
+                self.write(outer.body)
+                async with outer._asked:
+                    outer._count += 1
+                    outer._asked.notify_all()
+
+        self._server = Application([(r".*", Handler)]).listen(self.port, "127.0.0.1")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.stop()
+        await self._server.close_all_connections()
+
+    async def asked(self, times: int) -> None:
+        """Wait until it was asked so many times more."""
+        want = self._count + times
+        async with asyncio.timeout(20), self._asked:
+            await self._asked.wait_for(lambda: self._count >= want)
+
+
+def refusal(code: int, message: str) -> tuple[int, str]:
+    return code, json.dumps({"message": message, "reason": None})
+
+
+NOT_SERVED = "JupyterNotebook team/ann is not served: it was deleted"
+
+
+async def test_whatever_keeps_kernels_from_being_adopted_is_told_once_and_passes(
+    tmp_path: Path,
+) -> None:
+    hindrances = [
+        (*refusal(403, NOT_SERVED), f"HTTP 403: {NOT_SERVED}"),
+        (500, "<h1>oops</h1>", "HTTP 500: Internal Server Error"),
+        (401, "[]", "AttributeError"),  # upstream stumbles over it
+        (200, "<h1>Welcome</h1>", "JSONDecodeError"),
+        (200, "[]", "TypeError"),
+        (200, '{"kernels": [], "sessions": [{"id": "1"}]}', "KeyError"),
+    ]
+    async with Answers() as gateway:
+        gateway.code, gateway.body, _ = hindrances[0]
+        async with notebook_server(tmp_path, gateway.port) as server:
+            for gateway.code, gateway.body, why in hindrances:
+                await gateway.asked(3)
+                for where in ("kernels", "sessions"):
+                    answer = await server.rest("GET", where)
+                    said = json.loads(answer.body)["message"]
+                    assert (answer.code, why in said) == (503, True), said
+                assert (await server.rest("GET", "contents")).code == 200
+            model = {
+                **{"id": "k", "name": "python3", "execution_state": "idle", "connections": 0},
+                "last_activity": "2026-01-01T00:00:00.000000Z",
+            }
+            gateway.code, gateway.body = 200, json.dumps({"kernels": [model], "sessions": []})
+            await server.logs("The gateway has 1 kernels and 0 sessions")
+            assert (await server.rest("GET", "sessions")).body == b"[]"
+            told = [line for line in server.log if "cannot be read from the gateway yet" in line]
+            for line, (*_, why) in zip(told, hindrances, strict=True):
+                assert why in line
+
+
+async def test_a_gateway_that_knows_nothing_of_notebooks_has_nothing_to_adopt(
+    tmp_path: Path,
+) -> None:
+    async with Answers() as gateway:
+        gateway.code, gateway.body = refusal(404, "Not Found")
+        async with notebook_server(tmp_path, gateway.port) as server:
+            assert (await server.rest("GET", "sessions")).body == b"[]"

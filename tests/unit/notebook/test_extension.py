@@ -1,6 +1,7 @@
 """How the extension is hooked in, on a ServerApp that is configured but does not listen."""
 
 import inspect
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from jupyter_server.gateway.managers import GatewayMappingKernelManager
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from tornado.ioloop import IOLoop
 
 import elastic_jupyter.notebook as extension
 from elastic_jupyter.notebook.connection import ElasticGatewayConnection
-from elastic_jupyter.notebook.extension import REPLACED
+from elastic_jupyter.notebook.extension import REPLACED, _begin
 from elastic_jupyter.notebook.kernels import (
     ElasticGatewayKernelManager,
     ElasticMappingKernelManager,
@@ -67,6 +69,21 @@ def test_a_class_of_the_administrator_stays() -> None:
     assert app.kernel_manager_class is Theirs
     app.kernel_manager = Theirs(parent=app)
     extension._load_jupyter_server_extension(app)
+
+
+@pytest.mark.usefixtures("unlinked")
+def test_an_adoption_that_ends_in_an_unexpected_way_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken() -> None:
+        raise RuntimeError("of all things")
+
+    app = linked("http://gateway:8888", log=logging.getLogger(__name__))
+    app.io_loop = IOLoop(make_current=False)
+    _begin(broken(), app)
+    app.io_loop.close()
+    (record,) = caplog.records
+    assert (record.levelname, "of all things" in caplog.text) == ("ERROR", True)
 
 
 def test_the_data_file_enables_the_extension_by_the_name_it_has() -> None:
