@@ -131,6 +131,10 @@ REFUSED = [
     refused("a gateway's name with a dot", gateway("a.b"), "metadata.name: its Service"),
     # JupyterKernelSpec
     refused("a template by its name alone", spec(template="t"), "spec.template"),
+    # ADR 0013
+    refused("an interrupt mode", spec(interruptMode="signal"), 'field "spec.interruptMode"'),
+    refused("encryption", spec(supportedEncryption="curve"), 'field "spec.supportedEncryption"'),
+    refused("a limit for one kernel spec", spec(cullIdleTimeout=60), '"spec.cullIdleTimeout"'),
     refused("variables as an object", spec(env={"A": "1"}), "spec.env"),
     refused("a variable without a name", spec(env=[{"value": "1"}]), "spec.env[0].name"),
     refused("a number for a variable", spec(env=[{"name": "A", "value": 1}]), "spec.env[0].value"),
