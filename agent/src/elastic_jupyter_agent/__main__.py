@@ -1,8 +1,10 @@
 """``python -m elastic_jupyter_agent``: be ipykernel in this process, and call home.
 
-The environment says all that it needs, and is cleared of it before user code can see it:
-``ELASTIC_JUPYTER_CONNECTION`` is the connection file's content, ``ELASTIC_JUPYTER_CALL_HOME`` says
-whom to call and may be missing. Arguments are passed on to ipykernel.
+The environment says all that it needs: ``ELASTIC_JUPYTER_CONNECTION`` is the connection file's
+content, ``ELASTIC_JUPYTER_CALL_HOME`` says whom to call and may be missing. Both are taken out of
+``os.environ``, so that cells and the processes that they start do not inherit them. It hides
+nothing: /proc/self/environ still has them, and user code may know the keys of its own kernel.
+Arguments are passed on to ipykernel.
 """
 
 import os
