@@ -341,6 +341,12 @@ async def loopback() -> AsyncIterator[Loopback]:
             await world.close()
 
 
+def only_key(world: Loopback) -> Key:
+    """Return the key of the one kernel that there is."""
+    (key,) = world.store.objects
+    return key
+
+
 def now() -> datetime:
     """Return the present, aware UTC."""
     return datetime.now(UTC)

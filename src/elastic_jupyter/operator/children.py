@@ -134,6 +134,19 @@ def controller_uid(obj: Object) -> str | None:
     return None
 
 
+async def living_uid(client: Client, kind: Kind, key: Key) -> str | None:
+    """Ask the API server for the uid of an object; None: it is gone, or being deleted.
+
+    The caches of two kinds are not of the same moment, so that a child may be known before its
+    owner, or after.
+    """
+    try:
+        metadata = (await client.get(kind, *key))["metadata"]
+    except NotFound:
+        return None
+    return None if metadata.get("deletionTimestamp") else str(metadata["uid"])
+
+
 def covers(live: Any, desired: Any) -> bool:
     """Say whether ``live`` has all that ``desired`` says; defaults and additions may be there too.
 

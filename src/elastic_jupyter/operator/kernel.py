@@ -22,7 +22,7 @@ from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.events import EventRecorder
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Kind, Object, key_of
 from elastic_jupyter.operator import kernel_refusal, kernel_status, sight, slow_start
-from elastic_jupyter.operator.children import FIELD_MANAGER, controller_uid
+from elastic_jupyter.operator.children import FIELD_MANAGER, controller_uid, living_uid
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.kernel_status import Told
 from elastic_jupyter.operator.objects import common, storage
@@ -383,19 +383,10 @@ class KernelReconciler:
         children = [(kind, child) for kind, child in self._children(key) if _is_of_a_kernel(child)]
         if not children:
             return
-        living = await self._living_uid(key)
+        living = await living_uid(self._client, JUPYTER_KERNEL, key)
         for kind, child in children:
             if controller_uid(child) != living:
                 await self._delete(kind, child)
-
-    async def _living_uid(self, key: Key) -> str | None:
-        """Ask the API server: the caches of kernels and pods are not of the same moment."""
-        try:
-            kernel = await self._client.get(JUPYTER_KERNEL, *key)
-        except NotFound:
-            return None
-        metadata = kernel["metadata"]
-        return None if metadata.get("deletionTimestamp") else metadata["uid"]
 
     def _children(self, key: Key) -> list[tuple[Kind, Object]]:
         secret = Key(key.namespace, names.connection_secret_name(key.name))

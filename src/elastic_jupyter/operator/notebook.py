@@ -28,7 +28,7 @@ from elastic_jupyter.kube.kinds import (
 )
 from elastic_jupyter.operator import deployment_status, server_pod
 from elastic_jupyter.operator.admission import Admission
-from elastic_jupyter.operator.children import Children, controller_uid
+from elastic_jupyter.operator.children import Children, controller_uid, living_uid
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.objects import common, storage
 from elastic_jupyter.operator.objects import login as logins
@@ -101,8 +101,7 @@ class NotebookReconciler:
         ]
         if not left:
             return
-        # The caches of kernels and notebooks are not of the same moment.
-        living = await self._living_uid(key)
+        living = await living_uid(self._client, JUPYTER_NOTEBOOK, key)
         for kernel in left:
             if kernel["spec"]["notebookRef"].get("uid") != living:
                 await self._tell_notebook_gone(key, kernel)
@@ -115,14 +114,6 @@ class NotebookReconciler:
         with contextlib.suppress(Invalid):
             seen = parse(JupyterKernel, kernel)
             await self._reporter.tell(seen, Event("Normal", "NotebookGone", text))
-
-    async def _living_uid(self, key: Key) -> str | None:
-        try:
-            notebook = await self._client.get(JUPYTER_NOTEBOOK, *key)
-        except NotFound:
-            return None
-        metadata = notebook["metadata"]
-        return None if metadata.get("deletionTimestamp") else metadata["uid"]
 
     # -- children
 

@@ -2,22 +2,15 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from elastic_jupyter.errors import Invalid
 from tests.support.front_end import FrontEnd
-from tests.support.loopback import Loopback, loopback
+from tests.support.loopback import Loopback
 
 SESSION = "00000000-0000-0000-0000-000000000000"
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[Loopback]:
-    async with loopback() as world:
-        yield world
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,8 @@ from elastic_jupyter.policy import idle
 from elastic_jupyter.policy.notices import INTERRUPT_UNHEARD
 from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import FrontEnd
-from tests.support.loopback import Loopback, loopback, now
+from tests.support.loopback import Loopback, now, only_key
 from tests.support.objects import until
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[Loopback]:
-    async with loopback() as world:
-        yield world
-
-
-def only_key(world: Loopback) -> Key:
-    (key,) = world.store.objects
-    return key
 
 
 async def test_state_persists_between_cells_and_a_restart_empties_it(world: Loopback) -> None:

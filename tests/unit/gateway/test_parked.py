@@ -1,24 +1,8 @@
 """A front end that leaves while its cell waits or runs, and comes back: real kernels."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
-from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import Cell, FrontEnd, Tab
-from tests.support.loopback import Loopback, loopback
+from tests.support.loopback import Loopback, only_key
 from tests.support.objects import until
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[Loopback]:
-    async with loopback() as world:
-        yield world
-
-
-def only_key(world: Loopback) -> Key:
-    (key,) = world.store.objects
-    return key
 
 
 async def leave(tab: Tab, cell: Cell) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.sessions import MAX_SESSIONS, KernelSession
 from tests.support.front_end import FrontEnd
-from tests.support.loopback import BOB, Loopback, loopback
+from tests.support.loopback import BOB, Loopback
 from tests.support.objects import until
 
 JSON = st.recursive(
@@ -61,12 +60,6 @@ def test_an_annotation_that_somebody_else_wrote_counts_for_nothing(text: str) ->
 def test_what_is_no_session_is_told(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         KernelSession.of(given)
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[Loopback]:
-    async with loopback() as world:
-        yield world
 
 
 async def keep(front_end: FrontEnd, kernel_id: str, session_id: str, path: str) -> int:

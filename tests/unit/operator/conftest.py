@@ -4,27 +4,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from elastic_jupyter.kube.client import Client
 from tests.support.clock import StoppedClock
-from tests.support.fake_apiserver import FakeApiServer
 from tests.support.virtual_time import loop_factories
 from tests.unit.operator.world import World, a_world
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Any]:
     return loop_factories()
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with FakeApiServer() as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def client(server: FakeApiServer) -> AsyncIterator[Client]:
-    async with Client.from_server(server.url) as client:
-        yield client
 
 
 @pytest.fixture

@@ -3,44 +3,16 @@
 import pytest
 
 from elastic_jupyter.api import names
-from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, JUPYTER_NOTEBOOK, POD, SECRET, Key, Object
-from elastic_jupyter.operator.kernel import KernelReconciler
-from elastic_jupyter.store.kernels import KubernetesKernelStore
+from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, JUPYTER_NOTEBOOK, POD, SECRET, Key
 from tests.support.kernels import (
-    IMAGES,
     RUNNING,
-    a_gateway,
     a_kernel,
-    a_master_key,
     a_notebook,
     a_pod_of,
     ended,
 )
-from tests.unit.operator.world import Pass, World, caches_of, crash_after_each_write
-
-KERNEL = Key("team", "jovyan-1")
-CONNECTION = Key("team", "jovyan-1-connection")
-
-
-def make(world: World) -> Pass[Key]:
-    """Return a reconciler without memory."""
-    return KernelReconciler(
-        client=world.client,
-        store=KubernetesKernelStore(world.client),
-        caches=caches_of(world),
-        kernels=world.kernel_index,
-        recorder=world.recorder(),
-        clock=world.clock,
-        images=IMAGES,
-        place_of=lambda key: None,
-    ).reconcile
-
-
-def put(world: World, kernel: Object, *, master_key: bool = True) -> Object:
-    """Put a kernel, and by default its gateway's key, into the world; return it as stored."""
-    if master_key:
-        world.server.put(SECRET, a_master_key(a_gateway()))
-    return world.server.put(JUPYTER_KERNEL, kernel)
+from tests.unit.operator.kernels import CONNECTION, KERNEL, make, put
+from tests.unit.operator.world import World, crash_after_each_write
 
 
 def prepare(world: World) -> Key:

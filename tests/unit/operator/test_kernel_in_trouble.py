@@ -1,17 +1,15 @@
 """The kernels' reconciler when something is in the way, is stale, or dies."""
 
-from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
 
 from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Object
-from elastic_jupyter.operator.kernel import KernelCaches, KernelReconciler
+from elastic_jupyter.operator.kernel import KernelCaches
 from elastic_jupyter.operator.report import BLOCKED_RETRY
 from elastic_jupyter.policy.queue import Place
 from elastic_jupyter.runtime.controller import DONE
-from elastic_jupyter.store.kernels import KubernetesKernelStore
 from tests.support.kernels import (
     CREATED,
     IMAGES,
@@ -24,10 +22,9 @@ from tests.support.kernels import (
     pod_condition,
     waiting,
 )
+from tests.unit.operator.kernels import CONNECTION, KERNEL, make, put
 from tests.unit.operator.world import Pass, World, caches_of, crash_after_each_write
 
-KERNEL = Key("team", "jovyan-1")
-CONNECTION = Key("team", "jovyan-1-connection")
 MASTER_KEY = Key("team", "gw-master-key")
 ORIGINAL = "ccr.ccs.tencentyun.com/kubeflow-oteam/jupyter-kernel-py:latest"
 NODE_LOST = [
@@ -35,31 +32,6 @@ NODE_LOST = [
     pod_condition("ContainersReady", "True", ""),
 ]
 EVICTED = pod_condition("DisruptionTarget", "True", "EvictionByEvictionAPI", "the node is drained")
-
-
-def make(
-    world: World,
-    *,
-    caches: KernelCaches | None = None,
-    place_of: Callable[[Key], Place | None] = lambda key: None,
-) -> Pass[Key]:
-    """Return a reconciler without memory; ``caches`` None: those that follow the server."""
-    return KernelReconciler(
-        client=world.client,
-        store=KubernetesKernelStore(world.client),
-        caches=caches or caches_of(world),
-        kernels=world.kernel_index,
-        recorder=world.recorder(),
-        clock=world.clock,
-        images=IMAGES,
-        place_of=place_of,
-    ).reconcile
-
-
-def put(world: World, kernel: Object) -> Object:
-    """Put a kernel and its gateway's key into the world; return the kernel as stored."""
-    world.server.put(SECRET, a_master_key(a_gateway()))
-    return world.server.put(JUPYTER_KERNEL, kernel)
 
 
 def put_pod(world: World, pod: Object, **status: object) -> None:

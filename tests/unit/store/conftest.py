@@ -1,24 +1,8 @@
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import pytest_asyncio
-
-from elastic_jupyter.kube.client import Client
-from tests.support.fake_apiserver import FakeApiServer
 from tests.support.virtual_time import loop_factories
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Any]:
     return loop_factories()
-
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[FakeApiServer]:
-    async with FakeApiServer() as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def client(server: FakeApiServer) -> AsyncIterator[Client]:
-    async with Client.from_server(server.url) as client:
-        yield client
