@@ -155,3 +155,19 @@ async def test_a_kernel_has_the_files_of_its_own_notebook_alone(world: World) ->
     )
     assert "nb-storage" in mine
     assert "nb-storage" not in other
+
+
+async def test_a_template_with_a_mount_in_the_place_of_the_notebooks_files_ends_the_kernel(
+    world: World,
+) -> None:
+    notebook = world.server.put(JUPYTER_NOTEBOOK, a_notebook(storage={"size": "1Gi"}))
+    container = {"volumeMounts": [{"name": "own", "mountPath": "/home/jovyan"}]}
+    kernel = a_kernel(template={"spec": {"containers": [container]}})
+    uid = notebook["metadata"]["uid"]
+    kernel["spec"]["notebookRef"] = {"namespace": "team", "name": "nb", "uid": uid}
+    put(world, kernel)
+    await world.run(make(world), KERNEL)
+    failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
+    assert failed["reason"] == "Invalid"
+    for word in ("spec.template.spec.containers[0].volumeMounts[0]", "spec.storage"):
+        assert word in failed["message"]

@@ -5,8 +5,10 @@ from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.notebook import AccessMode, JupyterNotebook, Storage
+from elastic_jupyter.errors import Invalid
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import common
+from elastic_jupyter.policy.compose import unescaped
 
 #: Where the volume is, in notebook servers and kernels alike: the home folder of our images and of
 #: Jupyter's own.
@@ -55,7 +57,18 @@ def shared_claim(notebook: JupyterNotebook) -> str | None:
 
 
 def mount(spec: Object, container: Object, *, claim: str) -> None:
-    """Mount the volume of ``claim`` as the home folder of a container of the pod ``spec``."""
+    """Mount the volume of ``claim`` as the home folder of the first container of the pod ``spec``.
+
+    Raises ``Invalid`` where the template has put something else there.
+    """
+    for index, given in enumerate(container.get("volumeMounts") or ()):
+        path = given.get("mountPath") if isinstance(given, dict) else None
+        if isinstance(path, str) and posixpath.normpath(path) == HOME:
+            raise Invalid(
+                f"spec.template.spec.containers[0].volumeMounts[{index}].mountPath: {HOME} is "
+                "where the files of the notebook's spec.storage are; mount it elsewhere, or keep "
+                "them out of kernels with the notebook's spec.storage.shareWithKernels: false"
+            )
     spec["volumes"] = [
         *(spec.get("volumes") or []),
         {"name": _VOLUME, "persistentVolumeClaim": {"claimName": claim}},
@@ -79,7 +92,7 @@ def _folder(container: Object) -> str:
     for entry in container.get("env") or ():
         value: Any = entry.get("value")
         if entry["name"] == _WORKING_DIRECTORY and isinstance(value, str):
-            folder = posixpath.normpath(value)
+            folder = posixpath.normpath(unescaped(value))
             if folder == HOME or folder.startswith(f"{HOME}/"):
                 return folder
     return HOME

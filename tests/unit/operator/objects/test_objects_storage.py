@@ -1,6 +1,7 @@
 import pytest
 
 from elastic_jupyter.api.notebook import JupyterNotebook
+from elastic_jupyter.errors import Invalid
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import storage
 from tests.support.kernels import a_notebook, model
@@ -63,6 +64,7 @@ def test_which_claim_kernels_share(given: Object, want: str | None) -> None:
     [
         pytest.param({}, "/home/jovyan", id="nothing is said"),
         pytest.param({"env": "/home/jovyan/a/b"}, "/home/jovyan/a/b", id="the notebook's folder"),
+        pytest.param({"env": "/home/jovyan/a$$b"}, "/home/jovyan/a$b", id="a dollar in its name"),
         pytest.param({"env": "/home/jovyan/../etc"}, "/home/jovyan", id="not on the volume"),
         pytest.param({"env": "/home/jovyanother"}, "/home/jovyan", id="a longer name"),
         pytest.param({"env": "work"}, "/home/jovyan", id="not absolute"),
@@ -80,3 +82,18 @@ def test_a_group_of_the_template_stays() -> None:
     spec: Object = {"securityContext": {"fsGroup": 7}}
     storage.mount(spec, {}, claim="c")
     assert spec["securityContext"] == {"fsGroup": 7}
+
+
+@pytest.mark.parametrize("path", ["/home/jovyan", "/home/jovyan/"])
+def test_a_mount_of_the_template_in_the_volumes_place_is_refused_by_its_name(path: str) -> None:
+    container = {"volumeMounts": [{"mountPath": "/data"}, {"mountPath": path}]}
+    with pytest.raises(Invalid, match=r"^spec\.template\.\S+volumeMounts\[1\].*spec\.storage"):
+        storage.mount({}, container, claim="c")
+
+
+def test_other_mounts_of_the_template_stay() -> None:
+    inside, broken = {"mountPath": "/home/jovyan/data"}, "the API server's to refuse"
+    container: Object = {"volumeMounts": [inside, broken, {"mountPath": 1}]}
+    storage.mount({}, container, claim="c")
+    assert [inside, broken] == container["volumeMounts"][:2]
+    assert container["volumeMounts"][-1]["mountPath"] == "/home/jovyan"
