@@ -95,6 +95,19 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
         ),
         _AVAILABLE,
         ConditionType(
+            "StorageApplied",
+            "The claim for the notebook's files is as `spec.storage` asks. Said only where it is "
+            "not.",
+            {
+                "CannotChange": "No volume shrinks, and no claim changes its class or access mode; "
+                "the message names the field.",
+                "Forbidden": "The claim cannot grow: its StorageClass or a quota does not permit "
+                "it. It is tried again.",
+                "Invalid": "The claim cannot grow, for example because it is not bound yet. It is "
+                "tried again.",
+            },
+        ),
+        ConditionType(
             "StorageShared",
             "Kernels have the notebook's files. Said only where they do not.",
             {

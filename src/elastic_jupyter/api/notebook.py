@@ -80,6 +80,10 @@ class AccessMode(StrEnum):
     READ_WRITE_MANY = "ReadWriteMany"
 
 
+#: A ``resource.Quantity``, without a sign or an exponent.
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|[MGTPE]|[KMGTPE]i)?$"
+
+
 class Storage(Model):
     """The volume with the user's files, mounted as the home folder ``/home/jovyan``."""
 
@@ -98,12 +102,11 @@ class Storage(Model):
         )
     )
 
-    size: (
-        Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i?)?$", max_length=32)] | None
-    ) = Field(
+    size: Annotated[str, Field(pattern=_QUANTITY, max_length=32)] | None = Field(
         default=None,
         description="Size of the PersistentVolumeClaim ``<notebook>-storage``, for example 10Gi. "
-        "It is made with the notebook and is not deleted with it.",
+        "It is made with the notebook, grows with this field where its StorageClass permits, and "
+        "is not deleted with the notebook.",
     )
     class_name: Reference | None = Field(
         default=None, description="StorageClass of the claim; default: the cluster's."

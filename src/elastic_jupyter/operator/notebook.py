@@ -8,7 +8,7 @@ gateway and that one's master key, the labels of its namespace, and each new ker
 
 import contextlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.gateway import JupyterGateway
@@ -19,14 +19,13 @@ from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import (
     DEPLOYMENT,
     JUPYTER_NOTEBOOK,
-    PERSISTENT_VOLUME_CLAIM,
     SECRET,
     SERVICE,
     Key,
     Object,
     key_of,
 )
-from elastic_jupyter.operator import deployment_status, server_pod
+from elastic_jupyter.operator import deployment_status, server_pod, storage_claim
 from elastic_jupyter.operator.admission import Admission
 from elastic_jupyter.operator.children import Children, controller_uid, living_uid
 from elastic_jupyter.operator.kernel_index import KernelIndex
@@ -87,8 +86,8 @@ class NotebookReconciler:
         if found is None:
             return DONE  # owner references clean up the rest
         notebook = parse(JupyterNotebook, found)
-        ready, deployment, result = await self._make_children(key, notebook)
-        await self._report(key, notebook, ready, deployment)
+        said, deployment, result = await self._make_children(key, notebook)
+        await self._report(key, notebook, said, deployment)
         return result
 
     async def _delete_kernels_of_others(self, key: Key, notebook: Object | None) -> None:
@@ -119,26 +118,28 @@ class NotebookReconciler:
 
     async def _make_children(
         self, key: Key, notebook: JupyterNotebook
-    ) -> tuple[Condition, Object | None, Result]:
-        """Make all children; return the condition Ready and the Deployment, if there is one."""
+    ) -> tuple[list[Condition], Object | None, Result]:
+        """Make all children; return what is said of them and the Deployment, if there is one."""
         try:
             access = self._access(notebook)
             if isinstance(access, Condition):
                 # A server without its token would show its user no kernels; one that runs, stays.
-                return access, await self._deployment(notebook), DONE
+                return [access], await self._deployment(notebook), DONE
             auth = await self._auth(notebook)
-            deployment = await self._apply(notebook, access, auth)
+            deployment, remark = await self._apply(notebook, access, auth)
         except NotFound as error:
             text = f"spec.auth.secretRef: {error}"
             failed = Condition(READY, False, "SecretNotFound", text)
-            return failed, await self._deployment(notebook), Result(BLOCKED_RETRY)
+            return [failed], await self._deployment(notebook), Result(BLOCKED_RETRY)
         except (AlreadyExists, Invalid, Forbidden) as error:
             failed = Condition(READY, False, error.reason, str(error))
-            return failed, await self._deployment(notebook), Result(BLOCKED_RETRY)
+            return [failed], await self._deployment(notebook), Result(BLOCKED_RETRY)
         pods = server_pod.of(self._pods, names.APP_NOTEBOOK, key)
         ready = deployment_status.ready(deployment, pods, when_down=_WHEN_DOWN)
+        if remark is not None:
+            return [ready, remark], deployment, Result(BLOCKED_RETRY)
         result = Result(_SECRET_PAUSE) if auth and auth.secret_ref else DONE
-        return ready, deployment, result
+        return [ready], deployment, result
 
     async def _deployment(self, notebook: JupyterNotebook) -> Object | None:
         """Return the Deployment that there is already."""
@@ -148,7 +149,8 @@ class NotebookReconciler:
 
     async def _apply(
         self, notebook: JupyterNotebook, access: GatewayAccess | None, auth: Auth | None
-    ) -> Object:
+    ) -> tuple[Object, Condition | None]:
+        """Make all children; return the Deployment, and what the claim is not, if anything."""
         children = self._children
         if access is not None:
             await children.apply(
@@ -160,16 +162,15 @@ class NotebookReconciler:
             auth, await self._stored_login(notebook), random=secrets.token_hex(32)
         )
         await children.apply(SECRET, logins.make_login_secret(notebook, data=login))
-        claim = storage.make_claim(notebook) if notebook.spec.storage else None
-        if claim is not None:
-            await children.apply(PERSISTENT_VOLUME_CLAIM, claim)
+        remark = await storage_claim.keep(notebook, children=children, client=self._client)
         await children.apply(SERVICE, objects.make_service(notebook))
-        return await children.apply(
+        deployment = await children.apply(
             DEPLOYMENT,
             objects.make_deployment(
                 notebook, image=self._images.notebook, access=access, login_data=login
             ),
         )
+        return deployment, remark
 
     async def _remove_gateway_token(self, notebook: JupyterNotebook) -> None:
         metadata = notebook.metadata
@@ -247,13 +248,17 @@ class NotebookReconciler:
     # -- report
 
     async def _report(
-        self, key: Key, notebook: JupyterNotebook, ready: Condition, deployment: Object | None
+        self,
+        key: Key,
+        notebook: JupyterNotebook,
+        said: Iterable[Condition],
+        deployment: Object | None,
     ) -> None:
         await self._reporter.report(
             JUPYTER_NOTEBOOK,
             notebook,
             notebook.status,
-            [ready, deployment_status.available(deployment), *self._remarks(notebook)],
+            [*said, deployment_status.available(deployment), *self._remarks(notebook)],
             url=names.service_url(key.name, key.namespace) if deployment else None,
             readyReplicas=deployment_status.counts(deployment)["readyReplicas"],
         )

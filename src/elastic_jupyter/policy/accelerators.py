@@ -5,18 +5,11 @@ Extended resources are the names with a domain, except Kubernetes' own (``hugepa
 overcommitted, so a kernel may have to wait for one.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
-#: The API server writes 3000 as "3k" (resource.Quantity, canonical form).
-_SUFFIXES = {
-    **{suffix: Fraction(1000) ** power for power, suffix in enumerate(("m", "", *"kMGTPE"), -1)},
-    **{f"{suffix}i": Fraction(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
-}
-_QUANTITY = re.compile(rf"(?P<number>\d+(\.\d+)?)(?P<suffix>{'|'.join(_SUFFIXES)})")
+from elastic_jupyter.policy import quantity
 
 
 @dataclass(frozen=True, order=True)
@@ -84,12 +77,9 @@ def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
 
 
-def _whole(quantity: Any) -> int:
-    found = _QUANTITY.fullmatch(str(quantity))
-    if found is None:
-        return 1
-    number = Fraction(found["number"]) * _SUFFIXES[found["suffix"]]
-    return int(number) if number.denominator == 1 else 1
+def _whole(value: Any) -> int:
+    amount = quantity.parse(str(value))
+    return int(amount) if amount is not None and amount.denominator == 1 else 1
 
 
 def _mappings(value: Any) -> list[Mapping[str, Any]]:

@@ -2,6 +2,7 @@ import base64
 
 import pytest
 
+from elastic_jupyter.errors import Conflict
 from elastic_jupyter.kube.kinds import (
     DEPLOYMENT,
     JUPYTER_GATEWAY,
@@ -110,14 +111,15 @@ async def test_a_notebook_waits_for_its_gateway_and_then_gets_its_children(world
 
 async def test_a_process_that_dies_after_any_write_is_carried_on() -> None:
     def prepare(world: World) -> Key:
-        put(world, a_notebook())
+        put(world, a_notebook(storage={"size": "2Gi"}))
         return NOTEBOOK
 
     def picture(world: World) -> object:
         # Token and login are others in each world, and the Deployment carries a word made of them.
-        return children_of(world), world.picture(SERVICE, JUPYTER_NOTEBOOK)
+        kept = (SERVICE, PERSISTENT_VOLUME_CLAIM, JUPYTER_NOTEBOOK)
+        return children_of(world), world.picture(*kept)
 
-    assert await crash_after_each_write(prepare, make, picture) == len(CHILDREN) + 1
+    assert await crash_after_each_write(prepare, make, picture) == len(CHILDREN) + 2
 
 
 async def test_a_login_that_was_made_stays(world: World) -> None:
@@ -175,14 +177,127 @@ async def test_a_login_from_a_secret_of_the_user(world: World) -> None:
         assert value(world, LOGIN, "token") == token
 
 
-async def test_a_claim_for_the_files_stays_when_storage_is_given_up(world: World) -> None:
-    put(world, a_notebook(storage={"size": "1Gi"}))
+# -- the files
+
+
+CLAIM = Key("team", "nb-storage")
+
+
+def said_of_storage(world: World) -> tuple[str, str] | None:
+    """Return reason and message of the condition StorageApplied, if it is said."""
+    conditions = world.server.get(JUPYTER_NOTEBOOK, NOTEBOOK)["status"]["conditions"]
+    for one in conditions:
+        if one["type"] == "StorageApplied":
+            return one["reason"], one["message"]
+    return None
+
+
+def size(world: World) -> str:
+    claim = world.server.get(PERSISTENT_VOLUME_CLAIM, CLAIM)
+    asked: str = claim["spec"]["resources"]["requests"]["storage"]
+    return asked
+
+
+async def with_a_claim(world: World) -> Object:
+    """Let the operator make a claim of 2Gi; return it."""
+    put(world, a_notebook(storage={"size": "2Gi"}))
     await world.run(make(world), NOTEBOOK)
-    claim = Key("team", "nb-storage")
-    made = world.server.get(PERSISTENT_VOLUME_CLAIM, claim)
+    return world.server.get(PERSISTENT_VOLUME_CLAIM, CLAIM)
+
+
+async def test_a_claim_for_the_files_stays_when_storage_is_given_up(world: World) -> None:
+    made = await with_a_claim(world)
     change(world, gateway={"name": "gw"})
     await world.run(make(world), NOTEBOOK)
-    assert world.server.get(PERSISTENT_VOLUME_CLAIM, claim) == made
+    assert world.server.get(PERSISTENT_VOLUME_CLAIM, CLAIM) == made
+
+
+async def test_what_others_write_into_a_claim_stays(world: World) -> None:
+    made = await with_a_claim(world)
+    spec = {**made["spec"], "volumeName": "pv-1", "storageClassName": "standard"}
+    spec["resources"] = {"requests": {"storage": "2Gi"}, "limits": {"storage": "9Gi"}}
+    changed = world.server.put(PERSISTENT_VOLUME_CLAIM, {**made, "spec": spec})
+    await world.run(make(world), NOTEBOOK)
+    assert world.server.get(PERSISTENT_VOLUME_CLAIM, CLAIM) == changed
+
+    change(world, gateway={"name": "gw"}, storage={"size": "3Gi"})
+    await world.run(make(world), NOTEBOOK)
+    spec["resources"]["requests"]["storage"] = "3Gi"
+    assert world.server.get(PERSISTENT_VOLUME_CLAIM, CLAIM)["spec"] == spec
+    assert said_of_storage(world) is None
+
+
+async def test_a_claim_never_shrinks_and_that_is_told(world: World) -> None:
+    made = await with_a_claim(world)
+    change(world, gateway={"name": "gw"}, storage={"size": "1Gi"})
+    await world.run(make(world), NOTEBOOK)
+    assert world.server.get(PERSISTENT_VOLUME_CLAIM, CLAIM) == made
+    reason, text = said_of_storage(world) or ("", "")
+    assert reason == "CannotChange"
+    for word in ("spec.storage.size 1Gi", "2Gi", "PersistentVolumeClaim team/nb-storage"):
+        assert word in text
+    assert ready(world)["reason"] == "Progressing", "the server is kept as the spec says"
+
+    change(world, gateway={"name": "gw"}, storage={"size": "2Gi"})
+    assert await world.run(make(world), NOTEBOOK) == DONE
+    assert said_of_storage(world) is None
+
+
+@pytest.mark.parametrize(("status", "reason"), [(403, "Forbidden"), (422, "Invalid")])
+async def test_a_claim_that_may_not_grow_keeps_nothing_else_up(
+    world: World, status: int, reason: str
+) -> None:
+    await with_a_claim(world)
+    change(world, gateway={"name": "gw"}, storage={"size": "3Gi"}, service={"type": "NodePort"})
+    await world.settle()
+    world.server.fail(status, verb="patch", path=CLAIM.name, message="the class does not permit it")
+    assert (await make(world)(NOTEBOOK)).requeue_after == BLOCKED_RETRY
+    assert world.server.get(SERVICE, NOTEBOOK)["spec"]["type"] == "NodePort"
+    told, text = said_of_storage(world) or ("", "")
+    assert told == reason
+    assert text.startswith("spec.storage.size: PersistentVolumeClaim team/nb-storage stays at 2Gi")
+    assert "the class does not permit it" in text
+    await world.run(make(world), NOTEBOOK)  # the class permits it now
+    assert (size(world), said_of_storage(world)) == ("3Gi", None)
+
+
+async def test_a_claim_that_grew_further_meanwhile_is_not_made_smaller(world: World) -> None:
+    made = await with_a_claim(world)
+    change(world, gateway={"name": "gw"}, storage={"size": "3Gi"})
+    await world.settle()
+    reconcile = make(world)
+    made["spec"]["resources"]["requests"]["storage"] = "9Gi"
+    world.server.put(PERSISTENT_VOLUME_CLAIM, made)
+    with pytest.raises(Conflict):  # the cache does not have it yet
+        await reconcile(NOTEBOOK)
+    await world.run(reconcile, NOTEBOOK)
+    assert size(world) == "9Gi"
+
+
+async def test_a_claim_that_was_not_made_for_the_notebook_is_not_taken(world: World) -> None:
+    theirs = {"metadata": {"name": CLAIM.name, "namespace": "team"}, "spec": {"volumeName": "pv"}}
+    before = world.server.put(PERSISTENT_VOLUME_CLAIM, theirs)
+    put(world, a_notebook(storage={"size": "2Gi"}))
+    assert (await world.run(make(world), NOTEBOOK)).requeue_after == BLOCKED_RETRY
+    assert world.server.get(PERSISTENT_VOLUME_CLAIM, CLAIM) == before
+    assert (ready(world)["status"], ready(world)["reason"]) == ("False", "AlreadyExists")
+    assert "PersistentVolumeClaim team/nb-storage exists already" in ready(world)["message"]
+    assert DEPLOYMENT not in [kind for kind, _ in children_of(world)]
+
+    change(world, gateway={"name": "gw"}, storage={"claimName": CLAIM.name})
+    await world.run(make(world), NOTEBOOK)
+    assert world.server.get(PERSISTENT_VOLUME_CLAIM, CLAIM) == before
+    assert children_of(world) == CHILDREN
+
+
+async def test_a_template_with_a_mount_in_the_place_of_the_files_is_told(world: World) -> None:
+    mounts = [{"name": "own", "mountPath": "/home/jovyan"}]
+    template = {"spec": {"containers": [{"volumeMounts": mounts}]}}
+    put(world, a_notebook(storage={"size": "2Gi"}, template=template))
+    await world.run(make(world), NOTEBOOK)
+    assert ready(world)["reason"] == "Invalid"
+    field = "spec.template.spec.containers[0].volumeMounts[0].mountPath: /home/jovyan"
+    assert ready(world)["message"].startswith(field)
 
 
 async def test_a_gateway_elsewhere_cannot_share_the_files(world: World) -> None:

@@ -1,6 +1,8 @@
 """A notebook's files: the claim for its volume, and the volume in its pods and its kernels'."""
 
 import posixpath
+from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from elastic_jupyter.api import names
@@ -8,6 +10,7 @@ from elastic_jupyter.api.notebook import AccessMode, JupyterNotebook, Storage
 from elastic_jupyter.errors import Invalid
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import common
+from elastic_jupyter.policy import quantity
 from elastic_jupyter.policy.compose import unescaped
 
 #: Where the volume is, in notebook servers and kernels alike: the home folder of our images and of
@@ -46,6 +49,30 @@ def make_claim(notebook: JupyterNotebook) -> Object | None:
         },
         "spec": spec,
     }
+
+
+def growth(notebook: JupyterNotebook, claim: Object) -> str | None:
+    """Return the size that ``claim`` has to grow to, None where it is as large as it should be."""
+    wanted = _storage(notebook).size or ""
+    return wanted if _amount(wanted) > _amount(size(claim)) else None
+
+
+def unreachable(notebook: JupyterNotebook, claim: Object) -> Iterator[str]:
+    """Yield, by the name of the field, what is asked of ``claim`` and it can never become."""
+    storage, spec, now = _storage(notebook), claim.get("spec") or {}, size(claim)
+    if _amount(storage.size or "") < _amount(now):
+        yield f"spec.storage.size {storage.size} is less than its {now}, and no volume shrinks"
+    class_name, modes = spec.get("storageClassName"), spec.get("accessModes") or []
+    if storage.class_name and storage.class_name != class_name:
+        yield f"spec.storage.className is {storage.class_name}, its class {class_name}"
+    if storage.access_mode and storage.access_mode not in modes:
+        yield f"spec.storage.accessMode is {storage.access_mode}, its mode {', '.join(modes)}"
+
+
+def size(claim: Object) -> str:
+    """Return the size that a claim asks for."""
+    resources = (claim.get("spec") or {}).get("resources") or {}
+    return str((resources.get("requests") or {}).get("storage", ""))
 
 
 def shared_claim(notebook: JupyterNotebook) -> str | None:
@@ -96,6 +123,10 @@ def _folder(container: Object) -> str:
             if folder == HOME or folder.startswith(f"{HOME}/"):
                 return folder
     return HOME
+
+
+def _amount(text: str) -> Fraction:
+    return quantity.parse(text) or Fraction(0)
 
 
 def _storage(notebook: JupyterNotebook) -> Storage:

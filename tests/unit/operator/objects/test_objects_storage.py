@@ -44,6 +44,40 @@ def test_a_claim_that_is_named_is_used_as_it_is() -> None:
     assert storage.claim_name(notebook) == "mine"
 
 
+def claim_with(**spec: object) -> Object:
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "standard",
+        "resources": {"requests": {"storage": "2Gi"}},
+        **spec,
+    }
+    return {"metadata": {"name": "nb-storage", "namespace": "team"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("given", "grows", "never"),
+    [
+        pytest.param({"size": "2Gi"}, None, [], id="as it is"),
+        pytest.param({"size": "2048Mi"}, None, [], id="the same in other words"),
+        pytest.param({"size": "2.1Gi"}, "2.1Gi", [], id="larger"),
+        pytest.param({"size": "2G"}, None, ["size"], id="a little smaller"),
+        pytest.param({"size": "2Gi", "className": "standard"}, None, [], id="the class it has"),
+        pytest.param({"size": "2Gi", "className": "fast"}, None, ["className"], id="of a class"),
+        pytest.param(
+            {"size": "3Gi", "accessMode": "ReadWriteMany"}, "3Gi", ["accessMode"], id="of a mode"
+        ),
+    ],
+)
+def test_what_a_claim_that_is_there_can_become(
+    given: Object, grows: str | None, never: list[str]
+) -> None:
+    notebook = notebook_with(**given)
+    assert storage.growth(notebook, claim_with()) == grows
+    told = list(storage.unreachable(notebook, claim_with()))
+    for text, field in zip(told, never, strict=True):
+        assert text.startswith(f"spec.storage.{field} ")
+
+
 @pytest.mark.parametrize(
     ("given", "want"),
     [
