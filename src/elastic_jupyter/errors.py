@@ -24,8 +24,6 @@ class ElasticJupyterError(Exception):
 
     retryable: ClassVar[bool] = False
     """Whether the same call may succeed later without a person acting."""
-    public: ClassVar[bool] = False
-    """Whether the message may be shown to the user of a notebook."""
     http_status: ClassVar[int] = 500
     """What a handler answers with when nothing closer to the request decides."""
     reason: ClassVar[str] = "InternalError"
@@ -41,7 +39,6 @@ class ConfigError(ElasticJupyterError):
 class LaunchFailed(ElasticJupyterError):
     """A kernel did not come up. The message is the reason, in words for its user."""
 
-    public = True
     http_status = 503
     reason = "LaunchFailed"
 
@@ -75,7 +72,6 @@ class Conflict(StoreError):
 class Invalid(StoreError):
     """The contents are refused; the message is the server's and names the field."""
 
-    public = True
     http_status = 400
     reason = "Invalid"
 
@@ -83,7 +79,6 @@ class Invalid(StoreError):
 class Forbidden(StoreError):
     """The caller is refused: no right, a quota is used up, or a policy says no."""
 
-    public = True
     http_status = 403
     reason = "Forbidden"
 

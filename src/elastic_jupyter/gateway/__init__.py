@@ -2,5 +2,6 @@
 
 Start with ``app.py`` (the process), then ``kernels.py`` (all kernels: watch, recovery, culling) and
 ``kernel.py`` (one kernel: launch, reclaim, wake). ``connection.py`` is one websocket; what it shows
-while a kernel waits comes from ``policy.notices``. It imports api, policy and store, never kube.
+while a kernel waits comes from ``policy.notices``. Imports ``api``, ``policy``, ``store``
+and ``runtime.backoff``, never ``kube``.
 """

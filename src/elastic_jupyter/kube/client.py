@@ -24,7 +24,7 @@ from lightkube.core.exceptions import ConfigError as LightkubeConfigError
 from elastic_jupyter.errors import ConfigError, Expired, Unavailable
 from elastic_jupyter.kube import requests, responses
 from elastic_jupyter.kube.kinds import Kind, Object
-from elastic_jupyter.kube.requests import Propagation, Request
+from elastic_jupyter.kube.requests import Request
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
@@ -244,7 +244,6 @@ class Client:
         *,
         grace_seconds: int | None = None,
         uid: str | None = None,
-        propagation: Propagation | None = None,
     ) -> None:
         """Delete an object. Returns before finalizers and grace are through.
 
@@ -258,7 +257,6 @@ class Client:
                 name,
                 grace_seconds=grace_seconds,
                 uid=uid,
-                propagation=propagation,
             )
         )
 

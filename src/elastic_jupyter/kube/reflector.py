@@ -57,7 +57,6 @@ class Reflector:
         self._inactivity = inactivity
         self._backoff = backoff
         self._cache: dict[Key, Object] = {}
-        self._owned: dict[str, set[Key]] = {}
         self._handlers: list[OnChange] = []
         self._on_synced: list[Callable[[], None]] = []
         self._version: str | None = None
@@ -80,10 +79,6 @@ class Reflector:
     def on_synced(self, callback: Callable[[], None]) -> None:
         """Have a function called once, right after the changes of the first list were told."""
         self._on_synced.append(callback)
-
-    def owned_by(self, uid: str) -> list[Object]:
-        """Return the objects that name ``uid`` among their ownerReferences."""
-        return [self._cache[key] for key in sorted(self._owned.get(uid, ()))]
 
     async def run(self) -> NoReturn:
         """Follow until cancelled. Faults of the server are logged and tried again after a pause."""
@@ -176,26 +171,13 @@ class Reflector:
                 old = None
             elif old["metadata"]["resourceVersion"] == obj["metadata"]["resourceVersion"]:
                 return
-            else:
-                self._unindex(key, old)
         self._cache[key] = obj
-        for owner in obj["metadata"].get("ownerReferences") or ():
-            self._owned.setdefault(owner["uid"], set()).add(key)
         self._tell(key, old, obj)
 
     def _remove(self, key: Key) -> None:
         old = self._cache.pop(key, None)
         if old is not None:
-            self._unindex(key, old)
             self._tell(key, old, None)
-
-    def _unindex(self, key: Key, obj: Object) -> None:
-        for owner in obj["metadata"].get("ownerReferences") or ():
-            keys = self._owned.get(owner["uid"])
-            if keys is not None:
-                keys.discard(key)
-                if not keys:
-                    del self._owned[owner["uid"]]
 
     def _tell(self, key: Key, old: Object | None, new: Object | None) -> None:
         for handler in self._handlers:

@@ -5,7 +5,6 @@ Paths and verbs: https://kubernetes.io/docs/reference/using-api/api-concepts/
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from elastic_jupyter.kube.kinds import Kind, Object, key_of
@@ -17,14 +16,6 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 LIST_CHUNK = 500
 """Objects a page of a list, as client-go's pager asks for."""
-
-
-class Propagation(StrEnum):
-    """What becomes of the dependents of a deleted object."""
-
-    BACKGROUND = "Background"
-    FOREGROUND = "Foreground"
-    ORPHAN = "Orphan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +168,6 @@ def delete(
     *,
     grace_seconds: int | None = None,
     uid: str | None = None,
-    propagation: Propagation | None = None,
 ) -> Request:
     """Delete an object, with ``uid`` only the one that has it."""
     body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
@@ -185,8 +175,6 @@ def delete(
         body["gracePeriodSeconds"] = grace_seconds
     if uid is not None:
         body["preconditions"] = {"uid": uid}
-    if propagation is not None:
-        body["propagationPolicy"] = propagation.value
     what = _what("delete", kind, namespace, name)
     return Request("DELETE", path(kind, namespace, name), what, {}, body)
 

@@ -30,7 +30,7 @@ STARTING = pending("", "")
 
 
 def reclaimed(idle: timedelta | None) -> str:
-    """Return the line shown before the first output after a reclaim with policy Delete."""
+    """Return the line shown before the first output after a reclaim."""
     since = f" after {duration(idle)} without use" if idle else ""
     return (
         f"[elastic-jupyter] The kernel was stopped{since} and its resources were given back. "

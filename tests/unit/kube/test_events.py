@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from elastic_jupyter.kube.events import EventRecorder
-from elastic_jupyter.kube.kinds import EVENT, NODE, POD, Key
+from elastic_jupyter.kube.kinds import EVENT, NAMESPACE, POD, Key
 from tests.support.objects import an_object
 
 
@@ -94,7 +94,7 @@ async def test_a_repeat_of_an_event_that_the_server_dropped_is_written_anew(
 
 
 async def test_an_event_about_a_cluster_wide_object_is_in_the_default_namespace(recorder, server):
-    await tell(recorder, server.put(NODE, {"metadata": {"name": "n"}}))
+    await tell(recorder, server.put(NAMESPACE, {"metadata": {"name": "n"}}))
     (key,) = server.all(EVENT)
     assert key.namespace == "default"
 

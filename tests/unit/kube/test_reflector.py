@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from elastic_jupyter.kube.client import Client
-from elastic_jupyter.kube.kinds import NODE, POD, Key, Object
+from elastic_jupyter.kube.kinds import NAMESPACE, POD, Key, Object
 from elastic_jupyter.kube.reflector import Reflector
 from tests.support.fake_apiserver import FakeApiServer
 from tests.support.objects import an_object, until
@@ -106,8 +106,8 @@ async def test_only_the_selected_objects_are_followed(client, server):
 
 
 async def test_cluster_wide_objects_have_no_namespace(client, server):
-    server.put(NODE, {"metadata": {"name": "n"}})
-    reflector = Reflector(client, NODE)
+    server.put(NAMESPACE, {"metadata": {"name": "n"}})
+    reflector = Reflector(client, NAMESPACE)
     task = asyncio.create_task(reflector.run())
     await reflector.synced.wait()
     assert list(reflector.cache) == [Key("", "n")]
@@ -132,7 +132,7 @@ async def test_a_watch_is_resumed_from_the_last_bookmark(client, server):
     async with following(client) as told:
         await caught_up(told, server)
         for _ in range(5):
-            server.put(NODE, {"metadata": {"name": "n"}})
+            server.put(NAMESPACE, {"metadata": {"name": "n"}})
         server.bookmark()
         server.forget_history()
         await asyncio.sleep(1)
@@ -232,27 +232,6 @@ async def test_a_server_that_is_away_for_an_hour_is_found_again():
             server.put(POD, an_object("a"))
             await caught_up(told, server)
         assert told.take() == ["+a"]
-
-
-async def test_objects_are_found_by_their_owner(client, server):
-    def owned(name: str, *uids: str) -> Object:
-        obj = an_object(name)
-        obj["metadata"]["ownerReferences"] = [{"uid": uid} for uid in uids]
-        return obj
-
-    server.put(POD, owned("a", "x", "y"))
-    server.put(POD, owned("b", "x"))
-    async with following(client) as told:
-        await caught_up(told, server)
-
-        def names(uid: str) -> list[str]:
-            return [obj["metadata"]["name"] for obj in told.reflector.owned_by(uid)]
-
-        assert (names("x"), names("y"), names("z")) == (["a", "b"], ["a"], [])
-        server.put(POD, owned("a", "y"))
-        server.remove(POD, Key("team", "b"))
-        await caught_up(told, server)
-        assert (names("x"), names("y")) == ([], ["a"])
 
 
 async def test_a_handler_that_fails_ends_the_run(client, server):

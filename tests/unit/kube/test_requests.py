@@ -1,8 +1,7 @@
 import pytest
 
 from elastic_jupyter.kube import requests
-from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, NODE, POD
-from elastic_jupyter.kube.requests import Propagation
+from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, NAMESPACE, POD
 from tests.support.objects import an_object
 
 KERNELS = "/apis/kubeflow.tkestack.io/v1alpha1"
@@ -13,7 +12,7 @@ KERNELS = "/apis/kubeflow.tkestack.io/v1alpha1"
     [
         pytest.param(POD, "a", "b", None, "/api/v1/namespaces/a/pods/b", id="core group"),
         pytest.param(POD, None, None, None, "/api/v1/pods", id="all namespaces"),
-        pytest.param(NODE, None, "n", None, "/api/v1/nodes/n", id="cluster-wide object"),
+        pytest.param(NAMESPACE, None, "n", None, "/api/v1/namespaces/n", id="cluster-wide object"),
         pytest.param(
             JUPYTER_KERNEL,
             "a",
@@ -28,7 +27,7 @@ def test_path(kind, namespace, name, subresource, want):
     assert requests.path(kind, namespace, name, subresource=subresource) == want
 
 
-@pytest.mark.parametrize(("kind", "namespace"), [(POD, None), (NODE, "a")])
+@pytest.mark.parametrize(("kind", "namespace"), [(POD, None), (NAMESPACE, "a")])
 def test_a_namespace_that_is_missing_or_too_many_is_refused(kind, namespace):
     with pytest.raises(ValueError, match="namespace"):
         requests.get(kind, namespace, "x")
@@ -49,15 +48,12 @@ def test_create_does_not_change_what_it_is_given():
 
 
 def test_delete_carries_its_preconditions():
-    request = requests.delete(
-        POD, "team", "x", grace_seconds=2, uid="u", propagation=Propagation.BACKGROUND
-    )
+    request = requests.delete(POD, "team", "x", grace_seconds=2, uid="u")
     assert request.body == {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
         "gracePeriodSeconds": 2,
         "preconditions": {"uid": "u"},
-        "propagationPolicy": "Background",
     }
 
 

@@ -1,7 +1,7 @@
 """The children of a JupyterNotebook: Deployment, Service, and the Secret with its gateway token."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -19,9 +19,6 @@ _USER_VARIABLE = "KERNEL_USERNAME"
 _PLAIN = "@:/,;!*()"
 #: Of ``spec.user`` of a JupyterKernel, in characters.
 _LONGEST_USER = 253
-
-#: From a notebook's name to that of a child.
-NameOf = Callable[[str], str]
 
 
 @dataclass(frozen=True)
