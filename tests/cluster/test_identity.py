@@ -44,6 +44,16 @@ def notebook(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
     return manifests.notebook(name, gateway=GATEWAY, namespace=namespace, **spec)
 
 
+def until_served(client: NotebookServer, whose: str) -> None:
+    """Wait until the gateway lists the kernels of a notebook that has none yet."""
+    eventually(
+        lambda: client.look("kernels"),
+        lambda seen: seen == [],
+        within=NOTICED_WITHIN,
+        what=f"{whose} list of kernels",
+    )
+
+
 @pytest.fixture(scope="module")
 def classroom(cluster: Cluster) -> Iterator[Team]:
     """Ann's notebook server with storage, Bob's that never starts, and their gateway."""
@@ -220,12 +230,7 @@ def test_the_token_of_a_deleted_notebook_opens_nothing_and_its_kernels_go(
     cluster.apply(namespace, carl)
     token = gateway_token(cluster, namespace, "carl")
     with a_gateway_client(cluster, namespace, token=token) as client:
-        eventually(
-            lambda: client.look("kernels"),
-            lambda seen: seen == [],
-            within=NOTICED_WITHIN,
-            what="Carl's list of kernels",
-        )
+        until_served(client, "Carl's")
         tab = client.start()
         tab.run("x = 1", within=60)
         cluster.delete(namespace, "jupyternotebooks", "carl")
@@ -342,12 +347,7 @@ def test_a_gateway_serves_the_namespaces_that_it_allows(cluster: Cluster, classr
         until(elsewhere, "Progressing")
         token = gateway_token(cluster, elsewhere, "guest")
         with a_gateway_client(cluster, lab, token=token) as guest:
-            eventually(
-                lambda: guest.look("kernels"),
-                lambda seen: seen == [],
-                within=NOTICED_WITHIN,
-                what="the guest's list of kernels",
-            )
+            until_served(guest, "the guest's")
             tab = guest.start()
             assert tab.run("6 * 7", within=60).result == "42"
             assert classroom.kernel(tab) is not None, "in the gateway's namespace"
