@@ -30,8 +30,8 @@ REPLACED = (
     (gateway_client, "RetryableHTTPClient", PatientHTTPClient),
 )
 
-#: Seconds that the server's start waits for the gateway. It listens after that, and answers 503 for
-#: kernels until the gateway is there.
+#: Seconds that the server's start waits for the gateway. It listens after that, and so is Ready: a
+#: user has his files though the gateway be gone. For kernels it answers 503 until it is there.
 START_PATIENCE = 5.0
 
 _adopting: set[asyncio.Task[None]] = set()

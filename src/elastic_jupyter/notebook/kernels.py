@@ -1,5 +1,7 @@
 """The notebook server's picture of its kernels at the gateway."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 from jupyter_server.gateway.managers import GatewayKernelManager, GatewayMappingKernelManager
@@ -8,7 +10,12 @@ from tornado.escape import url_escape
 from tornado.web import HTTPError
 from traitlets import default
 
+from elastic_jupyter.notebook.backoff import LONGEST
 from elastic_jupyter.notebook.rest import TRANSIENT
+
+#: Seconds that a call waits for the adoption. The gateway is asked every ``LONGEST`` seconds, so
+#: that whoever calls when it is there, as a page that was just opened, is not refused.
+ADOPTING = 2 * LONGEST
 
 
 class ElasticGatewayKernelManager(GatewayKernelManager):
@@ -41,7 +48,7 @@ class ElasticMappingKernelManager(GatewayMappingKernelManager):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self._kernels: dict[str, Any] = {}  # upstream's is shared by all instances
-        self._adopted = False
+        self._adopted = asyncio.Event()
         self._hindrance = ""
         #: Whether the gateway keeps kernels and sessions of a notebook server that ends.
         self.kept_by_gateway = False
@@ -66,11 +73,17 @@ class ElasticMappingKernelManager(GatewayMappingKernelManager):
 
     def serve(self) -> None:
         """Note that all kernels which are there have been adopted."""
-        self._adopted = True
+        self._adopted.set()
 
-    def require_adopted(self) -> None:
-        """Raise 503 while it is not known which kernels there are."""
-        if self._adopted:
+    async def until_adopted(self) -> None:
+        """Wait until it is known which kernels there are. Raises 503 after ``ADOPTING`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ADOPTING):
+                await self._adopted.wait()
+        self._require_adopted()
+
+    def _require_adopted(self) -> None:
+        if self._adopted.is_set():
             return
         text = "the notebook's kernels are being read from the gateway"
         if self._hindrance:
@@ -79,12 +92,12 @@ class ElasticMappingKernelManager(GatewayMappingKernelManager):
 
     def get_kernel(self, kernel_id: str) -> Any:
         """Return the manager of one kernel. Raises ``KeyError``, and 503 before the adoption."""
-        self.require_adopted()
+        self._require_adopted()
         return super().get_kernel(kernel_id)
 
     async def list_kernels(self, **kwargs: Any) -> Any:
-        """Return the models of all kernels. Raises 503 before the adoption."""
-        self.require_adopted()
+        """Return the models of all kernels. Waits for the adoption, or raises 503."""
+        await self.until_adopted()
         return await super().list_kernels(**kwargs)  # type: ignore[no-untyped-call]
 
     async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]

@@ -21,8 +21,8 @@ _COLUMNS = ("session_id", "path", "name", "type", "kernel_id")
 class ElasticSessionManager(GatewaySessionManager):
     """Overrides what reads and writes sessions (jupyter_server 2.21.1), with ``super()``.
 
-    Before the adoption all of it raises 503 (``ElasticMappingKernelManager``). A session goes with
-    its kernel, at the gateway as here, so its end need not be told.
+    All of it waits for the adoption, or raises 503 (``ElasticMappingKernelManager``). A session
+    goes with its kernel, at the gateway as here, so its end need not be told.
     """
 
     kernel_manager: ElasticMappingKernelManager
@@ -49,17 +49,17 @@ class ElasticSessionManager(GatewaySessionManager):
 
     async def session_exists(self, path: str) -> bool:
         """Say whether there is a session of this path."""
-        self.kernel_manager.require_adopted()
+        await self.kernel_manager.until_adopted()
         return bool(await super().session_exists(path))  # type: ignore[no-untyped-call]
 
     async def get_session(self, **kwargs: Any) -> Any:
         """Return one session. Raises 404."""
-        self.kernel_manager.require_adopted()
+        await self.kernel_manager.until_adopted()
         return await super().get_session(**kwargs)  # type: ignore[no-untyped-call]
 
     async def list_sessions(self) -> Any:
         """Return all sessions."""
-        self.kernel_manager.require_adopted()
+        await self.kernel_manager.until_adopted()
         return await super().list_sessions()  # type: ignore[no-untyped-call]
 
     async def save_session(self, session_id: str, *args: Any, **kwargs: Any) -> Any:
