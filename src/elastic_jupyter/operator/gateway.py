@@ -190,6 +190,10 @@ class GatewayReconciler:
         before: Object | None,
         deployment: Object | None,
     ) -> None:
+        # First: a pass after a conflict of the status would not see it happen any more.
+        if before and deployment and _master_key_uid(before) != _master_key_uid(deployment):
+            event = Event("Warning", "MasterKeyReplaced", _MASTER_KEY_REPLACED)
+            await self._reporter.tell(gateway, event)
         await self._reporter.report(
             JUPYTER_GATEWAY,
             gateway,
@@ -199,9 +203,6 @@ class GatewayReconciler:
             kernels=self._counted(key),
             **(deployment_status.counts(deployment) if deployment else {}),
         )
-        if before and deployment and _master_key_uid(before) != _master_key_uid(deployment):
-            event = Event("Warning", "MasterKeyReplaced", _MASTER_KEY_REPLACED)
-            await self._reporter.tell(gateway, event)
 
     def _remarks(self, gateway: JupyterGateway) -> Iterator[Condition]:
         choice = self._image(gateway)

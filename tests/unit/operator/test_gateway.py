@@ -202,6 +202,23 @@ async def test_a_status_decided_on_an_old_copy_is_not_written(world: World) -> N
     assert condition(world, "Ready")["reason"] == "Progressing"
 
 
+async def test_a_new_master_key_is_told_though_the_status_was_decided_on_an_old_copy(
+    world: World,
+) -> None:
+    put(world, a_gateway())
+    await world.run(make(world), GATEWAY)
+    world.server.remove(SECRET, MASTER_KEY)
+    kernel = a_kernel(status={"phase": "Running"})
+    world.kernel_index.changed(key_of(kernel), None, kernel)
+    await world.settle()
+    put(world, world.server.get(JUPYTER_GATEWAY, GATEWAY))
+    reconcile = make(world)
+    with pytest.raises(Conflict):
+        await reconcile(GATEWAY)
+    await world.run(reconcile, GATEWAY)
+    assert [reason for _, reason in world.events()].count("MasterKeyReplaced") == 1
+
+
 async def test_the_status_shows_the_deployments_and_counts_kernels(world: World) -> None:
     put(world, a_gateway())
     await world.run(make(world), GATEWAY)
