@@ -37,8 +37,9 @@ async def keep(
     never = list(storage.unreachable(notebook, claim))
     if never:
         text = (
-            f"{what} stays as it is: {'; '.join(never)}; use another one (spec.storage.claimName)"
+            f"{what} cannot become what is asked: {'; '.join(never)}; ask for what it is, or name "
         )
+        text += "another one in spec.storage.claimName"
         return Condition(_APPLIED, False, "CannotChange", text)
     return refused
 
