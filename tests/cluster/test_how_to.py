@@ -1,10 +1,12 @@
 """The pages of docs/how-to, each done from top to bottom, and the reference's examples."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 from tests.support import pages
 from tests.support.cluster import Cluster
+from tests.support.one_at_a_time import one_at_a_time
 from tests.support.team import EXAMPLES, SYSTEM, a_namespace
 from tests.support.walkthrough import Walkthrough
 
@@ -20,8 +22,15 @@ HOW_TO = [
 def test_every_command_and_cell_of_a_page_works(
     page: Path, cluster: Cluster, tmp_path: Path
 ) -> None:
-    with a_namespace(cluster) as namespace:
+    with uses_gpus(page), a_namespace(cluster) as namespace:
         Walkthrough(cluster, namespace, tmp_path).walk(page)
+
+
+def uses_gpus(page: Path) -> contextlib.AbstractContextManager[None]:
+    """Keep others from using the GPUs where a page does, as the fixture ``gpus``."""
+    if "nvidia.com/gpu" in pages.text_of(page):
+        return one_at_a_time(EXAMPLES / "gpu")
+    return contextlib.nullcontext()
 
 
 def test_the_minimal_examples_of_the_reference_work(cluster: Cluster) -> None:
