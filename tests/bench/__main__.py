@@ -83,6 +83,8 @@ def bystander(lab: Lab, rounds: int) -> dict[str, Any]:
         "rounds": rounds,
         "samples": {name: len(samples) for name, samples in ms.items()},
         "p99": {name: round(figure, 3) for name, figure in slowest.items()},
+        "slowest": {name: round(max(samples), 3) for name, samples in ms.items()},
+        "of bare pods": round(slowest["gateway"] / slowest["bare"], 3),
         **{name: summary(samples) for name, samples in ms.items()},
     } | verdict(
         slowest["gateway"] / slowest["alone"], limit=3, goal=2, peer=23, unit="ratio of p99"

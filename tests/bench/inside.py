@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import multiprocessing
 import os
 import random
 import ssl
@@ -24,8 +25,8 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any, ClassVar
 
 import websocket
 import zmq
@@ -381,6 +382,13 @@ def burst(rounds: int) -> dict[str, list[float]]:
 
 def start_at_once(way: Callable[[Pods], Kernel]) -> float:
     """Start ten kernels, end them, and return the seconds from the first to the last's reply."""
+    kernels, seconds = ten(way)
+    end(kernels)
+    return seconds
+
+
+def ten(way: Callable[[Pods], Kernel]) -> tuple[list[Kernel], float]:
+    """Start ten kernels at once; return them and the seconds from the first to the last's reply."""
     everyone = threading.Barrier(AT_ONCE)
 
     def one() -> tuple[Kernel, float]:
@@ -393,27 +401,55 @@ def start_at_once(way: Callable[[Pods], Kernel]) -> float:
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         started = [future.result() for future in [pool.submit(one) for _ in range(AT_ONCE)]]
-        list(pool.map(lambda each: each[0].close(), started))
-    return max(at for _, at in started) - min(kernel.asked_at for kernel, _ in started)
+    kernels = [kernel for kernel, _ in started]
+    return kernels, max(at for _, at in started) - min(kernel.asked_at for kernel in kernels)
+
+
+def end(kernels: list[Kernel]) -> None:
+    """End these kernels at once, and wait until they are gone."""
+    with ThreadPoolExecutor(len(kernels)) as pool:
+        list(pool.map(lambda kernel: kernel.close(), kernels))
+
+
+class Others:
+    """Other users, in a process of their own: threads of one would wait for each other's GIL."""
+
+    _kernels: ClassVar[list[Kernel]] = []
+
+    @classmethod
+    def start(cls, way: Callable[[Pods], Kernel]) -> None:
+        """Start ten kernels, until the last has replied."""
+        cls._kernels, _ = ten(way)
+
+    @classmethod
+    def end(cls) -> None:
+        """End them."""
+        end(cls._kernels)
 
 
 def bystander(rounds: int) -> dict[str, list[float]]:
-    """Time ``1`` to its reply on a warm kernel of the gateway, in ms.
+    """Time ``1`` to its reply on a warm kernel of the gateway, in ms, in turns of random order.
 
-    ``alone``: nothing starts. ``gateway``: ten kernels of the gateway start. ``bare``: ten bare
-    pods do, so that the difference to it is what the gateway itself costs.
+    ``alone``: nothing starts. ``gateway``: ten kernels of the gateway start, until the last has
+    replied. ``bare``: ten bare pods do, so that the difference to it is what the gateway itself
+    costs.
     """
-    milliseconds: dict[str, list[float]] = {"alone": [], "gateway": [], "bare": []}
-    with contextlib.closing(from_gateway(Pods())) as kernel:
+    ways: dict[str, Callable[[Pods], Kernel]] = {"gateway": from_gateway, "bare": Bare}
+    milliseconds: dict[str, list[float]] = {"alone": [], **{way: [] for way in ways}}
+    others = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    with others, contextlib.closing(from_gateway(Pods())) as kernel:
+        others.submit(os.getpid).result()  # it has imported all that it needs
         for _ in range(50):
             kernel.await_reply(kernel.send())
         for _ in range(rounds):
-            milliseconds["alone"] += replies(kernel, lambda n: n < BYSTANDER_SAMPLES)
-            for name, way in random.sample([("gateway", from_gateway), ("bare", Bare)], 2):
-                with ThreadPoolExecutor(1) as pool:
-                    starting = pool.submit(start_at_once, way)
-                    milliseconds[name] += replies(kernel, lambda _, s=starting: not s.done())
-                    starting.result()
+            for name in random.sample(sorted(milliseconds), len(milliseconds)):
+                if name == "alone":
+                    milliseconds[name] += replies(kernel, lambda n: n < BYSTANDER_SAMPLES)
+                    continue
+                starting = others.submit(Others.start, ways[name])
+                milliseconds[name] += replies(kernel, lambda _, s=starting: not s.done())
+                starting.result()
+                others.submit(Others.end).result()
     return milliseconds
 
 
