@@ -36,10 +36,8 @@ async def keep(
     refused = await _grow(what, claim, storage.growth(notebook, claim), client=client)
     never = list(storage.unreachable(notebook, claim))
     if never:
-        text = (
-            f"{what} cannot become what is asked: {'; '.join(never)}; ask for what it is, or name "
-        )
-        text += "another one in spec.storage.claimName"
+        text = f"{what} cannot become what is asked: {'; '.join(never)}"
+        text += "; ask for what it is, or name another one in spec.storage.claimName"
         return Condition(_APPLIED, False, "CannotChange", text)
     return refused
 
