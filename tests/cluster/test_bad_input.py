@@ -94,6 +94,11 @@ REFUSED = [
     refused("a name with an umlaut", notebook("b\u00e4d", template={}), "metadata.name"),
     refused("a list for a template", notebook(template=[]), "spec.template"),
     refused(
+        "a size in K, which Kubernetes writes as k or Ki",
+        notebook(template={}, storage={"size": "1K"}),
+        "spec.storage.size",
+    ),
+    refused(
         "no container",
         notebook(template={"spec": {"containers": []}}),
         "spec.template.spec.containers",

@@ -213,6 +213,21 @@ async def test_whatever_keeps_kernels_from_being_adopted_is_told_once_and_passes
                 assert why in line
 
 
+async def test_a_notebook_that_its_gateway_does_not_serve_says_so_until_it_does(
+    world: Loopback, tmp_path: Path
+) -> None:
+    gateway = await world.gateway()
+    world.notebooks.uids.remove(ANN.uid)
+    async with notebook_server(tmp_path, gateway.port, gateway_token=TOKEN) as server:
+        answer = await server.rest("GET", "sessions")
+        said = json.loads(answer.body)["message"]
+        assert answer.code == 503
+        assert "HTTP 403: JupyterNotebook team/ann-notebook is not served" in said
+        assert "spec.allowedNamespaces" in said
+        world.notebooks.uids.add(ANN.uid)
+        assert await listed(server, "sessions") == set()
+
+
 async def test_a_gateway_that_knows_nothing_of_notebooks_has_nothing_to_adopt(
     tmp_path: Path,
 ) -> None:
