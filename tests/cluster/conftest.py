@@ -15,7 +15,8 @@ import pytest
 from tests.support.cluster import Cluster, describe
 from tests.support.eventually import eventually
 from tests.support.one_at_a_time import one_at_a_time
-from tests.support.team import EXAMPLES, ORIGINAL, SYSTEM, Team, a_team, sweep
+from tests.support.rollout import SYSTEM
+from tests.support.team import EXAMPLES, ORIGINAL, Team, a_team, sweep
 
 CLUSTER = pytest.StashKey[Cluster]()
 
@@ -69,12 +70,15 @@ def default_namespace(cluster: Cluster) -> Iterator[str]:
 
 
 def empty_default(cluster: Cluster) -> None:
-    """Delete what the examples put there, and wait until their pods are gone."""
+    """Delete what the examples put there, and wait until all that came of it is gone.
+
+    A Secret that is left is in the way of the next one of its name, for 10 s.
+    """
     for folder in ("elastic", "gpu"):
         cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", EXAMPLES / folder)
     cluster.kubectl("delete", "--ignore-not-found", "--wait=false", "-R", "-f", ORIGINAL)
     sweep(cluster, "default", ("jupyterkernels",))
-    for plural in ("pods", "deployments"):
+    for plural in ("pods", "deployments", "services", "serviceaccounts", "secrets", "leases"):
         eventually(
             lambda plural=plural: {
                 name

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tests.support import manifests
 from tests.support.eventually import eventually
-from tests.support.team import SYSTEM, Team, served
+from tests.support.rollout import operator_pod
+from tests.support.team import Team, served
 
 Object = dict[str, Any]
 
@@ -162,11 +163,11 @@ REFUSED = [
 
 def crashes_of(team: Team) -> dict[str, tuple[int, int]]:
     """Restarts and tracebacks of the operator and the team's gateway, by pod."""
-    cluster, found = team.cluster, {}
-    servers = [(SYSTEM, name) for name in cluster.names(SYSTEM, "pods")]
-    for namespace, name in [*servers, (team.namespace, team.gateway_pod()["metadata"]["name"])]:
-        [status] = (cluster.get(namespace, "pods", name) or {})["status"]["containerStatuses"]
-        tracebacks = cluster.log(namespace, name, tail=100_000).count("Traceback")
+    found = {}
+    for pod in (operator_pod(team.cluster), team.gateway_pod()):
+        namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        [status] = pod["status"]["containerStatuses"]
+        tracebacks = team.cluster.log(namespace, name, tail=100_000).count("Traceback")
         found[name] = (status["restartCount"], tracebacks)
     return found
 

@@ -7,7 +7,8 @@ import pytest
 from tests.support import pages
 from tests.support.cluster import Cluster
 from tests.support.one_at_a_time import one_at_a_time
-from tests.support.team import EXAMPLES, SYSTEM, a_namespace
+from tests.support.rollout import SYSTEM
+from tests.support.team import EXAMPLES, a_namespace
 from tests.support.walkthrough import Walkthrough
 
 HOW_TO = [

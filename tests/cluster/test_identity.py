@@ -19,10 +19,10 @@ from tests.support import manifests
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import DIRECTLY, NotebookServer
+from tests.support.rollout import SYSTEM
 from tests.support.team import (
     GATEWAY,
     NOTEBOOK,
-    SYSTEM,
     Team,
     a_gateway_client,
     a_namespace,

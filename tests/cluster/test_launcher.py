@@ -15,6 +15,7 @@ import yaml
 from tests.support import manifests
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
+from tests.support.rollout import server_pod
 from tests.support.team import GATEWAY, a_namespace, image_of
 
 #: The original's config/samples, the pod of its JupyterKernelTemplate and the command of its
@@ -39,6 +40,7 @@ with socket.create_connection((host, int(port)), timeout=30) as line:
 LISTEN = """
 import socket
 with socket.create_server(("", 8877)) as server:
+    print("listening", flush=True)
     with server.accept()[0] as line, line.makefile() as text:
         print(text.read(), flush=True)
 """
@@ -198,12 +200,14 @@ def test_an_image_with_a_launcher_of_its_own_calls_enterprise_gateway_back(
         )
     )
     listener = eventually(
-        lambda: cluster.get(namespace, "pods", "enterprise-gateway"),
-        lambda pod: pod is not None and pod["status"].get("phase") == "Running",
+        lambda: (
+            cluster.get(namespace, "pods", "enterprise-gateway") or {},
+            cluster.log(namespace, "enterprise-gateway"),
+        ),
+        lambda seen: seen[0]["status"].get("podIP") and seen[1] == "listening\n",
         within=60,
-        what="a running listener",
-    )
-    assert listener is not None
+        what="a listener and its address",
+    )[0]
     address = f"{listener['status']['podIP']}:8877"
     done = launcher.run(
         *launcher.argv("calls-back", response_address=address, port_range="40000..42000"),
@@ -213,11 +217,11 @@ def test_an_image_with_a_launcher_of_its_own_calls_enterprise_gateway_back(
     assert done.returncode == 0, done.stderr
     said = eventually(
         lambda: cluster.log(namespace, "enterprise-gateway"),
-        lambda log: log.startswith("{"),
+        lambda log: log.removeprefix("listening\n"),
         within=60,
         what="the call of the kernel",
     )
-    got = json.loads(said)
+    got = json.loads(said.removeprefix("listening\n"))
     want = {
         "EG_PORT_RANGE": "40000..42000",
         "EG_RESPONSE_ADDRESS": address,
@@ -297,16 +301,8 @@ def test_it_is_in_the_gateways_image_and_needs_no_right_that_the_gateway_lacks(
     launcher: Launcher,
 ) -> None:
     cluster, namespace = launcher.cluster, launcher.namespace
-    eventually(
-        lambda: cluster.get(namespace, "deployments", GATEWAY),
-        lambda found: bool(found and found["status"].get("readyReplicas")),
-        within=90,
-        what="a ready gateway",
-    )
-    said = cluster.kubectl(
-        *("exec", "-n", namespace, f"deploy/{GATEWAY}", "--", "kubeflow-launcher"),
-        *launcher.argv("sample"),
-    )
+    gateway = server_pod(cluster, namespace, "jupytergateways", GATEWAY)["metadata"]["name"]
+    said = cluster.exec(namespace, gateway, "kubeflow-launcher", *launcher.argv("sample"))
     assert said == f"JupyterKernel {namespace}/{launcher.name} created\n"
     launcher.pod("Running")
 

@@ -11,9 +11,10 @@ import pytest
 import requests
 from jupyter_server.auth.security import passwd
 from tests.support import manifests
-from tests.support.cluster import Cluster, is_ready
+from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import DIRECTLY
+from tests.support.rollout import server_pod
 from tests.support.team import SERVED_WITHIN, Object, Team, a_namespace, foreign_image, served
 
 SECRET_TOKEN, SECRET_PASSWORD = "open-sesame-7", "correct horse battery"
@@ -77,14 +78,7 @@ def logins(cluster: Cluster) -> Iterator[str]:
 
 def ready(cluster: Cluster, namespace: str, notebook: str) -> Object:
     """Wait for the notebook's one pod and return it."""
-    pods = eventually(
-        lambda: cluster.list(namespace, "pods", name="jupyter-notebook", instance=notebook),
-        lambda pods: len(pods) == 1 and is_ready(pods[0]),
-        within=SERVED_WITHIN,
-        what=f"one Ready pod of notebook {notebook}",
-    )
-    pod: Object = pods[0]
-    return pod
+    return server_pod(cluster, namespace, "jupyternotebooks", notebook)
 
 
 def status(url: str, session: requests.Session | None = None, **headers: str) -> int:
@@ -113,7 +107,8 @@ def test_a_login_lets_in_who_has_it_and_nobody_else(
     if login == "neither":  # made once, for whoever may read the Secret
         secret = cluster.get(logins, "secrets", f"{name}-auth") or {}
         token = base64.b64decode(secret["data"]["token"]).decode()
-    with cluster.forward(logins, f"svc/{name}", 8888) as url:
+    with cluster.forward(logins, f"svc/{name}", 8888) as way:
+        url = way.url
         assert status(url) == (200 if wanted.open else 403)
         if token:
             assert status(url, Authorization=f"token {token}") == 200
@@ -138,9 +133,9 @@ def test_a_changed_secret_is_the_new_login(cluster: Cluster, logins: str) -> Non
         within=90,
         what="a pod with the new login",
     )
-    with cluster.forward(logins, "svc/ours-secret", 8888) as url:
-        assert status(url, Authorization="token changed") == 200
-        assert status(url, Authorization=f"token {SECRET_TOKEN}") == 403
+    with cluster.forward(logins, "svc/ours-secret", 8888) as way:
+        assert status(way.url, Authorization="token changed") == 200
+        assert status(way.url, Authorization=f"token {SECRET_TOKEN}") == 403
 
 
 # -- a service from outside
@@ -148,7 +143,9 @@ def test_a_changed_secret_is_the_new_login(cluster: Cluster, logins: str) -> Non
 
 def test_the_service_is_of_the_type_that_the_notebook_says(team: Team) -> None:
     service = {"type": "NodePort", "annotations": {"example.com/zone": "a"}}
-    notebook = manifests.notebook("outside", namespace=team.namespace, service=service)
+    notebook = manifests.notebook(
+        "outside", namespace=team.namespace, service=service, template=manifests.parked()
+    )
     team.cluster.apply(team.namespace, notebook)
     made = eventually(
         lambda: team.cluster.get(team.namespace, "services", "outside"),
@@ -274,7 +271,7 @@ def test_a_cell_that_runs_while_the_notebook_server_is_replaced_ends_in_its_tab(
         cell = tab.start(
             "import time\nfor n in range(80):\n    print(n, flush=True)\n    time.sleep(0.5)\n6 * 7"
         )
-        tab.until(lambda: "busy" in tab.statuses(), within=60, what="a busy kernel")
+        cell.until(lambda cell: cell.stdout, within=60, what="the cell's first line")
         replaced(team, "replaced")
         before = cell.stdout
         tab.close()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer, Tab
-from tests.support.team import CHILDREN, SYSTEM, Team, kernel_name, kill
+from tests.support.rollout import operator_pod
+from tests.support.team import CHILDREN, Team, kernel_name, kill
 
 pytestmark = pytest.mark.alone
 
@@ -42,11 +43,7 @@ def test_everything_converges_after_the_operator_is_killed_among_twenty_kernels(
     for tab in leaving:
         assert tab.run("1", within=60).result == "1"
         tab.close()
-    [operator] = [
-        pod
-        for pod in cluster.list(SYSTEM, "pods")
-        if "deletionTimestamp" not in pod["metadata"] and "operator" in pod["metadata"]["name"]
-    ]
+    operator = operator_pod(cluster)
 
     # Half come and half go while there is no operator, or just before.
     with ThreadPoolExecutor(2 * HALF + 1) as pool:
@@ -70,10 +67,8 @@ def test_everything_converges_after_the_operator_is_killed_among_twenty_kernels(
     left: list[Any] = [team.left_of(tab) for tab in leaving]
     assert left == [[]] * HALF
     for tab in staying:
-        kernel = team.kernel(tab)
-        assert kernel is not None
-        assert (kernel["status"]["phase"], kernel["status"]["epoch"]) == ("Running", 1)
-        assert kernel["status"]["podName"] == kernel_name(tab)
+        status = team.runs(tab)["status"]
+        assert (status["epoch"], status["podName"]) == (1, kernel_name(tab))
 
     for tab in staying:
         tab.close()

@@ -40,9 +40,10 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support import manifests
-from tests.support.cluster import Cluster, is_ready
+from tests.support.cluster import Cluster, events_of, is_ready
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer, Tab
+from tests.support.rollout import server_pod
 from tests.support.team import (
     ORIGINAL,
     Object,
@@ -66,20 +67,31 @@ def conditions(cluster: Cluster, plural: str, name: str, namespace: str = "defau
     return {one["type"]: one for one in (found.get("status") or {}).get("conditions", [])}
 
 
+def is_told(cluster: Cluster, plural: str, name: str, kind: str) -> Object:
+    """Wait until an object has a condition, and return that."""
+    told: Object = eventually(
+        lambda: conditions(cluster, plural, name).get(kind, {}),
+        bool,
+        within=20,
+        what=f"the condition {kind} of {plural}/{name}",
+    )
+    return told
+
+
 def replaced_image_is_told(cluster: Cluster, plural: str, name: str) -> None:
     """By a condition that names both images, and by an Event."""
-    found = cluster.get("default", plural, name)
-    assert found is not None
-    told = conditions(cluster, plural, name)["ImageReplaced"]
+    told = is_told(cluster, plural, name, "ImageReplaced")
     assert told["status"] == "True"
     assert "ghcr.io/skai-x/" in told["message"]
     assert "localhost/" in told["message"]
-    events = [
-        event["reason"]
-        for event in cluster.list("default", "events")
-        if event["involvedObject"].get("uid") == found["metadata"]["uid"]
-    ]
-    assert events.count("ImageReplaced") == 1
+    found = cluster.get("default", plural, name)
+    assert found is not None
+    eventually(
+        lambda: [event["reason"] for event in events_of(cluster, found)],
+        lambda reasons: reasons.count("ImageReplaced") == 1,
+        within=20,
+        what=f"one Event ImageReplaced of {plural}/{name}",
+    )
 
 
 def the_pod(cluster: Cluster, tab: Tab) -> Object:
@@ -116,9 +128,11 @@ def test_the_example_with_custom_kernels_works(cluster: Cluster, default_namespa
             gives_back_and_returns(cluster, tab)
     replaced_image_is_told(cluster, "jupytergateways", f"jupytergateway-{name}")
     replaced_image_is_told(cluster, "jupyterkernelspecs", "python-kubernetes")
-    assert "CommandIgnored" in conditions(cluster, "jupyterkernelspecs", "python-kubernetes")
-    template = conditions(cluster, "jupyterkerneltemplates", f"jupyterkerneltemplate-{name}")
-    assert "app, component" in template["LabelsLifted"]["message"]
+    assert is_told(cluster, "jupyterkernelspecs", "python-kubernetes", "CommandIgnored")
+    lifted = is_told(
+        cluster, "jupyterkerneltemplates", f"jupyterkerneltemplate-{name}", "LabelsLifted"
+    )
+    assert "app, component" in lifted["message"]
     deployment = cluster.get(default_namespace, "deployments", f"jupytergateway-{name}")
     assert deployment is not None
     env = [e["name"] for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]]
@@ -130,7 +144,7 @@ def gives_back_and_returns(cluster: Cluster, tab: Tab) -> None:
     eventually(
         lambda: cluster.get("default", "pods", kernel_name(tab)),
         lambda pod: pod is None,
-        within=10 + 10 + 5,  # cullIdleTimeout, cullInterval, the end of the pod
+        within=10 + 10 + 20,  # cullIdleTimeout, cullInterval, the end of the pod
         what="the end of the idle kernel's pod",
     )
     cell = tab.run("'x' in dir()", within=60)
@@ -172,9 +186,7 @@ def sample(
 def test_the_samples_work_and_their_gateway_lives_in_128_mebibytes(
     sample: NotebookServer, cluster: Cluster
 ) -> None:
-    [gateway] = cluster.list(
-        "default", "pods", name="jupyter-gateway", instance="jupytergateway-sample"
-    )
+    gateway = server_pod(cluster, "default", "jupytergateways", "jupytergateway-sample")
     assert gateway["spec"]["containers"][0]["resources"]["limits"]["memory"] == "128Mi"
     with contextlib.ExitStack() as tabs:
         for _ in range(3):
@@ -241,7 +253,6 @@ def test_simple_deployments_is_plain_jupyter_with_an_image_that_is_there(cluster
     container["image"] = foreign_image(cluster, "stock-lab")
     with a_namespace(cluster) as namespace:
         cluster.apply(namespace, notebook)
-        says_that_it_serves(cluster, namespace, "jupyternotebook-simple")
         with served(cluster, namespace, "jupyternotebook-simple") as server:
             assert server.request("GET", "contents")["type"] == "directory", "without a login"
             with server.notebook() as tab:
@@ -249,19 +260,6 @@ def test_simple_deployments_is_plain_jupyter_with_an_image_that_is_there(cluster
         assert not cluster.list(namespace, "jupyterkernels"), "its kernels are its own processes"
         ready = conditions(cluster, "jupyternotebooks", "jupyternotebook-simple", namespace)
         assert ready["Ready"]["status"] == "True"
-
-
-def says_that_it_serves(cluster: Cluster, namespace: str, notebook: str) -> None:
-    """Wait for its log: a pod without a probe is Ready before anybody listens."""
-    eventually(
-        lambda: [
-            cluster.log(namespace, pod)
-            for pod in cluster.names(namespace, "pods", name="jupyter-notebook", instance=notebook)
-        ],
-        lambda logs: "is running at" in "".join(logs),
-        within=60,
-        what=f"the server of notebook {notebook}",
-    )
 
 
 def test_a_request_for_a_gpu_without_a_limit_is_told_and_leaves_nothing(cluster: Cluster) -> None:

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.support.cluster import Cluster, is_ready
+from tests.support.cluster import Cluster, events_of
+from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Message, NotebookServer, Tab
-from tests.support.team import ORIGINAL, image_of, served
+from tests.support.rollout import server_pod
+from tests.support.team import ORIGINAL, image_of, kernel_name, served
 
 MANIFESTS = {
     kind: ORIGINAL / "examples" / "elastic" / f"kubeflow.tkestack.io_v1alpha1_{kind}.yaml"
@@ -77,19 +79,22 @@ def carries_binary_buffers_both_ways(tab: Tab) -> None:
 
 
 def shows_every_pod_running(cluster: Cluster, tab: Tab) -> None:
-    rows = [line.split() for line in cluster.kubectl("get", "pods", "-n", "default").splitlines()]
-    running = {row[0] for row in rows[1:] if row[1:3] == ["1/1", "Running"]}
-    assert f"jovyan-{tab.kernel_id}" in running
+    def running() -> set[str]:
+        table = cluster.kubectl("get", "pods", "-n", "default")
+        rows = [line.split() for line in table.splitlines()]
+        return {row[0] for row in rows[1:] if row[1:3] == ["1/1", "Running"]}
+
+    # The kubelet may say so a second after the kernel has answered.
+    names = eventually(
+        running, lambda names: kernel_name(tab) in names, within=20, what="the kernel's pod"
+    )
     for start in ("jupytergateway-elastic-", "jupyternotebook-elastic-"):
-        assert len([name for name in running if name.startswith(start)]) == 1, rows
+        assert len([name for name in names if name.startswith(start)]) == 1, names
 
 
 def runs_our_image_and_says_so(cluster: Cluster) -> None:
     """The original's published image is years old, so ours runs in its place."""
-    [pod] = cluster.list(
-        "default", "pods", name="jupyter-gateway", instance="jupytergateway-elastic"
-    )
-    assert is_ready(pod)
+    pod = server_pod(cluster, "default", "jupytergateways", "jupytergateway-elastic")
     [container] = pod["spec"]["containers"]
     assert container["image"] == image_of(cluster, "GATEWAY")
     [status] = pod["status"]["containerStatuses"]
@@ -102,9 +107,9 @@ def runs_our_image_and_says_so(cluster: Cluster) -> None:
     assert condition["status"] == "True"
     assert NAMED_IMAGE in condition["message"]
     assert container["image"] in condition["message"]
-    events = [
-        event
-        for event in cluster.list("default", "events")
-        if event["involvedObject"].get("uid") == gateway["metadata"]["uid"]
-    ]
-    assert "ImageReplaced" in [event["reason"] for event in events]
+    eventually(
+        lambda: [event["reason"] for event in events_of(cluster, gateway)],
+        lambda reasons: "ImageReplaced" in reasons,
+        within=20,
+        what="the Event",
+    )

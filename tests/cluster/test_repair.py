@@ -1,12 +1,15 @@
 """What people do to the children by hand: scaled and restarted is respected, deleted is mended."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.support import manifests
+from tests.support.cluster import events_of, is_observed
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Tab
-from tests.support.team import GATEWAY, NOTEBOOK, SYSTEM, Object, Team, kernel_name, served
+from tests.support.rollout import OPERATOR, SYSTEM, operator_pod
+from tests.support.team import GATEWAY, NOTEBOOK, Object, Team, kernel_name, served
 
 BACK_WITHIN = 60.0
 ROLLED_OUT_WITHIN = 120.0
@@ -33,11 +36,10 @@ CHILDREN = [*PASSIVE, *VITAL]
 
 
 def condition(team: Team, kind: str, type_: str) -> Object:
-    """Return a condition of the team's gateway or notebook."""
-    owner = team.cluster.get(team.namespace, *OWNERS[kind]) or {}
-    found: Object = {
-        one["type"]: one for one in (owner.get("status") or {}).get("conditions") or ()
-    }.get(type_, {})
+    """Return what the team's gateway or notebook says of its present spec."""
+    owner = team.cluster.get(team.namespace, *OWNERS[kind])
+    said = owner["status"]["conditions"] if owner and is_observed(owner) else []
+    found: Object = {one["type"]: one for one in said}.get(type_, {})
     return found
 
 
@@ -53,10 +55,12 @@ def is_said(team: Team, kind: str, type_: str, status: str, reason: str) -> Obje
 
 @pytest.fixture
 def kept(team: Team) -> Iterator[Tab]:
-    """A notebook with a variable in its kernel; the server may have been replaced meanwhile."""
+    """A notebook with a variable in its kernel, which goes also when its server was replaced."""
     with served(team.cluster, team.namespace) as server, server.notebook() as tab:
         tab.run("kept = 'kept'", within=60)
+        team.runs(tab)
         yield tab
+        team.cluster.delete(team.namespace, "jupyterkernels", kernel_name(tab))
 
 
 def pods_of(team: Team, app: str, instance: str) -> set[str]:
@@ -80,9 +84,8 @@ def test_an_operator_that_starts_again_changes_nothing(team: Team) -> None:
         is_said(team, kind, "Ready", "True", "Available")
     before = versions(team)
     assert {f"{plural}/{name}" for plural, name in CHILDREN} <= set(before)
-    operator = ("-n", SYSTEM, "deploy/elastic-jupyter-operator")
-    team.cluster.kubectl("rollout", "restart", *operator)
-    team.cluster.kubectl("rollout", "status", *operator, "--timeout=120s", within=130)
+    team.cluster.kubectl("rollout", "restart", "-n", SYSTEM, f"deploy/{OPERATOR}")
+    operator_pod(team.cluster)
     # Once it reports on a new object it has looked at all that was there before.
     marker = manifests.gateway("marker")
     team.cluster.apply(team.namespace, marker)
@@ -122,17 +125,13 @@ def test_a_notebook_that_is_scaled_down_stays_down_and_comes_back(team: Team, ke
     is_said(team, "JupyterNotebook", "Ready", "True", "Available")
     reopened_has_its_variables(team, kept, pod)
     team.edit("jupyternotebooks", NOTEBOOK, template=None)
+    team.notebook_pod()
 
 
 def reopened_has_its_variables(team: Team, tab: Tab, pod: Object | None) -> None:
     """A new notebook server lists the kernel, and a websocket through it finds the variables."""
     with served(team.cluster, team.namespace) as server:
-        eventually(
-            lambda: server.look("kernels"),
-            lambda seen: isinstance(seen, list) and tab.kernel_id in [one["id"] for one in seen],
-            within=BACK_WITHIN,
-            what=f"kernel {tab.kernel_id} at the new notebook server",
-        )
+        assert tab.kernel_id in server.kernel_ids()
         again = Tab(server, tab.session)
         assert again.run("kept").result == "'kept'"
         again.close()
@@ -202,10 +201,26 @@ def deleted_comes_back(team: Team, plural: str, name: str) -> None:
     )
 
 
+@contextlib.contextmanager
+def replaced(*pods: Callable[[], Object]) -> Iterator[None]:
+    """Wait until what the block does has replaced these pods; each is the one that is Ready."""
+    before = [pod()["metadata"]["uid"] for pod in pods]
+    yield
+    for pod, uid in zip(pods, before, strict=True):
+        eventually(
+            lambda pod=pod: pod()["metadata"]["uid"],
+            lambda now, uid=uid: now != uid,
+            within=ROLLED_OUT_WITHIN,
+            what=f"the pod after {uid}",
+        )
+
+
 def test_deleted_children_come_back_and_all_goes_on(team: Team, kept: Tab) -> None:
     pod, gateway = team.pod(kept), team.gateway_pod()["metadata"]["uid"]
-    for plural, name in PASSIVE:
-        deleted_comes_back(team, plural, name)
+    # A login that was lost is a new one, with which the server starts again.
+    with replaced(team.notebook_pod):
+        for plural, name in PASSIVE:
+            deleted_comes_back(team, plural, name)
     is_said(team, "JupyterNotebook", "Ready", "True", "Available")
     assert team.gateway_pod()["metadata"]["uid"] == gateway
     with served(team.cluster, team.namespace) as server, server.notebook() as tab:
@@ -218,10 +233,10 @@ def test_deleted_children_that_pods_hang_on_come_back_with_new_pods(
     team: Team, kept: Tab, plural: str, name: str
 ) -> None:
     pod = team.pod(kept)
-    deleted_comes_back(team, plural, name)
+    with replaced(team.gateway_pod if name == GATEWAY else team.notebook_pod):
+        deleted_comes_back(team, plural, name)
     for kind in OWNERS:
         is_said(team, kind, "Ready", "True", "Available")
-    team.gateway_pod()
     with served(team.cluster, team.namespace) as server, server.notebook() as tab:
         assert tab.run("1 + 1", within=60).result == "2"
     reopened_has_its_variables(team, kept, pod)
@@ -239,16 +254,23 @@ def test_a_deleted_connection_secret_comes_back_as_it_was(team: Team, kept: Tab)
 def test_a_deleted_master_key_ends_the_kernels_that_had_it_and_says_so(
     team: Team, kept: Tab
 ) -> None:
-    deleted_comes_back(team, "secrets", f"{GATEWAY}-master-key")
-    kernel = eventually(
-        lambda: team.kernel(kept) or {},
-        lambda kernel: (kernel.get("status") or {}).get("phase") == "Failed",
-        within=BACK_WITHIN,
-        what="the end of the kernel with the old key",
-    )
+    with replaced(team.gateway_pod, team.notebook_pod):
+        deleted_comes_back(team, "secrets", f"{GATEWAY}-master-key")
+        kernel = eventually(
+            lambda: team.kernel(kept) or {},
+            lambda kernel: (kernel.get("status") or {}).get("phase") == "Failed",
+            within=BACK_WITHIN,
+            what="the end of the kernel with the old key",
+        )
     assert "KeyReplaced" in [one["reason"] for one in kernel["status"]["conditions"]]
-    events = team.cluster.list(team.namespace, "events")
-    assert "MasterKeyReplaced" in [event["reason"] for event in events]
+    gateway = team.cluster.get(team.namespace, "jupytergateways", GATEWAY)
+    assert gateway is not None
+    eventually(
+        lambda: [event["reason"] for event in events_of(team.cluster, gateway)],
+        lambda reasons: "MasterKeyReplaced" in reasons,
+        within=20,
+        what="the Event",
+    )
     for kind in OWNERS:
         is_said(team, kind, "Ready", "True", "Available")
     with served(team.cluster, team.namespace) as server, server.notebook() as tab:
@@ -262,7 +284,7 @@ def test_a_new_pod_that_cannot_start_is_named_while_the_old_one_serves(
     team.edit("jupytergateways", GATEWAY, image="localhost/no-such-image:1")
     told = eventually(
         lambda: condition(team, "JupyterGateway", "Ready"),
-        lambda seen: seen["status"] == "False" and "Image" in seen["reason"],
+        lambda seen: seen.get("status") == "False" and "Image" in seen["reason"],
         within=60,
         what="the image that cannot be pulled",
     )

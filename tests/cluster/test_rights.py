@@ -8,7 +8,8 @@ import pytest
 from tests.support import manifests
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
-from tests.support.team import GATEWAY, SYSTEM, Team, a_namespace, kernel_name
+from tests.support.rollout import OPERATOR, SYSTEM, operator_pod
+from tests.support.team import GATEWAY, Team, a_namespace, kernel_name
 
 ALLOW_LIST = "ELASTIC_JUPYTER_CLUSTER_ROLES"
 
@@ -102,7 +103,7 @@ def cluster_roles(cluster: Cluster) -> Iterator[tuple[str, str, str]]:
     given = {f"{tag}-configmaps": "configmaps", f"{tag}-endpoints": "endpoints"}
     listed = (*given, f"{tag}-nodes")
     bind = f"{tag}-bind"
-    operator = ("-n", SYSTEM, "deploy/elastic-jupyter-operator")
+    operator = ("-n", SYSTEM, f"deploy/{OPERATOR}")
     for name, resource in {**given, listed[2]: "nodes"}.items():
         cluster.kubectl("create", "clusterrole", name, "--verb=get", f"--resource={resource}")
     cluster.kubectl(
@@ -110,14 +111,15 @@ def cluster_roles(cluster: Cluster) -> Iterator[tuple[str, str, str]]:
         "--resource=clusterroles.rbac.authorization.k8s.io",
         *(f"--resource-name={name}" for name in given),
     )  # fmt: skip
-    account = f"--serviceaccount={SYSTEM}:elastic-jupyter-operator"
+    account = f"--serviceaccount={SYSTEM}:{OPERATOR}"
     cluster.kubectl("create", "clusterrolebinding", bind, f"--clusterrole={bind}", account)
     try:
         cluster.kubectl("set", "env", *operator, f"{ALLOW_LIST}={','.join(listed)}")
-        cluster.kubectl("rollout", "status", *operator, "--timeout=120s", within=130)
+        operator_pod(cluster)
         yield listed
     finally:
         cluster.kubectl("set", "env", *operator, f"{ALLOW_LIST}-")
+        operator_pod(cluster)
         cluster.kubectl("delete", "clusterrolebinding", bind)
         cluster.kubectl("delete", "clusterrole", bind, *listed)
 
@@ -162,7 +164,7 @@ def test_a_cluster_role_is_bound_by_list_and_bind_right_and_holds_nothing_up(
 
         ask(nodes, logLevel="DEBUG")
         assert nodes in said("False", "Forbidden")["message"]
-        assert rights() == set()
+        eventually(rights, lambda seen: seen == set(), within=30, what="the end of its rights")
         eventually(
             lambda: json.dumps((cluster.get(namespace, "deployments", GATEWAY) or {}).get("spec")),
             lambda spec: '"DEBUG"' in spec,

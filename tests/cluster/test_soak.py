@@ -20,11 +20,12 @@ from tests.support import manifests
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer, Tab
+from tests.support.rollout import operator_pod
 from tests.support.team import (
     GATEWAY,
     NOTEBOOK,
-    SYSTEM,
     Team,
+    a_gateway_client,
     a_namespace,
     gateway_token,
     served,
@@ -179,13 +180,14 @@ def users(cluster: Cluster) -> Iterator[list[User]]:
             manifests.notebook(NOTEBOOK, gateway=GATEWAY, namespace=namespace),
         )
         arrive(cluster, namespace, *names)
+        token = gateway_token(cluster, namespace, NOTEBOOK)
         with (
             served(cluster, namespace) as server,
-            cluster.forward(namespace, f"deploy/{GATEWAY}", 8888) as url,
+            a_gateway_client(cluster, namespace, token=token) as gateway,
         ):
             team = Team(cluster, namespace, server)
             of_the_server = [User(team, NOTEBOOK, None) for _ in range(OF_THE_SERVER)]
-            yield of_the_server + [User(team, name, url) for name in names]
+            yield of_the_server + [User(team, name, gateway.url) for name in names]
 
 
 def all_at_once(users: list[User], live: Callable[[User], None]) -> None:
@@ -201,6 +203,15 @@ def counts(team: Team) -> dict[str, int]:
     return {**found, "tombstones": len(memory.get("data") or {})}
 
 
+def are_as_before(team: Team, before: dict[str, int]) -> None:
+    eventually(
+        lambda: counts(team),
+        lambda seen: seen == before,
+        within=SETTLED_WITHIN,
+        what=f"the counts {before}",
+    )
+
+
 def usages(cluster: Cluster, pods: dict[str, dict[str, Any]]) -> dict[str, Usage]:
     """What the first process of each of these pods holds."""
 
@@ -214,11 +225,11 @@ def usages(cluster: Cluster, pods: dict[str, dict[str, Any]]) -> dict[str, Usage
 
 def processes(team: Team) -> dict[str, dict[str, Any]]:
     """The pods that must not grow."""
-    [operator] = team.cluster.list(SYSTEM, "pods", name="elastic-jupyter-operator")
-    [notebook] = team.cluster.list(
-        team.namespace, "pods", name="jupyter-notebook", instance=NOTEBOOK
-    )
-    return {"operator": operator, "gateway": team.gateway_pod(), "notebook": notebook}
+    return {
+        "operator": operator_pod(team.cluster),
+        "gateway": team.gateway_pod(),
+        "notebook": team.notebook_pod(),
+    }
 
 
 def start_of(pod: dict[str, Any]) -> tuple[str, int]:
@@ -227,14 +238,17 @@ def start_of(pod: dict[str, Any]) -> tuple[str, int]:
 
 def test_thirty_users_leave_everything_as_it_was(users: list[User]) -> None:
     team = users[0].team
-    # What a process keeps for ever it has after the first round: caches, pools, arenas.
-    all_at_once(users[:FIRST], lambda user: user.visit(WAYS[users.index(user) % len(WAYS)]))
+    # A notebook's pod comes last of what it has.
+    servers = len(users) - OF_THE_SERVER + 2
     before = eventually(
         lambda: counts(team),
-        lambda seen: not seen["jupyterkernels"] and not seen["tombstones"],
+        lambda seen: seen["pods"] == servers,
         within=SETTLED_WITHIN,
-        what="the end of the first round",
+        what=f"{servers} pods of notebooks and the gateway",
     )
+    # What a process keeps for ever it has after the first round: caches, pools, arenas.
+    all_at_once(users[:FIRST], lambda user: user.visit(WAYS[users.index(user) % len(WAYS)]))
+    are_as_before(team, before)
     pods = processes(team)
     held = usages(team.cluster, pods)
 
@@ -249,12 +263,7 @@ def test_thirty_users_leave_everything_as_it_was(users: list[User]) -> None:
     all_at_once(users, live)
     visits = sum(user.visits for user in users) - visits
 
-    eventually(
-        lambda: counts(team),
-        lambda seen: seen == before,
-        within=SETTLED_WITHIN,
-        what=f"the counts {before}",
-    )
+    are_as_before(team, before)
     lasting = processes(team)
     stayed = {name: pod for name, pod in pods.items() if start_of(pod) == start_of(lasting[name])}
     after = eventually(

@@ -3,7 +3,6 @@
 Objects are plain dicts. Nothing here knows of the product but its API group.
 """
 
-import contextlib
 import json
 import os
 import queue
@@ -11,7 +10,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -85,6 +84,12 @@ class Line:
             if found := re.search(pattern, line):
                 return found
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
     @property
     def alive(self) -> bool:
         """Whether the process still runs."""
@@ -98,6 +103,22 @@ class Line:
         self._reader.join(READY_WITHIN)
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+class Forward(Line):
+    """A free local port that leads to one of a pod.
+
+    It is bound to the pod that was there at first: kubectl ends when that goes, or refuses or drops
+    a connection.
+    """
+
+    def __init__(self, argv: list[str]) -> None:
+        super().__init__(argv, r"Forwarding from (127\.0\.0\.1:\d+)")
+
+    @property
+    def url(self) -> str:
+        """The URL of the local port."""
+        return f"http://{self.match[1]}"
 
 
 class Cluster:
@@ -149,21 +170,21 @@ class Cluster:
         """Run a command in the first container of a pod and return its output."""
         return self.kubectl("exec", "-n", namespace, pod, "--", *argv, within=within)
 
-    @contextlib.contextmanager
-    def forward(self, namespace: str, target: str, port: int) -> Iterator[str]:
-        """Forward a free local port to ``target`` (``deploy/<name>``); yield its URL."""
-        argv = [self.kubectl_path, "port-forward", "-n", namespace, target, f":{port}"]
-        line = Line(argv, r"Forwarding from (127\.0\.0\.1:\d+)")
-        try:
-            yield f"http://{line.match[1]}"
-        finally:
-            line.close()
+    def forward(self, namespace: str, target: str, port: int) -> Forward:
+        """Forward a free local port to ``target`` (``pod/<name>``, ``svc/<name>``)."""
+        return Forward([self.kubectl_path, "port-forward", "-n", namespace, target, f":{port}"])
 
     # What is
 
     def watch_path(self, namespace: str, plural: str) -> str:
-        """Return the API server's path of a watch."""
-        return self._path(namespace, plural).removeprefix(self._url) + "?watch=true"
+        """Return the API server's path of a watch that tells all that changes from now on."""
+        now = self._http.get(
+            self._path(namespace, plural), params={"limit": "1"}, timeout=READY_WITHIN
+        )
+        now.raise_for_status()
+        version = now.json()["metadata"]["resourceVersion"]
+        path = self._path(namespace, plural).removeprefix(self._url)
+        return f"{path}?watch=true&resourceVersion={version}"
 
     def _path(self, namespace: str | None, plural: str, name: str | None = None) -> str:
         scope = f"namespaces/{namespace}/" if namespace else ""
@@ -223,11 +244,14 @@ class Cluster:
         """Return the names of the objects with these labels (see ``list``)."""
         return {item["metadata"]["name"] for item in self.list(namespace, plural, **labels)}
 
-    def log(self, namespace: str, pod: str, *, tail: int = 200, previous: bool = False) -> str:
-        """Return the end of a pod's log, or why there is none."""
+    def log(self, namespace: str, pod: str, *, tail: int = 200, **options: bool) -> str:
+        """Return the end of a pod's log, or why there is none.
+
+        ``previous``: of the container before the restart; ``timestamps``: lines begin with theirs.
+        """
         answer = self._http.get(
             self._path(namespace, "pods", pod) + "/log",
-            params={"tailLines": str(tail), "previous": str(previous).lower()},
+            params={"tailLines": str(tail)} | {key: str(on).lower() for key, on in options.items()},
             timeout=READY_WITHIN,
         )
         return answer.text
@@ -248,6 +272,22 @@ def is_ready(pod: dict[str, Any]) -> bool:
     return "deletionTimestamp" not in pod["metadata"] and any(
         c["type"] == "Ready" and c["status"] == "True" for c in conditions
     )
+
+
+def is_observed(obj: dict[str, Any]) -> bool:
+    """Whether the status of an object is about its present spec."""
+    observed: int = obj.get("status", {}).get("observedGeneration", 0)
+    return observed >= int(obj["metadata"]["generation"])
+
+
+def events_of(cluster: Cluster, obj: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the Events about an object; they are written after its status."""
+    metadata = obj["metadata"]
+    return [
+        event
+        for event in cluster.list(metadata["namespace"], "events")
+        if event["involvedObject"].get("uid") == metadata["uid"]
+    ]
 
 
 def describe(cluster: Cluster, namespace: str, logs: Iterable[tuple[str, str]] = ()) -> str:

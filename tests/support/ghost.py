@@ -67,14 +67,14 @@ def run_there(cluster: Cluster, namespace: str, kernel: str, *, image: str) -> N
     cluster.create(stand_in)
     seen = eventually(
         lambda: (
-            cluster.get(namespace, "pods", "stand-in") or {},
-            cluster.get(namespace, "pods", kernel) or {},
+            (cluster.get(namespace, "pods", "stand-in") or {}).get("status", {}).get("podIP"),
+            (cluster.get(namespace, "pods", kernel) or {}).get("spec", {}).get("nodeName"),
         ),
-        lambda seen: seen[0]["status"].get("podIP") and seen[1]["spec"].get("nodeName"),
+        all,
         within=30,
         what="the stand-in's address, and the kernel's node",
     )
-    ip = seen[0]["status"]["podIP"]
+    ip = seen[0]
     since = times()["lastTransitionTime"]
     container = {
         "name": "kernel",

@@ -57,6 +57,7 @@ class NotebookServer:
             return {"Authorization": f"token {self.token}"}
         if self._xsrf is None:
             page = requests.get(f"{self.url}/lab", timeout=60, proxies=DIRECTLY)
+            page.raise_for_status()
             self._xsrf = page.cookies["_xsrf"]
         return {"Cookie": f"_xsrf={self._xsrf}", "X-XSRFToken": self._xsrf}
 

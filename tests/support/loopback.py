@@ -10,7 +10,6 @@ import copy
 import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -259,7 +258,7 @@ class Loopback:
         queue_timeout: float = 0,
         allowed_env: frozenset[str] = frozenset(),
     ) -> app.GatewayApp:
-        """Start one more gateway process' worth of objects; its ``port`` is free for it."""
+        """Start one more gateway process' worth of objects; its ``port`` is any free one."""
         settings = GatewayConfig(
             name="gw",
             namespace="team",
@@ -278,7 +277,7 @@ class Loopback:
         )
         stores = app.Stores(self.store, self.catalog, self.tombstones, self.notebooks, self.lease)
         config = Config(app.server_config(settings))
-        config.ServerApp.update(ip="127.0.0.1", port=_free_port(), allow_root=True)
+        config.ServerApp.update(ip="127.0.0.1", port=0, allow_root=True)
         gateway = app.GatewayApp(config=config, log=_quiet())
         gateway.settings_of_pod = settings
         gateway.clients = []
@@ -323,11 +322,6 @@ def _quiet() -> Any:
     log = logging.getLogger("loopback-gateway")
     log.setLevel(os.environ.get("LOOPBACK_LOG", "ERROR"))
     return log
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

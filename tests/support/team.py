@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any, Protocol
 from jupyter_kernel_client.wsclient import JupyterSubprotocol
 
 from tests.support import manifests
-from tests.support.cluster import Cluster, is_ready
+from tests.support.cluster import Cluster, Forward
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer
+from tests.support.rollout import SYSTEM, server_pod
 
-SYSTEM = "elastic-jupyter-system"
 GATEWAY = "gw"
 NOTEBOOK = "nb"
 CHILDREN = ("pods", "secrets", "jupyterkernels")
@@ -49,6 +50,18 @@ class Team:
         """Return the kernel pod behind a tab, or None."""
         return self.cluster.get(self.namespace, "pods", kernel_name(tab))
 
+    def runs(self, tab: Tab) -> Object:
+        """Wait until the JupyterKernel of a kernel says that it runs, and return it.
+
+        The kubelet may say so a second after the kernel has answered.
+        """
+        return eventually(
+            lambda: self.kernel(tab) or {},
+            lambda kernel: kernel.get("status", {}).get("phase") == "Running",
+            within=20,
+            what=f"phase Running of {kernel_name(tab)}",
+        )
+
     def left_of(self, tab: Tab) -> list[str]:
         """Return what the cluster still holds of a kernel, as ``plural/name``."""
         return [
@@ -75,16 +88,12 @@ class Team:
         )  # fmt: skip
 
     def gateway_pod(self) -> Object:
-        """Wait for the gateway's one Ready pod and return it."""
-        pods = eventually(
-            lambda: self.cluster.list(
-                self.namespace, "pods", name="jupyter-gateway", instance=GATEWAY
-            ),
-            lambda pods: len(pods) == 1 and is_ready(pods[0]),
-            within=SERVED_WITHIN,
-            what="one Ready gateway pod",
-        )
-        return pods[0]
+        """Wait until the gateway is rolled out and return its pod."""
+        return server_pod(self.cluster, self.namespace, "jupytergateways", GATEWAY)
+
+    def notebook_pod(self) -> Object:
+        """Wait until the notebook server is rolled out and return its pod."""
+        return server_pod(self.cluster, self.namespace, "jupyternotebooks", NOTEBOOK)
 
 
 def kernel_name(tab: Tab) -> str:
@@ -137,37 +146,78 @@ def served(
     offers: str = "python3",
 ) -> Iterator[NotebookServer]:
     """Wait until a notebook server answers with its gateway's kernels; yield its REST API."""
-    [pod] = eventually(
-        lambda: cluster.list(namespace, "pods", name="jupyter-notebook", instance=notebook),
-        lambda pods: len(pods) == 1 and is_ready(pods[0]),
-        within=SERVED_WITHIN,
-        what=f"one Ready pod of notebook {notebook}",
-    )
-    ours = pod["spec"]["containers"][0]["image"] == image_of(cluster, "NOTEBOOK")
-    protocol = JupyterSubprotocol.V1 if ours else JupyterSubprotocol.DEFAULT
-    with cluster.forward(namespace, f"deploy/{notebook}", 8888) as url:
-        server = NotebookServer(url, token=token, protocol=protocol)
-        eventually(
-            lambda: server.look("kernelspecs"),
-            lambda seen: isinstance(seen, dict) and offers in seen["kernelspecs"],
-            within=SERVED_WITHIN,
-            what="the gateway's kernel specs at the notebook server",
-        )
-        try:
-            yield server
-        finally:
-            server.close()
+    with _answering(
+        cluster, namespace, "jupyternotebooks", notebook, token=token, offers=offers
+    ) as server:
+        yield server
 
 
 @contextlib.contextmanager
-def a_gateway_client(cluster: Cluster, namespace: str, *, token: str) -> Iterator[NotebookServer]:
-    """The REST API of the gateway ``gw`` itself, as a notebook server with this token sees it."""
-    with cluster.forward(namespace, f"deploy/{GATEWAY}", 8888) as url:
-        client = NotebookServer(url, token=token)
-        try:
-            yield client
-        finally:
-            client.close()
+def a_gateway_client(
+    cluster: Cluster, namespace: str, *, token: str, within: float = SERVED_WITHIN
+) -> Iterator[NotebookServer]:
+    """The REST API of the gateway ``gw`` itself, as a notebook server with this token sees it.
+
+    ``within``: seconds until the gateway lets it in.
+    """
+    with _answering(
+        cluster, namespace, "jupytergateways", GATEWAY, token=token, within=within
+    ) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _answering(
+    cluster: Cluster,
+    namespace: str,
+    plural: str,
+    name: str,
+    *,
+    token: str | None,
+    offers: str = "python3",
+    within: float = SERVED_WITHIN,
+) -> Iterator[NotebookServer]:
+    """Yield the REST API of a notebook or gateway once it tells its kernels and offers this one.
+
+    It is that of one pod. One that refuses the connection, as before it listens where nothing
+    probes for that, ends the way to it: then there is another.
+    """
+    ours = {image_of(cluster, part) for part in ("GATEWAY", "NOTEBOOK")}
+    began = time.monotonic()
+    while True:
+        pod = server_pod(cluster, namespace, plural, name)
+        is_ours = pod["spec"]["containers"][0]["image"] in ours
+        with cluster.forward(namespace, f"pod/{pod['metadata']['name']}", 8888) as way:
+            server = NotebookServer(
+                way.url,
+                token=token,
+                protocol=JupyterSubprotocol.V1 if is_ours else JupyterSubprotocol.DEFAULT,
+            )
+            if _has_answered(way, server, offers, within=within, whose=f"{plural}/{name}"):
+                try:
+                    yield server
+                finally:
+                    server.close()
+                return
+        assert time.monotonic() - began < within, f"{plural}/{name} takes no connection"
+
+
+def _has_answered(
+    way: Forward, server: NotebookServer, offers: str, *, within: float, whose: str
+) -> bool:
+    """Wait until a server tells its kernels, or the way to it has ended; return which it was."""
+    is_open, *_ = eventually(
+        lambda: (way.alive, server.look("kernelspecs"), server.look("kernels")),
+        lambda seen: not seen[0] or (is_offered(offers, seen[1]) and isinstance(seen[2], list)),
+        within=within,
+        what=f"{offers} among the kernels of {whose}",
+    )
+    return is_open
+
+
+def is_offered(kernel: str, specs: Any) -> bool:
+    """Whether this answer of a server is its kernel specs, and has that kernel."""
+    return isinstance(specs, dict) and kernel in specs["kernelspecs"]
 
 
 def gateway_token(cluster: Cluster, namespace: str, notebook: str) -> str:

@@ -6,7 +6,8 @@ What each fenced block stands for:
 - ``sh``: typed into a shell; ``kubectl port-forward`` is left running until the next one
 - any language with ``kernel=<name>`` behind it: a cell of a notebook with that kernel, one notebook
   a kernel
-- no language: the last lines that the block above shows; ``...`` stands for anything, as in doctest
+- no language: the last lines that the block above shows, soon if all it does is ``kubectl get``;
+  ``...`` stands for anything, as in doctest
 
 A page names no namespace: the walk has one of its own as the default of its kubeconfig. Images
 below ``registry.example.com/jupyter`` are those of ``tests/images``, and local port 8888 is a free
@@ -28,7 +29,8 @@ from tests.support import pages
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer, Tab
-from tests.support.team import foreign_image
+from tests.support.rollout import server_pod
+from tests.support.team import foreign_image, is_offered
 
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 _IMAGE = re.compile(r"registry\.example\.com/jupyter/([\w-]+):[\w.-]+")
@@ -37,6 +39,8 @@ _LOCAL = "http://127.0.0.1:8888"
 _SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 #: Seconds for a block of commands; each page waits for pods with ``kubectl wait --timeout``.
 COMMANDS_WITHIN = 180
+#: Seconds until a table shows what has just come about.
+SHOWN_WITHIN = 20
 #: Seconds for a cell, a kernel's start included.
 CELL_WITHIN = 90
 
@@ -78,6 +82,7 @@ class Walkthrough:
         self._server: NotebookServer | None = None
         self._tabs: dict[str, Tab] = {}
         self._said = ""
+        self._look = ""
         (folder / "examples").symlink_to(pages.ROOT / "examples")
         self._environment = os.environ | {
             "KUBECONFIG": str(self._kubeconfig()),
@@ -120,12 +125,20 @@ class Walkthrough:
             self._said = self._run_cell(block.kernel, block.text)
         elif block.language == "sh":
             self._said = self._type(block.text)
+            commands = block.text.splitlines()
+            is_look = all(command.startswith("kubectl get ") for command in commands)
+            self._look = block.text if is_look else ""
         elif block.language == "yaml":
             self._save(block.text)
         elif block.language == "":
-            lines = self._said.rstrip().splitlines()[-block.text.count("\n") :]
-            seen = "".join(f"{line}\n" for line in lines)
-            same = doctest.OutputChecker().check_output(block.text, seen, _SAME)
+            if self._look and not _ends_with(block.text, self._said):
+                self._said = eventually(
+                    lambda: self._type(self._look),
+                    lambda said: _ends_with(block.text, said),
+                    within=SHOWN_WITHIN,
+                    what=f"what the page shows\n{block.text}",
+                )
+            same = _ends_with(block.text, self._said)
             assert same, f"the page shows\n{block.text}\nbut there was\n{self._said}"
         else:
             raise AssertionError(f"nobody knows what to do with {block.language}")
@@ -156,9 +169,10 @@ class Walkthrough:
     def _open_forward(self, notebook: str) -> None:
         self._forward.close()
         self._tabs = {}
+        pod = server_pod(self._cluster, self._namespace, "jupyternotebooks", notebook)
         self._url = self._forward.enter_context(
-            self._cluster.forward(self._namespace, f"deploy/{notebook}", 8888)
-        )
+            self._cluster.forward(self._namespace, f"pod/{pod['metadata']['name']}", 8888)
+        ).url
         self._server = NotebookServer(self._url, token=self._token(notebook))
         self._forward.callback(self._server.close)
 
@@ -175,7 +189,7 @@ class Walkthrough:
             assert server is not None, "the page opens no notebook server before this cell"
             eventually(
                 lambda: server.look("kernelspecs"),
-                lambda seen: isinstance(seen, dict) and kernel in seen["kernelspecs"],
+                lambda specs: is_offered(kernel, specs),
                 within=10,
                 what=f"the entry {kernel} in the launcher",
             )
@@ -187,6 +201,13 @@ class Walkthrough:
             )
             tab = self._tabs[kernel] = server.open(kernel)
         return "".join(_texts(tab.run(code.rstrip("\n"), within=CELL_WITHIN).outputs))
+
+
+def _ends_with(want: str, said: str) -> bool:
+    """Whether the last lines of what was said are those that a page shows."""
+    lines = said.rstrip().splitlines()[-want.count("\n") :]
+    seen = "".join(f"{line}\n" for line in lines)
+    return doctest.OutputChecker().check_output(want, seen, _SAME)
 
 
 def _texts(outputs: list[dict[str, Any]]) -> Iterator[str]:
