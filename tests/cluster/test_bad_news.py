@@ -539,7 +539,12 @@ def test_a_lost_node_is_told_and_then_given_up(
         lags("node lost", unready.at, cell=told_at, condition=told.at)
         assert not cell.ended
         assert condition(told, "Running")["status"] == "True"
-        assert "NodeLost" in {reason for reason, _ in place.events_of(name)}
+        eventually(
+            lambda: {reason for reason, _ in place.events_of(name)},
+            lambda reasons: "NodeLost" in reasons,
+            within=TOLD_WITHIN,
+            what="the Event",
+        )
 
         # Kubernetes gives the pod up, which nobody on the node can end.
         given_up = place.pods.first(
@@ -617,9 +622,9 @@ def test_what_a_kernel_waits_for_is_shown_and_has_a_limit(hasty: Place, news: He
         within=TOLD_WITHIN,
         what="the Event",
     )
-    get = ("get", "jk", name, "-n", hasty.team.namespace)
-    assert all(word in hasty.team.cluster.kubectl(*get, "-o", "wide") for word in news.words)
-    [row] = table(hasty.team.cluster.kubectl(*get))
+    wide = hasty.team.cluster.kubectl("get", "jk", name, "-n", hasty.team.namespace, "-o", "wide")
+    assert all(word in wide for word in news.words)
+    [row] = table(wide)
     assert row["PHASE"] == ("Queued" if news.reason == "Queued" else "Pending")
     assert row["REASON"] in news.reason.split("|")
 

@@ -38,20 +38,12 @@ SERVER_ENV = {"HF_HOME": "/models", "LD_PRELOAD": "", "PATH_TO_NOTHING": "/x", "
 NOTEBOOKS = "jupyternotebooks"
 #: From a change of an object until it counts at the gateway, s.
 NOTICED_WITHIN = 5.0
+#: What a notebook whose server never starts says once its gateway serves it: first and for good.
+LET_IN = {"Progressing", "Unschedulable"}
 
 
 def notebook(name: str, namespace: str, **spec: Any) -> dict[str, Any]:
     return manifests.notebook(name, gateway=GATEWAY, namespace=namespace, **spec)
-
-
-def until_served(client: NotebookServer, whose: str) -> None:
-    """Wait until the gateway lists the kernels of a notebook that has none yet."""
-    eventually(
-        lambda: client.look("kernels"),
-        lambda seen: seen == [],
-        within=NOTICED_WITHIN,
-        what=f"{whose} list of kernels",
-    )
 
 
 @pytest.fixture(scope="module")
@@ -229,8 +221,8 @@ def test_the_token_of_a_deleted_notebook_opens_nothing_and_its_kernels_go(
     carl = notebook("carl", namespace, template=manifests.parked())
     cluster.apply(namespace, carl)
     token = gateway_token(cluster, namespace, "carl")
-    with a_gateway_client(cluster, namespace, token=token) as client:
-        until_served(client, "Carl's")
+    with a_gateway_client(cluster, namespace, token=token, within=NOTICED_WITHIN) as client:
+        assert client.kernel_ids() == set()
         tab = client.start()
         tab.run("x = 1", within=60)
         cluster.delete(namespace, "jupyternotebooks", "carl")
@@ -245,7 +237,7 @@ def test_the_token_of_a_deleted_notebook_opens_nothing_and_its_kernels_go(
         newer = eventually(
             lambda: gateway_token(cluster, namespace, "carl"),
             lambda token: token != client.token,
-            within=NOTICED_WITHIN,
+            within=30,  # the old one's Secret is in the way until the garbage collector has it
             what="the new notebook's own token",
         )
         headers = {"Authorization": f"token {newer}"}
@@ -326,10 +318,10 @@ def test_a_gateway_serves_the_namespaces_that_it_allows(cluster: Cluster, classr
         patch = json.dumps({"spec": {"allowedNamespaces": allowed}})
         cluster.kubectl("patch", "jgw", GATEWAY, "-n", lab, "--type=merge", "-p", patch)
 
-    def until(namespace: str, want: str) -> None:
+    def until(namespace: str, *want: str) -> None:
         eventually(
             lambda: reason(cluster, namespace, "guest"),
-            lambda seen: seen == want,
+            lambda seen: seen in want,
             within=NOTICED_WITHIN,
             what=f"the reason {want}",
         )
@@ -344,10 +336,10 @@ def test_a_gateway_serves_the_namespaces_that_it_allows(cluster: Cluster, classr
 
         allow(**{"from": "Selector", "selector": {"matchLabels": {"course": "ml"}}})
         cluster.kubectl("label", "namespace", elsewhere, "course=ml")
-        until(elsewhere, "Progressing")
+        until(elsewhere, *LET_IN)
         token = gateway_token(cluster, elsewhere, "guest")
-        with a_gateway_client(cluster, lab, token=token) as guest:
-            until_served(guest, "the guest's")
+        with a_gateway_client(cluster, lab, token=token, within=NOTICED_WITHIN) as guest:
+            assert guest.kernel_ids() == set()
             tab = guest.start()
             assert tab.run("6 * 7", within=60).result == "42"
             assert classroom.kernel(tab) is not None, "in the gateway's namespace"
@@ -376,7 +368,7 @@ def test_a_gateway_that_says_nothing_serves_other_namespaces_as_the_original_did
         cluster.apply(elsewhere, notebook("guest", lab, template=manifests.parked()))
         eventually(
             lambda: reason(cluster, elsewhere, "guest"),
-            lambda seen: seen == "Progressing",
+            lambda seen: seen in LET_IN,
             within=30,
             what="a notebook with a gateway in another namespace",
         )

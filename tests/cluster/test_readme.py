@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from tests.support.cluster import Cluster
+from tests.support.eventually import eventually
 from tests.support.team import EXAMPLES, ORIGINAL, served
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,12 @@ def test_every_command_of_the_walk_through_works(cluster: Cluster, default_names
                 tab = server.open()
                 assert tab.run("6 * 7", within=60).result == "42"
                 tab.close()
+            eventually(
+                lambda: cluster.kubectl("get", "jupyterkernels", "-n", default_namespace),
+                lambda table: "Running" in table,
+                within=20,
+                what="the kernel that has answered in the table",
+            )
             continue
         arguments = [str(ROOT / word) if word.startswith("examples/") else word
                      for word in arguments]  # fmt: skip

@@ -32,19 +32,20 @@ def table(text: str) -> list[dict[str, str]]:
 def test_the_kernels_table_tells_what_is_going_on(team: Team) -> None:
     with team.server.notebook() as tab:
         tab.run("1", within=60)
+        name = kernel_name(tab)
         [row] = eventually(
-            lambda: table(team.cluster.kubectl("get", "jk", "-n", team.namespace)),
-            lambda rows: rows and rows[0]["IDLE FOR"],
+            lambda: table(team.cluster.kubectl("get", "jk", name, "-n", team.namespace)),
+            lambda rows: rows[0]["IDLE FOR"] and rows[0]["PHASE"] == "Running",
             within=20,
-            what="the activity of the kernel",
+            what="a running kernel and its activity",
         )
-        assert row["NAME"] == kernel_name(tab)
-        assert (row["PHASE"], row["REASON"], row["USER"]) == ("Running", "Started", "jovyan")
+        assert (row["NAME"], row["REASON"], row["USER"]) == (name, "Started", "jovyan")
         assert (row["GATEWAY"], row["GPU"], row["PLACE"]) == ("gw", "", "")
         assert row["IDLE FOR"].endswith("s")
 
 
 def test_notebooks_and_gateways_say_whether_they_are_ready(team: Team) -> None:
+    team.gateway_pod()
     [notebook] = table(team.cluster.kubectl("get", "jnb", "-o", "wide", "-n", team.namespace))
     assert (notebook["READY"], notebook["GATEWAY"]) == ("True", "gw")
     assert notebook["URL"] == f"http://nb.{team.namespace}:8888"
@@ -93,8 +94,12 @@ def test_a_kernel_spec_says_whether_it_can_be_started(cluster: Cluster) -> None:
             within=20,
             what="the state of three kernel specs",
         )  # fmt: skip
-        lifted = cluster.get(namespace, "jupyterkerneltemplates", "pod")
-        assert lifted is not None
+        lifted = eventually(
+            lambda: cluster.get(namespace, "jupyterkerneltemplates", "pod") or {},
+            lambda template: template.get("status"),
+            within=20,
+            what="the status of the template",
+        )
         conditions = {c["type"]: c for c in lifted["status"]["conditions"]}
         assert "app, component" in conditions["LabelsLifted"]["message"]
 
