@@ -13,7 +13,7 @@ from tests.support.team import Team, kernel_name
 from tests.support.watch import Version, watching
 
 #: The kubelet may happen to look just when the container starts.
-TRIES = 5
+TRIES = 12
 
 
 @pytest.fixture(scope="module")
