@@ -44,7 +44,9 @@ def _of_pod(pod: Object) -> tuple[str, str] | None:
     name, status = pod["metadata"]["name"], pod.get("status") or {}
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return condition["reason"], f"pod {name}: {condition.get('message') or 'not scheduled'}"
+            # Schedulers other than Kubernetes' own may give no reason.
+            reason = condition.get("reason") or "Unschedulable"
+            return reason, f"pod {name}: {condition.get('message') or 'not scheduled'}"
     for container in (
         *(status.get("initContainerStatuses") or ()),
         *(status.get("containerStatuses") or ()),

@@ -44,6 +44,11 @@ def last_words(text: str) -> Object:
             id="no node",
         ),
         pytest.param(
+            [a_pod(conditions=[{"type": "PodScheduled", "status": "False"}])],
+            ("Unschedulable", "pod gw-1: not scheduled"),
+            id="another scheduler, which says nothing but no",
+        ),
+        pytest.param(
             [a_pod(containerStatuses=[waiting("ErrImagePull", "not found")])],
             ("ErrImagePull", "pod gw-1, container kernel: not found"),
             id="no image",
