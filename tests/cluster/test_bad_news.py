@@ -565,6 +565,30 @@ def test_a_lost_node_is_told_and_then_given_up(
         tab.shutdown()
 
 
+def test_a_deleted_node_ends_its_kernels(cluster: Cluster, new_team: Callable[..., Team]) -> None:
+    image = foreign_image(cluster, "plain-kernel")
+    gone = WhileRunning("ghost", "", (), pod=a_pod({"image": image}, **ghost.FOR_ITS_POD))
+    team = new_team(*offers(gone, kernel_image=image))
+    node = f"{team.namespace}-ghost"
+    with ghost.ghost_node(cluster, node), a_place(team, team.server) as place:
+        tab = place.server.open("ghost")
+        name = kernel_name(tab)
+        cell = tab.start(COUNT)
+        ghost.run_there(cluster, team.namespace, name, image=image)
+        cell.until(lambda cell: cell.stdout == "on\n", within=20, what="the cell's first line")
+
+        cluster.delete(None, "nodes", node)
+        known = place.pods.first(name, has_ended, what="the end of the pod", within=120)
+        cell.wait(within=10)
+        said_why(cell, "DeletionByPodGC", "node no longer exists")
+        failed = place.kernels.first(name, lambda one: condition(one, "Failed"), what="the end")
+        assert cell.idle_at is not None
+        lags("node deleted", known.at, cell=cell.idle_at, condition=failed.at)
+        place.left_but(tab, "jupyterkernels")
+        tab.close()
+        tab.shutdown()
+
+
 @pytest.fixture(scope="module")
 def hasty(cluster: Cluster, new_team: Callable[..., Team]) -> Iterator[Place]:
     """A team whose kernels may wait for some seconds only, without a seat."""
@@ -647,6 +671,26 @@ def test_a_wait_for_an_image_that_is_not_there_can_be_interrupted(place: Place) 
     tab.interrupt()
     cell.wait(within=5)
     assert cell.reply["ename"] == "KeyboardInterrupt"
+    place.left_but(tab)
+    tab.close()
+    tab.shutdown()
+
+
+def test_a_kernel_that_is_evicted_before_it_runs_says_so(place: Place) -> None:
+    tab = place.server.open("no-image")
+    name = kernel_name(tab)
+    cell = tab.start("1")
+    cell.until(
+        lambda cell: any("failed to pull" in text for text in cell.displayed),
+        within=20,
+        what="the kubelet's words",
+    )
+    evict(place.team, name)
+    cell.wait(within=20)
+    said_why(cell, "EvictionByEvictionAPI", "Eviction API: evicting")
+    known = place.pods.first(name, has_ended, what="the end of the pod")
+    assert cell.idle_at is not None
+    lags("evicted before it ran", known.at, cell=cell.idle_at)
     place.left_but(tab)
     tab.close()
     tab.shutdown()

@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable
 
 import pytest
+from tests.cluster.test_bad_news import a_pod, by_hand
 from tests.support import manifests
+from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Cell, Tab
-from tests.support.team import Object, Team
+from tests.support.team import Object, Team, a_namespace
 
 pytestmark = pytest.mark.usefixtures("gpus")
 
@@ -125,3 +127,65 @@ def test_interrupting_a_waiting_cell_gives_up_its_place(gpu_team: Team) -> None:
         each.close()
         each.shutdown()
         team.reclaimed(each, within=15)
+
+
+GATE = "kubeflow.tkestack.io/queue"
+#: More than there are: nobody gets them, and all who ask for so many are of one class.
+MANY = {"resources": {"limits": {"nvidia.com/gpu": 66}}}
+
+
+def test_whoever_the_scheduler_does_not_judge_holds_up_nobody(cluster: Cluster) -> None:
+    with a_namespace(cluster) as namespace:
+
+        def running(name: str) -> Object:
+            kernel = cluster.get(namespace, "jupyterkernels", name) or {}
+            conditions = kernel.get("status", {}).get("conditions", [])
+            return next((one for one in conditions if one["type"] == "Running"), {})
+
+        def gates(name: str) -> list[str]:
+            pod = cluster.get(namespace, "pods", name) or {}
+            return [gate["name"] for gate in pod["spec"].get("schedulingGates", [])]
+
+        foreign = manifests.plain_pod("foreign", namespace=namespace, image="nobody/runs:this")
+        foreign["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "elastic-jupyter"}
+        foreign["spec"]["schedulingGates"] = [{"name": GATE}]
+        foreign["spec"]["containers"][0] |= MANY
+        cluster.create(foreign)
+        held = a_pod(MANY, schedulingGates=[{"name": "example.com/hold"}])
+        for name, pod in (
+            ("held", held),
+            ("unheard", a_pod(MANY, schedulerName="nobody")),
+            ("judged", a_pod(MANY)),
+        ):
+            cluster.apply(namespace, by_hand(name, pod))
+
+        told = eventually(
+            lambda: running("judged"),
+            lambda seen: "Insufficient nvidia.com/gpu" in seen.get("message", ""),
+            within=5,
+            what="the scheduler's word on the kernel that it judges",
+        )
+        assert told["message"].startswith("1st of 1 in the queue")
+        for name, reason, words in (
+            ("held", "SchedulingGated", "the scheduling gate example.com/hold"),
+            ("unheard", "NoScheduler", "no scheduler named nobody has taken the pod"),
+        ):
+            said = eventually(
+                lambda name=name: running(name),
+                lambda seen, reason=reason: seen.get("reason") == reason,
+                within=20,
+                what=f"what {name} waits for",
+            )
+            assert words in said["message"]
+        assert gates("foreign") == [GATE]
+
+        # Once nobody else holds it, it is in line.
+        ours = '[{"op": "replace", "path": "/spec/schedulingGates", "value": [{"name": "%s"}]}]'
+        assert gates("held") == ["example.com/hold", GATE]
+        cluster.kubectl("patch", "pod", "held", "-n", namespace, "--type=json", "-p", ours % GATE)
+        eventually(
+            lambda: running("held").get("message", ""),
+            lambda message: message.startswith("2nd of 2 in the queue"),
+            within=5,
+            what="the place of the one that was held",
+        )

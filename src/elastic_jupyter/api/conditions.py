@@ -182,6 +182,12 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 "`status.queue`.",
                 **_PASSING,
                 "Unschedulable": "No node takes the pod; the message is the scheduler's.",
+                "NoScheduler": "No scheduler of the name in the pod template has said anything of "
+                "the pod for 10 s.",
+                "SchedulingGated": "The pod has a scheduling gate of somebody else, which the "
+                "message names.",
+                "GateRefused": "It is its turn to get a GPU, and the API server refuses to lift "
+                "the pod's scheduling gate; it is tried again.",
                 "ContainerCreating": "The pod is being scheduled and started.",
                 "Terminating": "The pod is being deleted.",
                 "PreviousPodTerminating": "The pod of this name's previous kernel is still being "

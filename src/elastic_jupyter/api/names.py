@@ -23,6 +23,8 @@ LABEL_EPOCH = f"{GROUP}/epoch"
 
 #: When the kernel was asked for, RFC 3339 with microseconds: the order of the queue.
 ANNOTATION_ASKED_AT = f"{GROUP}/asked-at"
+#: When the gate of a pod was lifted, as above: what the scheduler then says or not.
+ANNOTATION_ADMITTED_AT = f"{GROUP}/admitted-at"
 #: Epoch of the last pod that an earlier object of this kernel had; the first one here has the next.
 ANNOTATION_LAST_EPOCH = f"{GROUP}/last-epoch"
 

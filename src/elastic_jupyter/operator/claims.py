@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import Key, Object
 from elastic_jupyter.operator import sight
+from elastic_jupyter.operator.children import controller_uid
 from elastic_jupyter.policy import accelerators
 from elastic_jupyter.policy.queue import Claim, ClassKey, Ticket
 
@@ -13,9 +14,15 @@ from elastic_jupyter.policy.queue import Claim, ClassKey, Ticket
 _LATEST_OBJECT = timedelta(minutes=1)
 
 
-def claim_of(pod: Object) -> Claim | None:
-    """Return the claim of a pod, None when it does not wait for an accelerator in our queue."""
+def claim_of(pod: Object, kernel: Object) -> Claim | None:
+    """Return the claim of a pod, None when it does not wait for an accelerator in our queue.
+
+    ``kernel`` is the JupyterKernel of the pod's name: whoever may make a pod may label it as ours,
+    and name as its owner what is not there.
+    """
     metadata, spec = pod["metadata"], pod["spec"]
+    if controller_uid(pod) != kernel["metadata"]["uid"]:
+        return None
     if spec.get("nodeName") or metadata.get("deletionTimestamp"):
         return None
     if (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
@@ -28,8 +35,9 @@ def claim_of(pod: Object) -> Claim | None:
             requests=accelerators.requests(spec),
             node_selector=tuple(sorted((spec.get("nodeSelector") or {}).items())),
             priority=spec.get("priorityClassName") or "",
+            scheduler=sight.scheduler_of(pod),
         ),
-        gated=sight.is_gated(pod),
+        admitted_at=sight.admitted_at(pod),
         reason=sight.scheduling_message(pod),
     )
 
@@ -40,18 +48,8 @@ def key_of(ticket: Ticket) -> Key:
 
 
 def _ticket(metadata: Object) -> Ticket:
-    created = _time(metadata.get("creationTimestamp")) or datetime.now(UTC)
-    asked = _time((metadata.get("annotations") or {}).get(names.ANNOTATION_ASKED_AT))
+    created = sight.moment(metadata.get("creationTimestamp")) or datetime.now(UTC)
+    asked = sight.moment((metadata.get("annotations") or {}).get(names.ANNOTATION_ASKED_AT))
     if asked is None or asked < created - _LATEST_OBJECT:
         asked = created
     return Ticket(asked, created, metadata["namespace"], metadata["name"])
-
-
-def _time(stamp: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(stamp) if stamp else None
-    except ValueError:
-        return None
-    if moment is not None and moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC)
-    return moment

@@ -40,7 +40,7 @@ from elastic_jupyter.policy import lifecycle, refusals
 from elastic_jupyter.policy.images import Choice, Images
 from elastic_jupyter.policy.keys import address_token, connection_key
 from elastic_jupyter.policy.lifecycle import Action, Sight
-from elastic_jupyter.policy.queue import Place
+from elastic_jupyter.policy.queue import Place, Refused
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
 from elastic_jupyter.store.protocol import KernelStore
@@ -98,7 +98,7 @@ class KernelReconciler:
         recorder: EventRecorder,
         clock: Clock,
         images: Images,
-        place_of: Callable[[Key], Place | None],
+        place_of: Callable[[Key], Place | Refused | None],
     ) -> None:
         self._client = client
         self._store = store
@@ -111,6 +111,8 @@ class KernelReconciler:
         self._own = OwnWrites()
         # Pods made for (uid, epoch) that the status does not name yet.
         self._made: dict[Key, tuple[str, int]] = {}
+        # Pods that are gone and had said why, as they were last seen.
+        self._gone: dict[Key, Object] = {}
         # Uids of pods that were made and deleted again before anybody was told of them.
         self._taken_back: dict[Key, str] = {}
 
@@ -120,6 +122,7 @@ class KernelReconciler:
         if seen is None:
             self._own.forget(key)
             self._made.pop(key, None)
+            self._gone.pop(key, None)
             self._taken_back.pop(key, None)
             await self._remove_orphans(key)
             return DONE
@@ -127,6 +130,10 @@ class KernelReconciler:
             seen = await self._start(key, seen)
         elif seen.pod.sight in _ALIVE:
             seen = await self._keep_secret(seen)
+        place = self._place_of(key) if seen.pod.sight is Sight.WAITING else None
+        if isinstance(place, Refused):
+            refused = PodSight(Sight.STARTING, sight.GATE_REFUSED, place.message)
+            seen, place = replace(seen, pod=refused), None
         if seen.pod.sight is Sight.STALLED and not self._patience(seen.kernel):
             seen = replace(seen, pod=kernel_status.given_up(seen.pod))
         elif slow_start.is_starting(seen.pod):
@@ -134,7 +141,6 @@ class KernelReconciler:
         phase = lifecycle.decide(seen.phase, seen.pod.sight).phase
         told = Told(phase, seen.epoch, seen.made, seen.pod, image=self._image(seen.kernel))
         if seen.pod.sight is Sight.WAITING:
-            place = self._place_of(key)
             if place is None:
                 return DONE  # the queue has not looked at it yet; it wakes us when it has
             told = replace(told, place=place)
@@ -145,6 +151,11 @@ class KernelReconciler:
         if kernel_status.is_ended(phase):
             await self._clean_up(key, seen.kernel)
         return self._result(seen.kernel, told)
+
+    def pod_gone(self, key: Key, pod: Object) -> None:
+        """Take note of the last that was seen of a pod. Called when it is gone."""
+        if sight.end_of(pod):
+            self._gone[key] = pod
 
     # -- observe
 
@@ -165,7 +176,10 @@ class KernelReconciler:
             return _Seen(kernel, epoch, True, sight.look(pod))
         if made:
             conditions = kernel.status.to_dict().get("conditions") if kernel.status else None
-            return _Seen(kernel, epoch, True, sight.lost(conditions or []))
+            last = self._gone.get(key)
+            if last is not None and not _is_incarnation(last, kernel, epoch):
+                last = None
+            return _Seen(kernel, epoch, True, sight.lost(conditions or [], last))
         return _Seen(kernel, epoch, False, PodSight(Sight.NEVER_MADE))
 
     async def _live_pod(self, key: Key) -> Object | None:

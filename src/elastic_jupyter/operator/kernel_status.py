@@ -16,7 +16,7 @@ from elastic_jupyter.operator.report import (
     merge_patch,
     timestamp,
 )
-from elastic_jupyter.operator.sight import PodSight
+from elastic_jupyter.operator.sight import GATE_REFUSED, UNHEARD, PodSight
 from elastic_jupyter.policy import notices
 from elastic_jupyter.policy.images import Choice
 from elastic_jupyter.policy.lifecycle import STALL_PATIENCE, Sight
@@ -148,4 +148,8 @@ def _is_bad_news(seen: PodSight) -> bool:
     """Say whether what is seen of a kernel that has not ended is worth a warning."""
     if seen.sight in (Sight.NEVER_MADE, Sight.RUNNING):
         return bool(seen.reason)  # something is in the way, or takes the pod away
-    return seen.sight is Sight.STALLED or seen.reason.startswith(("Unschedulable", "Failed"))
+    return (
+        seen.sight is Sight.STALLED
+        or seen.reason in (GATE_REFUSED, UNHEARD)
+        or seen.reason.startswith(("Unschedulable", "Failed"))
+    )

@@ -3,12 +3,12 @@
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import Object
-from elastic_jupyter.policy import accelerators, scheduling
+from elastic_jupyter.policy import accelerators, queue, scheduling
 from elastic_jupyter.policy.lifecycle import Sight
 
 #: Reason while a pod is new, is scheduled, and its container is created: one word for all three,
@@ -17,6 +17,21 @@ STARTING = "ContainerCreating"
 TERMINATING = "Terminating"
 DELETED = "PodDeleted"
 NODE_LOST = "NodeLost"
+#: Of a pod whose turn it is, and whose gate cannot be lifted.
+GATE_REFUSED = "GateRefused"
+#: Of a pod that no scheduler has said anything of.
+UNHEARD = "NoScheduler"
+#: Why Kubernetes takes pods away (condition DisruptionTarget, 1.34), and what we call it where it
+#: gives no reason. A container that does not run yet is waited for with other reasons.
+_DISRUPTIONS = frozenset(
+    {
+        *("PreemptionByScheduler", "DeletionByTaintManager", "EvictionByEvictionAPI"),
+        *("DeletionByPodGC", "TerminationByKubelet", "Evicted", NODE_LOST),
+    }
+)
+_DEFAULT_SCHEDULER = "default-scheduler"
+_UNSCHEDULABLE = "Unschedulable"
+_GATED = "SchedulingGated"
 #: What the kubelet says of a container that waiting does not help.
 _HOPELESS = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 #: Characters of a container's last words that are kept; the kubelet sends 2048 bytes at most.
@@ -58,14 +73,33 @@ def look(pod: Object) -> PodSight:
     return _ended(pod, ended, succeeded=phase == "Succeeded", ip=ip)
 
 
-def lost(conditions: list[Object]) -> PodSight:
-    """Return the sight of a pod that is gone; what was last said of it may tell why."""
+def lost(conditions: list[Object], last: Object | None = None) -> PodSight:
+    """Return the sight of a pod that is gone; what was last said of it may tell why.
+
+    ``conditions`` are the kernel's; ``last`` is the pod as it was last seen, if anybody saw it go.
+    """
+    if last is not None and (end := end_of(last)):
+        return end
     for condition in conditions:
-        if condition["type"] == "Running" and condition["status"] == "True":
+        if condition["type"] == "Running":
             reason, message = condition.get("reason") or "", condition.get("message") or ""
-            if reason not in ("", "Started", TERMINATING):
+            ran = condition["status"] == "True" and reason not in ("", "Started", TERMINATING)
+            if ran or reason in _DISRUPTIONS:
                 return PodSight(Sight.LOST, reason, message)
     return PodSight(Sight.LOST, DELETED, "the kernel's pod was deleted")
+
+
+def end_of(pod: Object) -> PodSight | None:
+    """Return why a pod went that is gone now, None where it did not say it.
+
+    Who deletes a pod may say why in the milliseconds before, as the garbage collector does of those
+    whose node is no more.
+    """
+    seen = look(pod)
+    if seen.sight in (Sight.FAILED, Sight.SUCCEEDED):
+        return None if seen.reason == DELETED else seen
+    reason, message = _disturbance(pod)
+    return None if reason in ("", TERMINATING) else PodSight(Sight.LOST, reason, message)
 
 
 def is_lost_with_its_node(pod: Object) -> bool:
@@ -77,19 +111,20 @@ def is_lost_with_its_node(pod: Object) -> bool:
 
 
 def _waiting(pod: Object, container: Object, ip: str | None) -> PodSight:
-    if pod["metadata"].get("deletionTimestamp"):
-        return PodSight(Sight.STARTING, *_disturbance(pod), ip=ip)
+    if any(disturbance := _disturbance(pod)):
+        return PodSight(Sight.STARTING, *disturbance, ip=ip)
+    if gates := _gates_of_others(pod):
+        some = f"gate{'s' if len(gates) > 1 else ''} {', '.join(gates)}"
+        return PodSight(Sight.STARTING, _GATED, f"the pod waits for the scheduling {some}")
     if is_gated(pod):
         return PodSight(Sight.WAITING, "Queued")
     scheduled = _condition(pod, "PodScheduled")
-    if scheduled.get("status") == "False":
-        sight = Sight.STARTING
-        if scheduled.get("reason") == "Unschedulable" and waits_in_our_queue(pod):
-            sight = Sight.WAITING
-        reason, message = scheduled.get("reason") or STARTING, scheduled.get("message") or ""
-        # The scheduler's word on a gate outlives the gate for some milliseconds.
-        if reason != "SchedulingGated" or pod["spec"].get("schedulingGates"):
-            return PodSight(sight, reason, message)
+    # The word on a gate that was lifted stays until the scheduler says something else.
+    if scheduled.get("status") == "False" and scheduled.get("reason") != _GATED:
+        reason = scheduled.get("reason") or _UNSCHEDULABLE
+        waits = reason == _UNSCHEDULABLE and waits_in_our_queue(pod)
+        message = scheduled.get("message") or ""
+        return PodSight(Sight.WAITING if waits else Sight.STARTING, reason, message)
     for candidate in (*(_statuses(pod, "initContainerStatuses")), container):
         waiting = (candidate.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason")
@@ -168,11 +203,12 @@ def _node_is_lost(pod: Object) -> bool:
 def waits_in_our_queue(pod: Object) -> bool:
     """Say whether a pod that is not scheduled waits for an accelerator in our queue.
 
-    One that the scheduler cannot place for another reason waits, but is in nobody's way.
+    One that the scheduler cannot place for another reason waits, but is in nobody's way. So does
+    one that has the gate of somebody else: no scheduler would look at it.
     """
     labels = pod["metadata"].get("labels") or {}
     wanted = accelerators.requests(pod["spec"])
-    if names.LABEL_KUEUE in labels or not wanted:
+    if names.LABEL_KUEUE in labels or not wanted or _gates_of_others(pod):
         return False
     said = scheduling_message(pod)
     return not said or scheduling.lacks(said, {request.resource for request in wanted})
@@ -180,15 +216,52 @@ def waits_in_our_queue(pod: Object) -> bool:
 
 def is_gated(pod: Object) -> bool:
     """Say whether the pod still has our scheduling gate."""
-    gates = pod["spec"].get("schedulingGates") or []
-    return any(gate.get("name") == names.GATE_QUEUE for gate in gates)
+    return names.GATE_QUEUE in _gates(pod)
+
+
+def _gates_of_others(pod: Object) -> list[str]:
+    return [gate for gate in _gates(pod) if gate != names.GATE_QUEUE]
+
+
+def _gates(pod: Object) -> list[str]:
+    return [gate["name"] for gate in pod["spec"].get("schedulingGates") or []]
+
+
+def admitted_at(pod: Object) -> datetime | None:
+    """Return since when the pod is the scheduler's to place, None while it has our gate."""
+    if is_gated(pod):
+        return None
+    metadata = pod["metadata"]
+    stamp = (metadata.get("annotations") or {}).get(names.ANNOTATION_ADMITTED_AT)
+    return moment(stamp) or moment(metadata.get("creationTimestamp"))
+
+
+def scheduler_of(pod: Object) -> str:
+    """Return the name of the scheduler that is to place the pod."""
+    return pod["spec"].get("schedulerName") or _DEFAULT_SCHEDULER
+
+
+def unheard(pod: Object, *, now: datetime) -> bool:
+    """Say whether no scheduler has said anything of the pod for too long."""
+    scheduled = _condition(pod, "PodScheduled")
+    since = admitted_at(pod)
+    return (
+        (not scheduled or scheduled.get("reason") == _GATED)
+        and not pod["spec"].get("nodeName")
+        and since is not None
+        and queue.is_unheard(since, now=now)
+    )
 
 
 def scheduling_message(pod: Object) -> str:
-    """Return what the scheduler last said of a pod that it cannot place."""
+    """Return what the scheduler last said of a pod that it cannot place.
+
+    Of its own faults (SchedulerError) it speaks, too, but that is no word on the pod.
+    """
     scheduled = _condition(pod, "PodScheduled")
-    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        return scheduled.get("message") or ""
+    reason = scheduled.get("reason") or _UNSCHEDULABLE  # schedulers of others may give none
+    if scheduled.get("status") == "False" and reason == _UNSCHEDULABLE:
+        return scheduled.get("message") or reason
     return ""
 
 
@@ -214,7 +287,18 @@ def scheduled_at(pod: Object) -> datetime | None:
     """Return when the pod got its node."""
     scheduled = _condition(pod, "PodScheduled")
     stamp = scheduled.get("lastTransitionTime")
-    return datetime.fromisoformat(stamp) if stamp and scheduled.get("status") == "True" else None
+    return moment(stamp) if scheduled.get("status") == "True" else None
+
+
+def moment(stamp: str | None) -> datetime | None:
+    """Return the time of a stamp, aware; None where there is none, or nothing that is a time."""
+    try:
+        found = datetime.fromisoformat(stamp) if stamp else None
+    except ValueError:
+        return None
+    if found is not None and found.tzinfo is None:
+        return found.replace(tzinfo=UTC)
+    return found
 
 
 def _kernel_container(pod: Object) -> Object:

@@ -1,4 +1,4 @@
-"""What the kubelet says of a pod whose start takes long.
+"""What is known of a pod whose start takes long: the kubelet's words, or that nobody speaks of it.
 
 Volumes that cannot be mounted, networks that cannot be made and images that are being pulled are in
 Events alone, not in the pod's status. They are read when a start is slow, and not followed: a
@@ -28,8 +28,11 @@ def is_starting(seen: PodSight) -> bool:
 async def explain(client: Client, pod: Object, seen: PodSight, *, now: datetime) -> PodSight:
     """Return the sight of a starting pod with the kubelet's newest word, if it is slow and has one.
 
-    An Event is a courtesy: that they cannot be read is no error.
+    Of a pod that no scheduler has taken, that. An Event is a courtesy: that they cannot be read is
+    no error.
     """
+    if sight.unheard(pod, now=now):
+        return replace(seen, reason=sight.UNHEARD, message=_unheard(sight.scheduler_of(pod)))
     scheduled = sight.scheduled_at(pod)
     if scheduled is None or now - scheduled < SLOW:
         return seen
@@ -48,6 +51,13 @@ async def explain(client: Client, pod: Object, seen: PodSight, *, now: datetime)
     if reason != "Pulling" and not reason.startswith("Failed"):
         return seen
     return replace(seen, reason=reason, message=newest.get("message") or "")
+
+
+def _unheard(scheduler: str) -> str:
+    return (
+        f"no scheduler named {scheduler} has taken the pod: does one run, and is schedulerName of "
+        "the kernel's template right?"
+    )
 
 
 def _time(event: Object) -> str:

@@ -109,28 +109,29 @@ class Operator:
         self._children = Children(client, self._reflectors)
         self._line = QueueReconciler(
             client=client,
+            kernels=self._cache(JUPYTER_KERNEL),
             pods=self._cache(POD),
             wake_kernel=lambda key: self._kernels.enqueue(key),
             clock=clock,
         )
+        kernels = KernelReconciler(
+            client=client,
+            store=store,
+            caches=KernelCaches(
+                kernels=self._cache(JUPYTER_KERNEL),
+                notebooks=self._cache(JUPYTER_NOTEBOOK),
+                pods=self._cache(POD),
+                secrets=self._cache(SECRET),
+            ),
+            kernels=self._kernel_index,
+            recorder=recorder,
+            clock=clock,
+            images=config.images,
+            place_of=self._line.place_of,
+        )
+        self._pod_gone = kernels.pod_gone
         self._kernels: Controller[Key] = Controller(
-            "kernel",
-            KernelReconciler(
-                client=client,
-                store=store,
-                caches=KernelCaches(
-                    kernels=self._cache(JUPYTER_KERNEL),
-                    notebooks=self._cache(JUPYTER_NOTEBOOK),
-                    pods=self._cache(POD),
-                    secrets=self._cache(SECRET),
-                ),
-                kernels=self._kernel_index,
-                recorder=recorder,
-                clock=clock,
-                images=config.images,
-                place_of=self._line.place_of,
-            ).reconcile,
-            workers=_KERNEL_WORKERS,
+            "kernel", kernels.reconcile, workers=_KERNEL_WORKERS
         )
         self._queue: Controller[ClassKey] = Controller("queue", self._line.reconcile)
         self._gateways: Controller[Key] = Controller(
@@ -234,6 +235,7 @@ class Operator:
 
     def _kernel_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         self._kernels.enqueue(key)
+        self._look_at_line(key)
         gateway = gateway_of(new or old)
         if gateway is not None and _phase(old) != _phase(new):
             self._gateways.enqueue(gateway, after=_COUNT_PAUSE)
@@ -276,8 +278,9 @@ class Operator:
                 self._specs.enqueue(spec_key)
 
     def _pod_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
-        for wanted in self._line.pod_changed(key, new):
-            self._queue.enqueue(wanted)
+        self._look_at_line(key)
+        if old is not None and new is None:
+            self._pod_gone(key, old)
         for app, controller in (
             (names.APP_GATEWAY, self._gateways),
             (names.APP_NOTEBOOK, self._notebooks),
@@ -285,6 +288,10 @@ class Operator:
             owner = server_pod.owner_of(key, new or old, app)
             if owner is not None:
                 controller.enqueue(owner)
+
+    def _look_at_line(self, key: Key) -> None:
+        for wanted in self._line.changed(key):
+            self._queue.enqueue(wanted)
 
     def _secret_changed(self, key: Key, old: Object | None, new: Object | None) -> None:
         for owner in _owners(new or old):

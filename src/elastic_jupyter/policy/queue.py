@@ -6,20 +6,28 @@ that one has been scheduled. So the place shown is true, and no capacity is comp
 asked, first served. Who may block the others: ADR 0008.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from elastic_jupyter.policy.accelerators import Request
 
+#: How long a scheduler may say nothing of a pod that is its to place; kube-scheduler speaks within
+#: milliseconds. After that there may be none of this name, or it may not want the pod.
+SILENCE = timedelta(seconds=10)
+
 
 class ClassKey(NamedTuple):
-    """What pods must have in common to compete: the same wish, on the same nodes, as urgent."""
+    """What pods must have in common to compete: the same wish, on the same nodes, as urgent.
+
+    And the same scheduler: another one, or one that does not exist, knows no order between them.
+    """
 
     requests: tuple[Request, ...]
     node_selector: tuple[tuple[str, str], ...]
     priority: str
+    scheduler: str
 
     def __str__(self) -> str:
         return ", ".join(str(request) for request in self.requests)
@@ -38,14 +46,18 @@ class Ticket(NamedTuple):
 class Claim:
     """A pod that waits for an accelerator.
 
-    ``gated``: it still has our gate, else the scheduler looks at it. ``reason`` is what the
-    scheduler last said of it.
+    ``admitted_at``: since when it is the scheduler's to place, None while it has our gate.
+    ``reason`` is what the scheduler last said of it.
     """
 
     ticket: Ticket
     wanted: ClassKey
-    gated: bool
+    admitted_at: datetime | None = None
     reason: str = ""
+
+    @property
+    def gated(self) -> bool:
+        return self.admitted_at is None
 
 
 @dataclass(frozen=True)
@@ -58,27 +70,57 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """What a user is told whose turn it is, and whose gate cannot be lifted."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """``admit``: whose gate is lifted now, if anybody's. ``places`` by ticket, in order."""
+    """``admit``: whose gate is lifted now, if anybody's. ``places`` by ticket, in order.
+
+    ``look_again``: after this time somebody may have stepped aside; None: no need.
+    """
 
     admit: Ticket | None
     places: Mapping[Ticket, Place]
+    look_again: timedelta | None = None
 
 
-def decide(claims: Iterable[Claim]) -> Verdict:
+def is_unheard(since: datetime, *, now: datetime) -> bool:
+    """Say whether a scheduler has been silent for too long on a pod that it has had since then.
+
+    A time far ahead is no time at all: a pod must not wait for ever because of it.
+    """
+    return abs(now - since) >= SILENCE
+
+
+def decide(claims: Iterable[Claim], *, now: datetime, left_out: Collection[Ticket] = ()) -> Verdict:
     """Return the order of the claims of one class.
 
     Who is with the scheduler already stays ahead of whoever asked earlier but came later: its gate
-    cannot be put back.
+    cannot be put back. One of whom the scheduler says nothing steps aside. ``left_out``: whose gate
+    could not be lifted, and is not tried now.
     """
-    order = sorted(claims, key=lambda claim: (claim.gated, claim.ticket))
+    order = sorted(
+        (one for one in claims if one.ticket not in left_out and not _steps_aside(one, now)),
+        key=lambda claim: (claim.gated, claim.ticket),
+    )
     if not order:
         return Verdict(None, {})
     head = order[0]
+    silent = [one.admitted_at for one in order if one.admitted_at and not one.reason]
     return Verdict(
         admit=head.ticket if head.gated else None,
         places={
             claim.ticket: Place(position, len(order), head.reason)
             for position, claim in enumerate(order, start=1)
         },
+        look_again=min(silent) + SILENCE - now if silent else None,
     )
+
+
+def _steps_aside(claim: Claim, now: datetime) -> bool:
+    since = claim.admitted_at
+    return since is not None and not claim.reason and is_unheard(since, now=now)

@@ -10,6 +10,7 @@ from elastic_jupyter.policy.queue import Claim, ClassKey, Ticket
 from tests.support.kernels import CREATED, a_kernel, a_pod_of, pod_condition
 
 GPU = a_kernel(gpus=1)
+FOREIGN = a_pod_of(GPU, gated=True)
 AT = datetime.fromisoformat(CREATED)
 NO_MEMORY = pod_condition(
     "PodScheduled", "False", "Unschedulable", "0/3 nodes are available: 3 Insufficient memory."
@@ -21,18 +22,39 @@ def asked(stamp: str) -> Object:
 
 
 def test_a_gated_pod_claims_what_it_asks_for() -> None:
-    pod = {"nodeSelector": {"b": "2", "a": "1"}, "priorityClassName": "exam"}
-    assert claim_of(a_pod_of(a_kernel(gpus=2, pod=pod), gated=True)) == Claim(
+    pod = {
+        "nodeSelector": {"b": "2", "a": "1"},
+        "priorityClassName": "exam",
+        "schedulerName": "slow",
+    }
+    assert claim_of(a_pod_of(a_kernel(gpus=2, pod=pod), gated=True), GPU) == Claim(
         ticket=Ticket(AT, AT, "team", "jovyan-1"),
-        wanted=ClassKey((Request("nvidia.com/gpu", 2),), (("a", "1"), ("b", "2")), "exam"),
-        gated=True,
+        wanted=ClassKey((Request("nvidia.com/gpu", 2),), (("a", "1"), ("b", "2")), "exam", "slow"),
     )
+
+
+@pytest.mark.parametrize(
+    ("stamp", "want"),
+    [
+        pytest.param("2026-11-24T17:00:07.5+00:00", AT + timedelta(seconds=7.5), id="by us"),
+        pytest.param("soon", AT, id="nothing that is a time"),
+        pytest.param(None, AT, id="by hand"),
+    ],
+)
+def test_the_scheduler_has_a_pod_since_its_gate_was_lifted(
+    stamp: str | None, want: datetime
+) -> None:
+    pod = a_pod_of(GPU)
+    pod["metadata"]["annotations"] = {names.ANNOTATION_ADMITTED_AT: stamp} if stamp else {}
+    claim = claim_of(pod, GPU)
+    assert claim is not None
+    assert claim.admitted_at == want
 
 
 def test_the_head_of_the_queue_carries_the_schedulers_words() -> None:
     said = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
     told = pod_condition("PodScheduled", "False", "Unschedulable", said)
-    claim = claim_of(a_pod_of(GPU, conditions=[told]))
+    claim = claim_of(a_pod_of(GPU, conditions=[told]), GPU)
     assert claim is not None
     assert (claim.gated, claim.reason) == (False, said)
     assert key_of(claim.ticket) == Key("team", "jovyan-1")
@@ -50,10 +72,22 @@ def test_the_head_of_the_queue_carries_the_schedulers_words() -> None:
             a_pod_of(a_kernel(gpus=1, pod_metadata={"labels": {names.LABEL_KUEUE: "q"}})),
             id="Kueue admits it",
         ),
+        pytest.param(
+            a_pod_of(a_kernel(gpus=1, pod={"schedulingGates": [{"name": "x/hold"}]}), gated=True),
+            id="somebody else's gate holds it",
+        ),
+        pytest.param(
+            {**FOREIGN, "metadata": {**FOREIGN["metadata"], "ownerReferences": []}},
+            id="it is labelled as ours, and nobody's",
+        ),
+        pytest.param(
+            a_pod_of({**GPU, "metadata": {**GPU["metadata"], "uid": "another"}}, gated=True),
+            id="its owner is another object than the kernel",
+        ),
     ],
 )
 def test_a_pod_that_does_not_wait_in_our_queue_claims_nothing(pod: Object) -> None:
-    assert claim_of(pod) is None
+    assert claim_of(pod, GPU) is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +106,7 @@ def test_a_pod_that_does_not_wait_in_our_queue_claims_nothing(pod: Object) -> No
     ],
 )
 def test_the_order_is_by_when_the_user_asked(stamp: str, want: datetime) -> None:
-    claim = claim_of(asked(stamp))
+    claim = claim_of(asked(stamp), GPU)
     assert claim is not None
     assert claim.ticket.asked_at == want
     assert claim.ticket.asked_at.tzinfo is not None

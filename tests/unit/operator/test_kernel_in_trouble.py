@@ -8,7 +8,7 @@ from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Object
 from elastic_jupyter.operator.kernel import KernelCaches
 from elastic_jupyter.operator.report import BLOCKED_RETRY
-from elastic_jupyter.policy.queue import Place
+from elastic_jupyter.policy.queue import Place, Refused
 from elastic_jupyter.runtime.controller import DONE
 from tests.support.kernels import (
     CREATED,
@@ -22,7 +22,7 @@ from tests.support.kernels import (
     pod_condition,
     waiting,
 )
-from tests.unit.operator.kernels import CONNECTION, KERNEL, make, put
+from tests.unit.operator.kernels import CONNECTION, KERNEL, make, make_whole, put
 from tests.unit.operator.world import Pass, World, caches_of, crash_after_each_write
 
 MASTER_KEY = Key("team", "gw-master-key")
@@ -258,6 +258,50 @@ async def test_why_a_pod_went_is_remembered_when_it_is_gone(world: World) -> Non
     }
 
 
+@pytest.mark.parametrize("ran", [True, False], ids=["while it ran", "before it ran"])
+async def test_why_a_pod_went_is_told_also_when_it_was_said_only_in_its_last_moment(
+    world: World, ran: bool
+) -> None:
+    reconciler = make_whole(world)
+    world.reflectors[POD].on_change(
+        lambda key, old, new: reconciler.pod_gone(key, old) if old and not new else None
+    )
+    kernel = put(world, a_kernel())
+    await world.run(reconciler.reconcile, KERNEL)
+    pod = a_pod_of(kernel, node="n", **(RUNNING if ran else {}))
+    world.server.put(POD, pod)
+    await world.run(reconciler.reconcile, KERNEL)
+    gone = pod_condition("DisruptionTarget", "True", "DeletionByPodGC", "node no longer exists")
+    put_pod(world, pod, phase="Failed", conditions=[gone])
+    world.server.remove(POD, KERNEL)
+    await world.run(reconciler.reconcile, KERNEL)
+    assert world.condition(JUPYTER_KERNEL, KERNEL, "Failed") == {
+        "status": "True",
+        "reason": "DeletionByPodGC",
+        "message": "node no longer exists",
+    }
+
+
+async def test_a_pod_that_is_taken_away_before_it_ran_is_told_and_remembered(
+    world: World,
+) -> None:
+    reconcile = make(world)
+    kernel = put(world, a_kernel())
+    world.server.put(POD, a_pod_of(kernel, node="n", being_deleted=True, conditions=[EVICTED]))
+    await world.run(reconcile, KERNEL)
+    assert (status_of(world)["phase"], running(world)["reason"]) == (
+        "Pending",
+        "EvictionByEvictionAPI",
+    )
+    world.server.remove(POD, KERNEL)
+    await world.run(make(world), KERNEL)
+    failed = world.condition(JUPYTER_KERNEL, KERNEL, "Failed")
+    assert (failed["reason"], failed["message"]) == (
+        "EvictionByEvictionAPI",
+        "the node is drained",
+    )
+
+
 async def test_an_image_that_cannot_be_pulled_is_told_once_and_waited_for(world: World) -> None:
     reconcile = make(world)
     kernel = put(world, a_kernel())
@@ -358,7 +402,7 @@ async def test_a_kernel_whose_gateway_has_a_new_master_key_is_ended_and_told(wor
 
 
 async def test_a_kernel_for_a_gpu_waits_for_its_place_before_it_says_so(world: World) -> None:
-    places: dict[Key, Place] = {}
+    places: dict[Key, Place | Refused] = {}
     reconcile = make(world, place_of=places.get)
     put(world, a_kernel(gpus=1))
     await world.run(reconcile, KERNEL)
@@ -371,6 +415,24 @@ async def test_a_kernel_for_a_gpu_waits_for_its_place_before_it_says_so(world: W
         assert (queue["position"], queue["length"]) == (place.position, place.length)
     assert (status_of(world)["phase"], queue["reason"]) == ("Queued", "no GPU")
     assert world.events() == [("Normal", "Queued")]
+
+
+async def test_a_kernel_whose_gate_cannot_be_lifted_says_why(world: World) -> None:
+    places: dict[Key, Place | Refused] = {KERNEL: Refused("no: a webhook is down")}
+    reconcile = make(world, place_of=places.get)
+    put(world, a_kernel(gpus=1))
+    for _ in range(2):
+        await world.run(reconcile, KERNEL)
+        assert status_of(world)["phase"] == "Pending"
+        assert "queue" not in status_of(world)
+        assert (running(world)["reason"], running(world)["message"]) == (
+            "GateRefused",
+            "no: a webhook is down",
+        )
+        assert world.events() == [("Warning", "GateRefused")]
+    places[KERNEL] = Place(1, 1, "no GPU")
+    await world.run(reconcile, KERNEL)
+    assert (status_of(world)["phase"], running(world)["reason"]) == ("Queued", "Queued")
 
 
 async def test_a_pod_that_vanishes_before_the_status_names_it_is_not_made_twice(

@@ -19,6 +19,7 @@ UNSCHEDULABLE: Object = {"conditions": [unschedulable(NO_GPU)]}
 GATED: Object = {"conditions": [pod_condition("PodScheduled", "False", "SchedulingGated", "gated")]}
 PREEMPTED = pod_condition("DisruptionTarget", "True", "PreemptionByScheduler", "preempted")
 EVICTED = pod_condition("DisruptionTarget", "True", "EvictionByEvictionAPI", "drained")
+NO_REASON = {"type": "PodScheduled", "status": "False", "message": "queue team-a is full"}
 NOT_DISRUPTED = pod_condition("DisruptionTarget", "False", "Old", "long ago")
 GPU = a_kernel(gpus=1)
 KUEUE = a_kernel(gpus=1, pod_metadata={"labels": {names.LABEL_KUEUE: "q"}})
@@ -38,9 +39,9 @@ def failed(container: Object, **status: object) -> Object:
     return {"phase": "Failed", "containerStatuses": [container], **status}
 
 
-def gated_by_kueue() -> Object:
-    pod = a_pod_of(KUEUE, **GATED)
-    pod["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
+def gated_by(*gates: str, kernel: Object = GPU) -> Object:
+    pod = a_pod_of(kernel, **GATED)
+    pod["spec"]["schedulingGates"] = [{"name": gate} for gate in gates]
     return pod
 
 
@@ -71,9 +72,32 @@ def gated_by_kueue() -> Object:
             id="what Kueue admits is not in our queue",
         ),
         pytest.param(
-            gated_by_kueue(),
-            PodSight(Sight.STARTING, "SchedulingGated", "gated"),
+            gated_by("kueue.x-k8s.io/admission", kernel=KUEUE),
+            PodSight(
+                Sight.STARTING,
+                "SchedulingGated",
+                "the pod waits for the scheduling gate kueue.x-k8s.io/admission",
+            ),
             id="the gate of another queue",
+        ),
+        pytest.param(
+            gated_by("x/hold", names.GATE_QUEUE, "x/other"),
+            PodSight(
+                Sight.STARTING,
+                "SchedulingGated",
+                "the pod waits for the scheduling gates x/hold, x/other",
+            ),
+            id="our gate and those of others",
+        ),
+        pytest.param(
+            a_pod_of(GPU, conditions=[NO_REASON]),
+            PodSight(Sight.WAITING, "Unschedulable", "queue team-a is full"),
+            id="another scheduler, which gives no reason",
+        ),
+        pytest.param(
+            a_pod_of(GPU, conditions=[pod_condition("PodScheduled", "False", "SchedulerError")]),
+            PodSight(Sight.STARTING, "SchedulerError"),
+            id="a fault of the scheduler is no word on a GPU",
         ),
         pytest.param(
             a_pod_of(GPU, **GATED),
@@ -131,6 +155,25 @@ def gated_by_kueue() -> Object:
             a_pod_of(PLAIN, being_deleted=True),
             PodSight(Sight.STARTING, "Terminating", "the kernel's pod is being deleted"),
             id="deleted before it ran",
+        ),
+        *(
+            pytest.param(
+                a_pod_of(
+                    PLAIN,
+                    node="n",
+                    being_deleted=being_deleted,
+                    conditions=[PREEMPTED],
+                    containerStatuses=[waiting("ContainerCreating")],
+                ),
+                PodSight(Sight.STARTING, "PreemptionByScheduler", "preempted"),
+                id=f"preempted before it ran, {when}",
+            )
+            for being_deleted, when in ((False, "as is known at once"), (True, "and is to go"))
+        ),
+        pytest.param(
+            a_pod_of(GPU, gated=True, conditions=[*GATED["conditions"], EVICTED]),
+            PodSight(Sight.STARTING, "EvictionByEvictionAPI", "drained"),
+            id="evicted while it waits in line",
         ),
         pytest.param(
             a_pod_of(PLAIN, **failed(ended(137)), conditions=[PREEMPTED]),
@@ -268,7 +311,75 @@ def test_only_the_end_of_long_last_words_is_kept() -> None:
             ("PodDeleted", "the kernel's pod was deleted"),
             id="why it did not run yet is no reason to be gone",
         ),
+        pytest.param(
+            pod_condition("Running", "False", "Terminating", "being deleted"),
+            ("PodDeleted", "the kernel's pod was deleted"),
+            id="it was being deleted before it ran",
+        ),
+        *(
+            pytest.param(
+                pod_condition("Running", "False", reason, "its words"),
+                (reason, "its words"),
+                id=f"{reason} before it ran",
+            )
+            for reason in ("PreemptionByScheduler", "EvictionByEvictionAPI", "DeletionByPodGC")
+        ),
     ],
 )
 def test_a_pod_that_is_gone(condition: Object, want: tuple[str, str]) -> None:
     assert sight.lost([condition]) == PodSight(Sight.LOST, *want)
+
+
+#: As the garbage collector of a deleted node leaves a pod, in the milliseconds before it is gone.
+COLLECTED = {
+    "phase": "Failed",
+    "conditions": [
+        pod_condition("DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists")
+    ],
+    "containerStatuses": RUNNING["containerStatuses"],
+}
+
+
+@pytest.mark.parametrize(
+    ("last", "want"),
+    [
+        pytest.param(
+            a_pod_of(PLAIN, node="n", **COLLECTED),
+            PodSight(Sight.FAILED, "DeletionByPodGC", "PodGC: node no longer exists"),
+            id="its node was deleted",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **RUNNING, being_deleted=True, conditions=[EVICTED]),
+            PodSight(Sight.LOST, "EvictionByEvictionAPI", "drained"),
+            id="it was evicted",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, conditions=[PREEMPTED]),
+            PodSight(Sight.LOST, "PreemptionByScheduler", "preempted"),
+            id="it was preempted before it ran",
+        ),
+        pytest.param(
+            a_pod_of(LIMITED, **failed(ended(137, reason="OOMKilled"))),
+            PodSight(
+                Sight.FAILED,
+                "OOMKilled",
+                "the kernel used more memory than its limit of 2Gi and was killed",
+            ),
+            id="it had ended already",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **RUNNING, being_deleted=True),
+            PodSight(Sight.LOST, "PodDeleted", "the kernel's pod was deleted"),
+            id="somebody deleted it",
+        ),
+        pytest.param(
+            a_pod_of(PLAIN, **failed(ended(137)), being_deleted=True),
+            PodSight(Sight.LOST, "PodDeleted", "the kernel's pod was deleted"),
+            id="somebody deleted it, and it ended",
+        ),
+    ],
+)
+def test_a_pod_that_is_gone_tells_why_by_what_was_last_seen_of_it(
+    last: Object, want: PodSight
+) -> None:
+    assert sight.lost([pod_condition("Running", "True", "Started")], last) == want

@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import pytest
 
+from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import EVENT, Object
 from elastic_jupyter.operator import sight, slow_start
 from elastic_jupyter.operator.sight import PodSight
@@ -10,6 +11,7 @@ from tests.support.kernels import a_kernel, a_pod_of, pod_condition, waiting
 from tests.unit.operator.world import World
 
 STARTING = PodSight(Sight.STARTING, sight.STARTING)
+GATED = pod_condition("PodScheduled", "False", "SchedulingGated", "gated")
 NO_SECRET = 'MountVolume.SetUp failed for volume "v" : secret "nowhere" not found'
 
 
@@ -76,3 +78,25 @@ async def test_events_that_cannot_be_read_are_no_error(world: World) -> None:
     world.server.fail(403, verb="list", times=-1)
     assert await explained(world, after=3) == STARTING
     world.server.recover()
+
+
+@pytest.mark.parametrize(
+    ("after", "spec", "conditions", "want"),
+    [
+        pytest.param(9, {}, [], sight.STARTING, id="the scheduler has its time"),
+        pytest.param(10, {}, [], sight.UNHEARD, id="nobody spoke of it"),
+        pytest.param(10, {}, [GATED], sight.UNHEARD, id="nobody spoke since its gate was lifted"),
+        pytest.param(10, {"nodeName": "n"}, [], sight.STARTING, id="it has a node"),
+    ],
+)
+async def test_a_pod_that_no_scheduler_has_taken_is_told(
+    world: World, after: int, spec: Object, conditions: list[Object], want: str
+) -> None:
+    pod = a_pod_of(a_kernel(pod={"schedulerName": "y", **spec}), conditions=conditions)
+    pod["metadata"]["annotations"][names.ANNOTATION_ADMITTED_AT] = world.clock.now().isoformat()
+    now = world.clock.now() + timedelta(seconds=after)
+    seen = await slow_start.explain(world.client, pod, sight.look(pod), now=now)
+    assert (seen.sight, seen.reason) == (Sight.STARTING, want)
+    assert seen.message.startswith("no scheduler named y has taken the pod") == (
+        want == sight.UNHEARD
+    )

@@ -41,6 +41,7 @@ from tests.support.kernels import (
     a_kernel_spec,
     a_kernel_template,
     a_notebook,
+    a_pod_of,
     pod_condition,
     waiting,
 )
@@ -302,6 +303,19 @@ async def test_kernels_take_turns_at_a_gpu(server: FakeApiServer, client: Client
         change(server, two.name, conditions=[no_gpu])
         await until(lambda: phase(server, two) == "Queued")
         assert server.get(JUPYTER_KERNEL, two)["status"]["queue"]["position"] == 1
+
+
+async def test_a_foreign_pod_with_our_label_holds_up_nobody(
+    server: FakeApiServer, client: Client
+) -> None:
+    server.defaulting = lambda obj: obj["metadata"].setdefault("creationTimestamp", CREATED)
+    foreign = a_pod_of(a_kernel("foreign", gpus=1), gated=True)
+    async with operator(client):
+        server.put(JUPYTER_GATEWAY, a_gateway())
+        server.put(POD, foreign)
+        server.put(JUPYTER_KERNEL, a_kernel(gpus=1))
+        await until(lambda: KERNEL in server.all(POD) and admitted(server, KERNEL))
+        assert not admitted(server, Key("team", "foreign"))
 
 
 async def test_a_template_wakes_the_specs_that_name_it(
