@@ -70,6 +70,20 @@ def test_an_idle_kernel_gives_its_gpu_back_in_time_though_its_tab_is_open(
         team.cluster.delete(team.namespace, "pods", "heir", grace=0)
 
 
+def test_a_kernel_spec_has_the_last_word_on_when_its_kernels_are_reclaimed(
+    hasty_team: Team,
+) -> None:
+    team = hasty_team
+    team.cluster.apply(team.namespace, manifests.kernel_spec("patient", cullIdleTimeout=3600))
+    with team.server.notebook("patient") as patient, team.server.notebook() as other:
+        patient.run("1", within=60)
+        other.run("1", within=60)
+        team.reclaimed(other, within=IDLE + INTERVAL + SLACK)
+        assert team.pod(patient), "the gateway's limit is not the kernel's"
+        team.edit("jupyterkernelspecs", "patient", cullIdleTimeout=1)
+        team.reclaimed(patient, within=INTERVAL + SLACK)
+
+
 def look_busy(tab: Tab) -> None:
     """What a front end sends unasked; none of it counts as use."""
     tab.client.complete("pri")

@@ -294,6 +294,8 @@ SPEC_EDITS = [
         {"name": "other"},
         started=lambda container: container["workingDir"] == "/other",
     ),
+    # What it does is seen in test_idle_reclaim.
+    SpecEdit("cullIdleTimeout", 7200),
     SpecEdit("className", "any"),  # accepted and without effect, as its description says
 ]
 

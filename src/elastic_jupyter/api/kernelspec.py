@@ -6,6 +6,7 @@ from pydantic import Field
 
 from elastic_jupyter.api.base import (
     AGE,
+    INT32,
     READY,
     REASON,
     Column,
@@ -59,6 +60,12 @@ class KernelSpecSpec(Model):
         description="Compute resources of the kernel (ResourceRequirements), for example a limit "
         "of nvidia.com/gpu: 1; win over the template's.",
         json_schema_extra=RESOURCES,
+    )
+    cull_idle_timeout: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = Field(
+        default=None,
+        description="Seconds without an execution after which a kernel of this spec is stopped and "
+        "its GPU given back; wins over the gateway's, also for kernels that run; 0 or less: never.",
+        json_schema_extra=INT32,
     )
 
 

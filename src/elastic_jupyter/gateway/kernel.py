@@ -85,6 +85,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.waiting_text = notices.STARTING
         self.last_execution = datetime.now(UTC)
         self.activity_dirty = False
+        #: What the object says of the next reclaim; it changes with the kernel spec, too.
+        self.told_reclaim_at: datetime | None = None
         self.execution_state = "starting"
         self.last_activity = self.last_execution
         self.reason = ""
@@ -425,7 +427,7 @@ class ElasticKernelManager(ServerKernelManager):
         """Say whether the kernel is to be reclaimed now."""
         return idle.decide(
             idle.Activity(busy=self.busy, last_execution=self.last_execution),
-            timeout=self.mapping.settings.cull_idle_timeout,
+            timeout=self.mapping.idle_timeout(self.wish.spec_name),
             now=now,
         )
 

@@ -372,6 +372,11 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             await asyncio.sleep(self.settings.cull_interval.total_seconds())
             await self.cull_kernels()  # type: ignore[no-untyped-call]
 
+    def idle_timeout(self, spec_name: str) -> timedelta:
+        """Return how long a kernel of this spec may be idle: what the spec says, or the gateway."""
+        own = self.specs.idle_timeout(spec_name)
+        return self.settings.cull_idle_timeout if own is None else own
+
     def initialize_culler(self) -> None:
         """Do nothing: ``cull_for_ever`` takes the place of upstream's callback."""
 
@@ -397,17 +402,16 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         if verdict.action is idle.Action.RECLAIM:
             self.log.info("kernel %s is reclaimed: %s", kernel_id, verdict.reason)
             await manager.reclaim()
-        elif manager.activity_dirty:
+        elif manager.activity_dirty or verdict.reclaim_at != manager.told_reclaim_at:
             await self._publish_activity(manager, verdict)
 
     async def _publish_activity(self, manager: ElasticKernelManager, verdict: idle.Verdict) -> None:
-        manager.activity_dirty = False
+        manager.activity_dirty, manager.told_reclaim_at = False, verdict.reclaim_at
         activity: dict[str, Any] = {
             "lastActivity": _timestamp(manager.last_execution),
             "connected": True,
+            "reclaimAt": _timestamp(verdict.reclaim_at) if verdict.reclaim_at else None,
         }
-        if verdict.reclaim_at is not None:
-            activity["reclaimAt"] = _timestamp(verdict.reclaim_at)
         uid = manager.facts.uid if manager.facts else ""
         with contextlib.suppress(StoreError):  # the next round tells it again
             await self.store.patch_activity(manager.key, activity, uid=uid)

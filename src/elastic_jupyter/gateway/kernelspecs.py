@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
@@ -65,6 +66,12 @@ class CatalogKernelSpecManager(KernelSpecManager):
                     f"namespace {spec.metadata.namespace}"
                 )
         return compose(spec, template, default_image=default_image, env=env)
+
+    def idle_timeout(self, name: str) -> timedelta | None:
+        """Return how long such a kernel may be idle; None where its spec says nothing."""
+        spec = self.catalog.specs.get(self._canonical(name))
+        seconds = spec.spec.cull_idle_timeout if spec else None
+        return None if seconds is None else timedelta(seconds=seconds)
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return one spec. Raises ``NoSuchKernel``."""

@@ -14,6 +14,7 @@ from elastic_jupyter.policy import idle
 from elastic_jupyter.policy.notices import INTERRUPT_UNHEARD
 from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import FrontEnd
+from tests.support.kernels import a_kernel_spec
 from tests.support.loopback import Loopback, now, only_key
 from tests.support.objects import until
 
@@ -123,6 +124,37 @@ async def test_a_reclaimed_kernel_wakes_after_a_gateway_restart(world: Loopback)
     assert "variables are gone" in cell.text("stderr")
     (body,) = world.store.objects.values()
     assert body["status"]["epoch"] == 2
+
+
+async def test_a_kernel_spec_has_the_last_word_on_when_its_kernels_are_reclaimed(
+    world: Loopback,
+) -> None:
+    edit(world, "patient", cullIdleTimeout=3600)
+    front_end = FrontEnd(await world.gateway(idle=0.5))
+    patient = await front_end.start("patient")
+    other = await front_end.start()
+    for kernel_id in (patient, other):
+        await (await front_end.open(kernel_id)).run("1")
+    await until(lambda: [key.name for key in world.store.objects] == [f"ann-{patient}"])
+    reclaim_at = reclaim_at_of(world)
+    assert reclaim_at is not None
+    assert reclaim_at > now() + timedelta(minutes=50)
+
+    edit(world, "patient", cullIdleTimeout=0)
+    await until(lambda: reclaim_at_of(world) is None)
+    edit(world, "patient", cullIdleTimeout=1)
+    await until(lambda: not world.store.objects)
+
+
+def reclaim_at_of(world: Loopback) -> datetime | None:
+    """Return when the only kernel is to be reclaimed, as its object says."""
+    said = world.store.objects[only_key(world)]["status"]["activity"]["reclaimAt"]
+    return datetime.fromisoformat(said) if said else None
+
+
+def edit(world: Loopback, name: str, **spec: Any) -> None:
+    """Have somebody apply a JupyterKernelSpec."""
+    world.catalog.specs[name] = JupyterKernelSpec.model_validate(a_kernel_spec(name, **spec))
 
 
 async def test_variables_survive_a_killed_gateway(world: Loopback) -> None:
