@@ -140,7 +140,7 @@ REFUSED = [
     # ADR 0013
     refused("an interrupt mode", spec(interruptMode="signal"), 'field "spec.interruptMode"'),
     refused("encryption", spec(supportedEncryption="curve"), 'field "spec.supportedEncryption"'),
-    refused("a limit for one kernel spec", spec(cullIdleTimeout=60), '"spec.cullIdleTimeout"'),
+    refused("a limit in words", spec(cullIdleTimeout="1h"), "spec.cullIdleTimeout"),
     refused("variables as an object", spec(env={"A": "1"}), "spec.env"),
     refused("a variable without a name", spec(env=[{"value": "1"}]), "spec.env[0].name"),
     refused("a number for a variable", spec(env=[{"name": "A", "value": 1}]), "spec.env[0].value"),
