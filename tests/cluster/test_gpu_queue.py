@@ -146,10 +146,15 @@ def test_whoever_the_scheduler_does_not_judge_holds_up_nobody(cluster: Cluster) 
             pod = cluster.get(namespace, "pods", name) or {}
             return [gate["name"] for gate in pod["spec"].get("schedulingGates", [])]
 
-        foreign = manifests.plain_pod("foreign", namespace=namespace, image="nobody/runs:this")
+        foreign = manifests.plain_pod(
+            "foreign",
+            namespace=namespace,
+            image="nobody/runs:this",
+            command=["sleep"],
+            schedulingGates=[{"name": GATE}],
+            **MANY["resources"],
+        )
         foreign["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "elastic-jupyter"}
-        foreign["spec"]["schedulingGates"] = [{"name": GATE}]
-        foreign["spec"]["containers"][0] |= MANY
         cluster.create(foreign)
         held = a_pod(MANY, schedulingGates=[{"name": "example.com/hold"}])
         for name, pod in (
