@@ -1,10 +1,12 @@
 """Five kernels for two GPUs: who waits, what the notebook says meanwhile, who comes next."""
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.cluster.test_bad_news import a_pod, by_hand
+from tests.cluster.test_resources import table
 from tests.support import manifests
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
@@ -194,3 +196,93 @@ def test_whoever_the_scheduler_does_not_judge_holds_up_nobody(cluster: Cluster) 
             within=5,
             what="the place of the one that was held",
         )
+
+
+def test_a_gate_that_a_policy_keeps_holds_up_nobody_and_is_tried_again(cluster: Cluster) -> None:
+    with a_namespace(cluster) as namespace, a_policy(cluster, namespace, untouchable="first"):
+        for name in ("first", "second"):  # in this order
+            cluster.apply(namespace, by_hand(name, a_pod(MANY)))
+            eventually(
+                lambda name=name: cluster.get(namespace, "pods", name),
+                lambda pod: pod is not None,
+                within=5,
+                what="the pod",
+            )
+
+        def rows() -> dict[str, tuple[str, str]]:
+            seen = table(cluster.kubectl("get", "jk", "-n", namespace))
+            return {row["NAME"]: (row["PHASE"], row["REASON"]) for row in seen}
+
+        def message(name: str) -> str:
+            kernel = cluster.get(namespace, "jupyterkernels", name) or {}
+            return str(kernel.get("status", {}).get("conditions"))
+
+        eventually(
+            rows,
+            lambda seen: (
+                seen == {"first": ("Pending", "GateRefused"), "second": ("Queued", "Queued")}
+            ),
+            within=10,
+            what="what either waits for",
+        )
+        assert "nobody touches it" in message("first")
+        assert "1st of 1 in the queue" in message("second")
+        cluster.kubectl("delete", "validatingadmissionpolicybinding", namespace)
+        cluster.delete(namespace, "jupyterkernels", "second")
+        eventually(
+            lambda: message("first"),
+            lambda said: "1st of 1 in the queue; 0/" in said,
+            within=60,
+            what="the scheduler's word on the one whose gate was kept",
+        )
+
+
+@contextlib.contextmanager
+def a_policy(cluster: Cluster, namespace: str, *, untouchable: str) -> Iterator[None]:
+    """A policy that lets nobody change the pod of this name."""
+    kind = "ValidatingAdmissionPolicy"
+    api = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": namespace}}
+    updates = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["UPDATE"],
+        "resources": ["pods"],
+    }
+    here = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    rule = {
+        "expression": f"object.metadata.name != '{untouchable}'",
+        "message": "nobody touches it",
+    }
+    policy = {
+        "matchConstraints": {"resourceRules": [updates], "namespaceSelector": here},
+        "validations": [rule],
+    }
+    binding = {"policyName": namespace, "validationActions": ["Deny"]}
+    try:
+        cluster.apply(namespace, {**api, "kind": kind, "spec": policy})
+        cluster.apply(namespace, {**api, "kind": f"{kind}Binding", "spec": binding})
+        # It counts some seconds after it was made.
+        pod = manifests.plain_pod(untouchable, namespace=namespace, image="no/one", command=["x"])
+        pod["spec"]["schedulingGates"] = [{"name": "example.com/hold"}]
+        cluster.create(pod)
+        label = ("label", "pod", untouchable, "-n", namespace, "a=b", "--dry-run=server")
+        eventually(
+            lambda: refusal(cluster, *label),
+            lambda said: "nobody touches it" in said,
+            within=30,
+            what="a policy that counts",
+        )
+        cluster.delete(namespace, "pods", untouchable, grace=0)
+        yield
+    finally:
+        for plural in (f"{kind}Binding", kind):
+            cluster.kubectl("delete", plural, namespace, "--ignore-not-found")
+
+
+def refusal(cluster: Cluster, *command: str) -> str:
+    """What kubectl says where it fails, else nothing."""
+    try:
+        cluster.kubectl(*command)
+    except AssertionError as error:
+        return str(error)
+    return ""
