@@ -98,9 +98,13 @@ def make_pod(
         storage.mount(spec, spec["containers"][0], claim=shared_claim)
         storage.start_in_folder(spec["containers"][0])
     labels = {**common.template_labels(template), **_labels(kernel, epoch)}
+    our_gate = {"name": names.GATE_QUEUE}
+    # Of a template's own the queue would not know, and nobody would lift it.
+    gates = [gate for gate in spec.pop("schedulingGates", None) or [] if gate != our_gate]
     if accelerators.requests(spec) and names.LABEL_KUEUE not in labels:
-        gates = spec.get("schedulingGates") or []
-        spec["schedulingGates"] = [*gates, {"name": names.GATE_QUEUE}]
+        gates.append(our_gate)
+    if gates:
+        spec["schedulingGates"] = gates
     metadata = common.metadata(kernel.metadata.name or "", kernel, labels)
     metadata["annotations"] = {**common.template_annotations(template), **_asked_at(kernel)}
     return {"metadata": metadata, "spec": spec}

@@ -186,6 +186,14 @@ KUEUE = {"labels": {names.LABEL_KUEUE: "q"}}
             None,
             id="resources that no queue is for",
         ),
+        pytest.param(
+            a_kernel(pod={"schedulingGates": [GATE, OTHER]}),
+            [OTHER],
+            id="our gate in a template, and no queue that would lift it",
+        ),
+        pytest.param(
+            a_kernel(gpus=1, pod={"schedulingGates": [GATE]}), [GATE], id="our gate, only once"
+        ),
     ],
 )
 def test_a_pod_with_an_accelerator_waits_at_a_gate(kernel: Object, want: object) -> None:
