@@ -203,6 +203,9 @@ def test_a_kernel_opens_a_file_beside_its_notebook(with_files: Team, notebook: s
             made = server.request("GET", f"contents/{folder}/made.txt")
             assert made["content"] == "by the kernel"
             assert tab.run("import os; print(os.getcwd())").stdout == f"/home/jovyan/{folder}\n"
+            # A server writes its token there for its own user, and nothing of it for its kernels.
+            look = "from pathlib import Path; print(*Path('/home/jovyan').rglob('jpserver-*'))"
+            assert tab.run(look).stdout == "\n"
 
 
 def test_kernels_of_a_notebook_that_does_not_share_have_no_files(with_files: Team) -> None:

@@ -48,6 +48,7 @@ CALL_HOME_KEY = "call-home.json"
 CONNECTION_VARIABLE = "ELASTIC_JUPYTER_CONNECTION"
 CALL_HOME_VARIABLE = "ELASTIC_JUPYTER_CALL_HOME"
 LOGIN_DIRECTORY = "/run/elastic-jupyter/login"
+RUNTIME_DIRECTORY = "/run/elastic-jupyter/runtime"
 MASTER_KEY_DIRECTORY = "/run/elastic-jupyter/master-key"
 MASTER_KEY_KEY = "key"
 #: In the Secret of ``notebooks_secret_name``: uids of JupyterNotebooks, one a line.

@@ -159,7 +159,7 @@ class NotebookReconciler:
         else:
             await self._remove_gateway_token(notebook)
         login = logins.login_data(
-            auth, await self._stored_login(notebook), random=secrets.token_hex(32)
+            auth, await self._stored_login(notebook), fresh=lambda: secrets.token_hex(32)
         )
         await children.apply(SECRET, logins.make_login_secret(notebook, data=login))
         remark = await storage_claim.keep(notebook, children=children, client=self._client)

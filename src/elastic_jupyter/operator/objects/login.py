@@ -6,7 +6,7 @@ pod's arguments. A token also comes as ``JUPYTER_TOKEN``, which servers of all a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.notebook import Auth, AuthMode, JupyterNotebook
@@ -16,36 +16,39 @@ from elastic_jupyter.policy import passwords
 
 TOKEN = "token"
 HASHED_PASSWORD = "hashed-password"
-#: What signs the browsers' cookies. It outlives a pod, so that an open tab does, too.
+#: Names what was made here and not given: a token that is taken out of a manifest is not kept.
+MADE = "made"
+#: What signs the browsers' cookies. It outlives a pod, so that an open tab does, too, and ends with
+#: the login that let the browsers in.
 COOKIE_SECRET = "cookie-secret"
 #: Random, new with every change of the login; what the pod is rolled by.
 REVISION = "revision"
 _SERVER_CONFIG = "jupyter_server_config.json"
 #: Read by the classic notebook (before version 7).
 _NOTEBOOK_CONFIG = "jupyter_notebook_config.json"
-_MADE_ONCE = (TOKEN, HASHED_PASSWORD, COOKIE_SECRET)
+_CREDENTIALS = (TOKEN, HASHED_PASSWORD, MADE)
 
 _VOLUME = "elastic-jupyter-login"
 _CONFIG_PATH = "JUPYTER_CONFIG_PATH"
 
 
-def login_data(auth: Auth | None, stored: Mapping[str, bytes], *, random: str) -> dict[str, str]:
+def login_data(
+    auth: Auth | None, stored: Mapping[str, bytes], *, fresh: Callable[[], str]
+) -> dict[str, str]:
     """Return the data of the login Secret.
 
     ``auth`` has what its Secret gave filled in. ``stored`` is what the login Secret holds now: a
-    token that was made and a hash stay as they are. ``random`` is 64 fresh hex digits, used where
-    something new is needed.
+    token that was made and a hash stay as they are. ``fresh`` returns 64 random hex digits, others
+    each time, of which each value that is needed anew gets its own: none follows from another.
     """
     kept = {key: value.decode(errors="replace") for key, value in stored.items()}
-    wanted = {COOKIE_SECRET: kept.get(COOKIE_SECRET) or random[::-1]}
     disabled = auth is not None and auth.mode is AuthMode.DISABLE
-    if not disabled:
-        wanted |= _credentials(auth, kept, random)
+    wanted = {} if disabled else _credentials(auth, kept, fresh)
+    same_login = all(kept.get(key) == wanted.get(key) for key in _CREDENTIALS)
+    wanted[COOKIE_SECRET] = (kept.get(COOKIE_SECRET) if same_login else None) or fresh()
     wanted |= _config_files(wanted.get(HASHED_PASSWORD), disabled=disabled)
-    unchanged = all(kept.get(key) == value for key, value in wanted.items()) and not any(
-        key in kept and key not in wanted for key in _MADE_ONCE
-    )
-    wanted[REVISION] = (kept.get(REVISION) if unchanged else None) or random[:16]
+    unchanged = same_login and all(kept.get(key) == value for key, value in wanted.items())
+    wanted[REVISION] = (kept.get(REVISION) if unchanged else None) or fresh()[:16]
     return wanted
 
 
@@ -76,24 +79,27 @@ def give(spec: Object, container: Object, *, notebook: str, data: Mapping[str, s
         common.with_env(container, common.from_secret("JUPYTER_TOKEN", secret, TOKEN))
 
 
-def _credentials(auth: Auth | None, kept: Mapping[str, str], random: str) -> dict[str, str]:
+def _credentials(
+    auth: Auth | None, kept: Mapping[str, str], fresh: Callable[[], str]
+) -> dict[str, str]:
     wanted: dict[str, str] = {}
     if auth and auth.password:
         old = kept.get(HASHED_PASSWORD, "")
         wanted[HASHED_PASSWORD] = (
-            old if passwords.matches(auth.password, old) else _hashed(auth.password, random)
+            old if passwords.matches(auth.password, old) else _hashed(auth.password, fresh)
         )
     if auth and auth.token:
         wanted[TOKEN] = auth.token
     elif not wanted:
-        wanted[TOKEN] = kept.get(TOKEN) or random
+        made = kept.get(TOKEN) if kept.get(MADE) == TOKEN else None
+        wanted |= {TOKEN: made or fresh(), MADE: TOKEN}
     return wanted
 
 
-def _hashed(password: str, random: str) -> str:
+def _hashed(password: str, fresh: Callable[[], str]) -> str:
     if passwords.is_hashed(password):
         return password
-    return passwords.hashed(password, salt=random[:24])
+    return passwords.hashed(password, salt=fresh()[:24])
 
 
 def _config_files(hashed_password: str | None, *, disabled: bool) -> dict[str, str]:

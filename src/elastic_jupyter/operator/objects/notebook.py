@@ -78,6 +78,7 @@ def make_deployment(
     login.give(spec, container, notebook=_name(notebook), data=login_data)
     if notebook.spec.storage:
         storage.mount(spec, container, claim=storage.claim_name(notebook))
+        storage.keep_runtime_apart(spec, container)
     common.with_env(container, *_env(notebook, access))
     return {
         "metadata": _metadata(notebook, _name(notebook)),

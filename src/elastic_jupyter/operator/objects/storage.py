@@ -19,6 +19,9 @@ HOME = "/home/jovyan"
 #: A notebook server says with it in which folder the notebook lies that wants a kernel.
 _WORKING_DIRECTORY = "KERNEL_WORKING_DIR"
 _VOLUME = "elastic-jupyter-storage"
+_RUNTIME_VOLUME = "elastic-jupyter-runtime"
+#: Where a Jupyter server writes down its address and token for tools of its own pod.
+_RUNTIME_VARIABLE = "JUPYTER_RUNTIME_DIR"
 
 
 def claim_name(notebook: JupyterNotebook) -> str:
@@ -108,6 +111,22 @@ def mount(spec: Object, container: Object, *, claim: str) -> None:
     security = spec.setdefault("securityContext", {})
     if isinstance(security, dict) and "fsGroup" not in security:
         security |= {"fsGroup": common.USER, "fsGroupChangePolicy": "OnRootMismatch"}
+
+
+def keep_runtime_apart(spec: Object, container: Object) -> None:
+    """Keep what a Jupyter server writes of itself, with its token, off the volume.
+
+    Kernels would read it there, and it would stay after the pod. A folder that the template names
+    stays.
+    """
+    if any(entry["name"] == _RUNTIME_VARIABLE for entry in container.get("env") or ()):
+        return
+    spec["volumes"] = [*(spec.get("volumes") or []), {"name": _RUNTIME_VOLUME, "emptyDir": {}}]
+    container["volumeMounts"] = [
+        *(container.get("volumeMounts") or []),
+        {"name": _RUNTIME_VOLUME, "mountPath": names.RUNTIME_DIRECTORY},
+    ]
+    common.with_env(container, {"name": _RUNTIME_VARIABLE, "value": names.RUNTIME_DIRECTORY})
 
 
 def start_in_folder(container: Object) -> None:

@@ -1,4 +1,6 @@
 import base64
+import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 
@@ -12,7 +14,8 @@ from elastic_jupyter.operator.objects import login
 from elastic_jupyter.policy import passwords
 from tests.support.kernels import a_notebook, model
 
-RANDOM, OTHER = "0123456789abcdef" * 4, "fedcba98" * 8
+#: What the first fresh value of a test is.
+FIRST = hashlib.sha256(b"first 0").hexdigest()
 HASH = "argon2:$argon2id$v=19$m=10240,t=10,p=8$abc$def"
 MADE = ("revision", "cookie-secret", "jupyter_server_config.json", "jupyter_notebook_config.json")
 FOLDER = "/run/elastic-jupyter/login"
@@ -20,11 +23,13 @@ FOLDER = "/run/elastic-jupyter/login"
 
 def data_of(auth: Object | None, stored: Mapping[str, str] | None = None) -> dict[str, str]:
     held = {key: value.encode() for key, value in (stored or {}).items()}
-    return login.login_data(
-        Auth.model_validate(auth) if auth else None,
-        held,
-        random=RANDOM if stored is None else OTHER,
-    )
+    numbers = itertools.count()
+    source = "first" if stored is None else "again"
+
+    def fresh() -> str:
+        return hashlib.sha256(f"{source} {next(numbers)}".encode()).hexdigest()
+
+    return login.login_data(Auth.model_validate(auth) if auth else None, held, fresh=fresh)
 
 
 def credentials(data: Mapping[str, str]) -> dict[str, str]:
@@ -35,8 +40,8 @@ def credentials(data: Mapping[str, str]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("auth", "want"),
     [
-        pytest.param(None, {"token": RANDOM}, id="a token is made"),
-        pytest.param({"mode": "enable"}, {"token": RANDOM}, id="a token is made when enabled"),
+        pytest.param(None, {"token": FIRST, "made": "token"}, id="a token is made"),
+        pytest.param({"mode": "enable"}, {"token": FIRST, "made": "token"}, id="made when enabled"),
         pytest.param({"token": "mine"}, {"token": "mine"}, id="a token is given"),
         pytest.param({"password": HASH}, {"hashed-password": HASH}, id="a hash is given"),
         pytest.param(
@@ -68,17 +73,38 @@ def test_a_password_is_stored_as_a_hash_that_stays(password: str) -> None:
     ("before", "after"),
     [
         pytest.param({"token": "a"}, {"token": "b"}, id="another token"),
+        pytest.param({"token": "a"}, None, id="a token of ours for the given one"),
         pytest.param({"token": "a", "password": HASH}, {"token": "a"}, id="no password any more"),
+        pytest.param({"password": "a"}, {"password": "b"}, id="another password"),
         pytest.param(None, {"mode": "disable"}, id="no login any more"),
+        pytest.param({"mode": "disable"}, None, id="a login from now on"),
     ],
 )
-def test_a_changed_login_has_a_new_revision_and_the_same_cookies(
-    before: Object | None, after: Object
+def test_a_changed_login_ends_the_cookies_of_the_one_before(
+    before: Object | None, after: Object | None
 ) -> None:
     first = data_of(before)
     second = data_of(after, first)
     assert second["revision"] != first["revision"]
-    assert second["cookie-secret"] == first["cookie-secret"]
+    assert second["cookie-secret"] != first["cookie-secret"]
+
+
+def test_a_token_that_is_taken_out_of_the_manifest_lets_nobody_in_any_more() -> None:
+    given = data_of({"token": "a" * 64})
+    assert data_of(None, given)["token"] != "a" * 64
+
+
+@pytest.mark.parametrize("auth", [None, {"password": "p"}, {"mode": "disable"}])
+def test_no_value_of_a_login_follows_from_another(auth: Object | None) -> None:
+    values = [
+        value.lower()
+        for key, value in data_of(auth).items()
+        if key in ("token", "hashed-password", "cookie-secret", "revision")
+    ]
+    for one, other in itertools.permutations(values, 2):
+        for window in (one[start : start + 8] for start in range(len(one) - 7)):
+            assert window not in other
+            assert window not in other[::-1]
 
 
 def config(auth: Object | None, file: str) -> dict[str, dict[str, str]]:
@@ -127,7 +153,7 @@ def test_nothing_of_a_login_can_be_read_in_a_pod(auth: Object | None) -> None:
     spec: Object = {"containers": [container]}
     login.give(spec, container, notebook="nb", data=data)
     text = json.dumps(spec)
-    assert not [value for value in data.values() if value in text]
+    assert not [key for key, value in data.items() if key != "made" and value in text]
     assert ("JUPYTER_TOKEN" in text) == ("token" in data)
     assert "args" not in container
 

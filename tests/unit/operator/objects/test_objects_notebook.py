@@ -251,3 +251,24 @@ def test_a_notebook_with_storage_has_its_home_on_the_volume() -> None:
     assert volume["persistentVolumeClaim"] == {"claimName": "mine"}
     mounts = {one["name"]: one["mountPath"] for one in spec["containers"][0]["volumeMounts"]}
     assert mounts[volume["name"]] == "/home/jovyan"
+
+
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [
+        pytest.param([], "/run/elastic-jupyter/runtime", id="an emptyDir"),
+        pytest.param([{"name": "JUPYTER_RUNTIME_DIR", "value": "/mine"}], "/mine", id="its own"),
+    ],
+)
+def test_what_a_server_writes_of_itself_is_not_among_the_files(
+    given: list[Object], want: str
+) -> None:
+    template = {"spec": {"containers": [{"name": "notebook", "env": given}]}}
+    notebook = a_notebook(storage={"claimName": "mine"}, template=template)
+    spec = deployment_of(notebook)["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    env = {one["name"]: one.get("value") for one in container["env"]}
+    assert env["JUPYTER_RUNTIME_DIR"] == want
+    volumes = {one["name"] for one in spec["volumes"] if "emptyDir" in one}
+    mounts = {one["mountPath"] for one in container["volumeMounts"] if one["name"] in volumes}
+    assert mounts == {want} - {"/mine"}
