@@ -24,7 +24,7 @@ from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
-from elastic_jupyter.errors import AlreadyExists, NotFound, Unavailable
+from elastic_jupyter.errors import AlreadyExists, Invalid, NotFound, Unavailable
 from elastic_jupyter.gateway import app
 from elastic_jupyter.gateway.config import GatewayConfig
 from elastic_jupyter.policy import tokens
@@ -49,6 +49,10 @@ class LoopbackStore:
         self.hold = False
         self.refusal: Exception | None = None
         self.failing_deletes = 0
+        self.failing_annotates = 0
+        # Cleared: a create is not answered until it is set again.
+        self.answering = asyncio.Event()
+        self.answering.set()
         self._directory = directory
         self._watchers: set[asyncio.Queue[Change]] = set()
 
@@ -74,6 +78,7 @@ class LoopbackStore:
             queue.put_nowait(change)
 
     async def create(self, kernel: JupyterKernel) -> JupyterKernel:
+        await self.answering.wait()
         if self.refusal:
             raise self.refusal
         body = kernel.to_dict()
@@ -151,6 +156,9 @@ class LoopbackStore:
             process.wait()
 
     async def annotate(self, key: Key, annotations: Mapping[str, str | None], *, uid: str) -> None:
+        if self.failing_annotates:
+            self.failing_annotates -= 1
+            raise Unavailable("no answer")
         body = self.objects.get(key)
         if body is None or body["metadata"]["uid"] != uid:
             raise NotFound(f"{key} not found")
@@ -190,9 +198,10 @@ class LoopbackCatalog:
 
 
 class LoopbackTombstones(dict[str, dict[str, Any]]):
-    """Tombstones in memory; ``failing_puts`` of them are not written."""
+    """Tombstones in memory; ``failing_puts`` of them are not written, nor any of ``max_bytes``."""
 
     failing_puts = 0
+    max_bytes = 700 * 1024
 
     async def load(self) -> dict[str, dict[str, Any]]:
         return copy.deepcopy(dict(self))
@@ -201,7 +210,10 @@ class LoopbackTombstones(dict[str, dict[str, Any]]):
         if self.failing_puts:
             self.failing_puts -= 1
             raise Unavailable("no answer")
-        self[kernel_id] = json.loads(json.dumps(tombstone))
+        text = json.dumps(tombstone, ensure_ascii=False)
+        if len(text.encode()) > self.max_bytes:
+            raise Invalid(f"the tombstone of {kernel_id} is larger than {self.max_bytes} bytes")
+        self[kernel_id] = json.loads(text)
 
     async def remove(self, kernel_id: str) -> None:
         self.pop(kernel_id, None)

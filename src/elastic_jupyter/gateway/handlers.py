@@ -1,4 +1,12 @@
-"""Routes of the gateway: Jupyter's kernels API, and two for the kubelet."""
+"""Routes of the gateway, each by who calls it.
+
+| caller | routes |
+|---|---|
+| notebook server, with its token | Jupyter's kernels and kernelspecs API, a kernel's websocket |
+| our extension in it, too | its kernels and sessions at once; one session on a kernel |
+| the agent in a kernel, with the token of its incarnation | the kernel's address |
+| kubelet | ``/livez``, ``/readyz`` |
+"""
 
 import ipaddress
 import json
@@ -130,7 +138,11 @@ class KernelSessionHandler(_AfterRecovery, upstream.KernelsAPIHandler):
             session = KernelSession.of({**read_object(self.request.body), "id": session_id})
         except ValueError as error:
             raise web.HTTPError(400, f"not a session: {error}") from error
-        await self.kernels.keep_session(kernel_id, session)
+        try:
+            await self.kernels.keep_session(kernel_id, session)
+        except ElasticJupyterError as error:
+            message = f"the session was not kept: {error}"
+            raise web.HTTPError(error.http_status, message) from error
         self.set_status(204)
 
 

@@ -26,7 +26,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import Phase
-from elastic_jupyter.errors import ElasticJupyterError, LaunchFailed, NotFound
+from elastic_jupyter.errors import ElasticJupyterError, Invalid, LaunchFailed, NotFound
 from elastic_jupyter.gateway import messages, sessions
 from elastic_jupyter.gateway.connection import ElasticConnection, new_session
 from elastic_jupyter.gateway.facts import Facts
@@ -240,7 +240,12 @@ class ElasticKernelManager(ServerKernelManager):
         self._notice = notices.replaced(reason)
         self._fail("KernelDied", f"The kernel ended: {reason}")
         if gone:
-            self.spawn(self.mapping.remember(self))
+            self.spawn(self._remember_lost())
+
+    async def _remember_lost(self) -> None:
+        async with self._changing:
+            if self.state is not KernelState.RUNNING and self.kernel_id in self.mapping.kernels:
+                await self.mapping.remember(self)
 
     # -- launch
 
@@ -436,11 +441,18 @@ class ElasticKernelManager(ServerKernelManager):
     async def reclaim(self) -> None:
         """Give the GPU back by policy Delete: the object goes, websockets stay open.
 
-        The tombstone comes first. When it cannot be written the kernel runs on, and the next round
+        The tombstone comes first. While it cannot be written the kernel runs on, and the next round
         of the culler tries again; so it does when the user executes something meanwhile.
         """
         async with self._changing:
-            await self.mapping.remember(self)
+            try:
+                await self.mapping.remember(self)
+            except Invalid as error:  # another round would not change it, and a GPU is held
+                self.log.error(
+                    "kernel %s is reclaimed, and unknown after this gateway's end: %s",
+                    self.kernel_id,
+                    error,
+                )
             now = datetime.now(UTC)
             runs = self.state is KernelState.RUNNING
             if not runs or self.verdict(now).action is idle.Action.KEEP:
@@ -461,6 +473,8 @@ class ElasticKernelManager(ServerKernelManager):
     async def _start_again(self) -> None:
         async with self._changing:
             try:
+                if self.wish.template is None:
+                    self.wish = self.mapping.renew(self.wish)
                 await self._stop()
             except ElasticJupyterError as error:
                 self.state = KernelState.FAILED
@@ -547,13 +561,13 @@ class ElasticKernelManager(ServerKernelManager):
 
         Raises ``Invalid``, with the kernel untouched, when its spec's template is no pod any more.
         """
-        wish = self.mapping.renew(self.wish)
         async with self._changing:
+            wish = self.mapping.renew(self.wish)
             self._fail("KernelRestarted", "The kernel was restarted.")
             self._notice = None
             self.state = KernelState.STARTING
             await self._stop()
-            self.wish = wish
+            self.wish = wish.with_sessions(self.wish.sessions)  # the watch may have told of others
             self.begin()
         await self.accepted()
 
@@ -570,19 +584,33 @@ class ElasticKernelManager(ServerKernelManager):
             if task is not asyncio.current_task():
                 task.cancel()
 
-    async def keep_sessions(self, kept: Sessions) -> None:
-        """Remember which sessions are on this kernel, where its object or tombstone is."""
-        if kept == self.wish.sessions:
-            return
-        async with self._changing:
-            self.wish = self.wish.with_sessions(kept)
-            uid = self._make_provisioner().uid
-            if uid is None:
-                await self.mapping.remember(self)
-                return
-            with contextlib.suppress(NotFound):  # gone meanwhile: its end is told by the watch
+    async def change_sessions(self, change: Callable[[Sessions], Sessions]) -> None:
+        """Remember which sessions are on this kernel, where its object or tombstone is.
+
+        An object that is being created is waited for: it has the sessions of before. Raises
+        ``Invalid`` when they are too large, ``NotFound`` when the kernel was shut down meanwhile.
+        """
+        while True:
+            async with self._changing:
+                creating = self._launching
+                if creating is None or self._make_provisioner().uid is not None:
+                    kept = change(self.wish.sessions)
+                    if kept != self.wish.sessions:
+                        await self._keep_sessions(kept)
+                        self.wish = self.wish.with_sessions(kept)
+                    return
+            await asyncio.wait((creating, self._accepted), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _keep_sessions(self, kept: Sessions) -> None:
+        if self.kernel_id not in self.mapping.kernels:
+            raise NotFound(f"kernel {self.kernel_id} was shut down")
+        uid = self._make_provisioner().uid
+        if uid is not None:
+            with contextlib.suppress(NotFound):  # gone meanwhile: now there is the tombstone
                 annotations = {names.ANNOTATION_SESSIONS: sessions.write(kept)}
                 await self.store.annotate(self.key, annotations, uid=uid)
+                return
+        await self.mapping.remember(self, self.wish.with_sessions(kept))
 
     async def is_alive(self) -> bool:  # type: ignore[override]
         """Return True: a kernel that is listed can be used, whatever its state."""

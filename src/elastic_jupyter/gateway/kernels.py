@@ -22,7 +22,7 @@ from traitlets import DottedObjectName, Instance, default
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
-from elastic_jupyter.errors import ElasticJupyterError, StoreError
+from elastic_jupyter.errors import ElasticJupyterError, Invalid, StoreError
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.config import GatewayConfig
 from elastic_jupyter.gateway.facts import Facts
@@ -184,15 +184,32 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         manager.execution_state = "idle"
         manager.epoch = epoch
         manager.kernel_info = tombstone.get("kernelInfo")
-        manager.set_notice(notices.replaced(reason) if reason else notices.reclaimed(None))
+        notice = notices.replaced(reason) if reason else notices.reclaimed(None)
+        lost = str(tombstone.get("lost") or "")
+        manager.set_notice(notices.remade(notice, lost, wish.spec_name) if lost else notice)
 
-    async def remember(self, manager: ElasticKernelManager) -> None:
-        """Write the tombstone of a kernel whose object goes."""
-        tombstone = manager.wish.tombstone(epoch=manager.epoch, reason=manager.reason)
-        tombstone["at"] = datetime.now(UTC).isoformat()
-        if manager.kernel_info is not None:
-            tombstone["kernelInfo"] = json.loads(json.dumps(manager.kernel_info, default=str))
-        await self.tombstones.put(manager.kernel_id, tombstone)
+    async def remember(self, manager: ElasticKernelManager, wish: Wish | None = None) -> None:
+        """Write the tombstone of a kernel whose object goes; ``wish``: what it is to say.
+
+        Of what is too large for the store the most that fits. Raises ``Invalid`` when nothing does.
+        """
+        about: dict[str, Any] = {
+            "epoch": manager.epoch,
+            "reason": manager.reason,
+            "at": datetime.now(UTC).isoformat(),
+        }
+        info = manager.kernel_info
+        if info is not None:
+            about["kernelInfo"] = json.loads(json.dumps(info, default=str))
+        refusal = Invalid("")
+        for tombstone in (wish or manager.wish).tombstones(**about):
+            try:
+                await self.tombstones.put(manager.kernel_id, tombstone)
+                return
+            except Invalid as error:
+                self.log.warning("less of a kernel is remembered: %s", error)
+                refusal = error
+        raise refusal
 
     async def forget(self, manager: ElasticKernelManager) -> None:
         """Remove the tombstone of a kernel that has its object again, or is shut down."""
@@ -273,8 +290,16 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         )
 
     def renew(self, wish: Wish) -> Wish:
-        """Return the wish with today's template of its spec, or as it was when that is gone."""
+        """Return the wish with today's template of its spec, or as it was when that is gone.
+
+        Raises ``Invalid`` when there is neither.
+        """
         template = self._template(wish.spec_name, wish.identity, wish.kernel_id, wish.env)
+        if template is None and wish.template is None:
+            raise Invalid(
+                f"the kernel's pod template was too large to be remembered, and kernel spec "
+                f"{wish.spec_name} is gone: choose another kernel"
+            )
         return wish if template is None else wish.with_template(template)
 
     async def shutdown_kernel(  # type: ignore[override]
@@ -347,14 +372,15 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         ]
 
     async def keep_session(self, kernel_id: str, session: KernelSession) -> None:
-        """Remember that a session is on this kernel, and on no other of its notebook."""
-        owner = self._get(kernel_id).wish.identity.uid
-        for other_id, manager in list(self.kernels.items()):
-            kept = manager.wish.sessions
-            if other_id == kernel_id:
-                await manager.keep_sessions(sessions.with_session(kept, session))
-            elif manager.wish.identity.uid == owner:
-                await manager.keep_sessions(sessions.without_session(kept, session.id))
+        """Remember that a session is on this kernel, and on no other of its notebook.
+
+        When this fails half-way the session is on two kernels, never on none.
+        """
+        joined = self._get(kernel_id)
+        await joined.change_sessions(lambda kept: sessions.with_session(kept, session))
+        for left in list(self.kernels.values()):
+            if left is not joined and left.wish.identity.uid == joined.wish.identity.uid:
+                await left.change_sessions(lambda kept: sessions.without_session(kept, session.id))
 
     def owns(self, identity: NotebookIdentity, kernel_id: str) -> bool:
         """Say whether the kernel is the notebook's own."""

@@ -9,8 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from elastic_jupyter.errors import Invalid
+
 #: Sessions that one kernel remembers: a document and a few consoles.
 MAX_SESSIONS = 16
+#: Bytes of the annotation. All annotations of an object together may have 256 KiB, and the names of
+#: the client's variables are there, too (``wish.MAX_ENV``).
+MAX_BYTES = 128 * 1024
 #: Characters of each of its words: the longest path of a file system.
 _LONGEST = 4096
 
@@ -42,8 +47,18 @@ Sessions = tuple[KernelSession, ...]
 
 
 def with_session(sessions: Sessions, session: KernelSession) -> Sessions:
-    """Return the sessions with one more, or one changed; the oldest go beyond the limit."""
-    return (*without_session(sessions, session.id), session)[-MAX_SESSIONS:]
+    """Return the sessions with one more, or one changed; the oldest go beyond ``MAX_SESSIONS``.
+
+    Raises ``Invalid`` when they are more than ``MAX_BYTES`` as an annotation.
+    """
+    more = (*without_session(sessions, session.id), session)[-MAX_SESSIONS:]
+    size = len((write(more) or "").encode())
+    if size > MAX_BYTES:
+        raise Invalid(
+            f"with session {session.id} the sessions on this kernel have {size} bytes (id, path, "
+            f"name and type of {len(more)}); at most {MAX_BYTES} are kept: use shorter paths"
+        )
+    return more
 
 
 def without_session(sessions: Sessions, session_id: str) -> Sessions:
@@ -67,4 +82,4 @@ def read(text: str | None) -> Sessions:
 
 def write(sessions: Sessions) -> str | None:
     """Return the annotation, None where there is nothing to say."""
-    return json.dumps(to_json(sessions)) if sessions else None
+    return json.dumps(to_json(sessions), ensure_ascii=False) if sessions else None

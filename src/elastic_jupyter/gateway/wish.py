@@ -1,12 +1,13 @@
 """What the gateway wants of one kernel: the spec side of a JupyterKernel, and its tombstone."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.errors import Invalid
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.provisioner import asked_at
 from elastic_jupyter.gateway.sessions import KernelSession, Sessions
@@ -17,11 +18,18 @@ from elastic_jupyter.policy.tokens import NotebookIdentity
 _ENV_NAME = re.compile(r"KERNEL_[A-Z0-9_]+\Z")
 #: What says whose kernel it is. Comes from the notebook's token and the object alone.
 _OURS = frozenset(("KERNEL_USERNAME", "KERNEL_ID", "KERNEL_NAMESPACE"))
+#: Bytes of a client's variables, names and values. They are in the object and in the tombstone,
+#: where JSON may make six of one, and all that a tombstone must have has to fit.
+MAX_ENV = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Wish:
-    """One kernel as its user asked for it; ``template`` is the PodTemplateSpec as a dict."""
+    """One kernel as its user asked for it.
+
+    ``template`` is the PodTemplateSpec as a dict; None: it was too large to be remembered, and is
+    made from the kernel spec again.
+    """
 
     name: str
     namespace: str
@@ -31,7 +39,7 @@ class Wish:
     spec_name: str
     identity: NotebookIdentity
     env: Mapping[str, str]
-    template: Mapping[str, Any]
+    template: Mapping[str, Any] | None
     sessions: Sessions = ()
 
     def build(self, last_epoch: int) -> JupyterKernel:
@@ -67,7 +75,7 @@ class Wish:
                     ],
                 },
                 "spec": {
-                    "template": dict(self.template),
+                    "template": dict(self.template or {}),
                     "kernelID": self.kernel_id,
                     "kernelSpecName": self.spec_name,
                     "gatewayRef": {"namespace": self.namespace, "name": self.gateway},
@@ -104,7 +112,7 @@ class Wish:
                 uid=(notebook.uid if notebook else None) or "",
                 user=spec.user or "",
             ),
-            env=_client_env(kernel, template),
+            env=_client_env(template, _names_of_client_env(kernel)),
             template=template,
             sessions=sessions_of(kernel),
         )
@@ -117,10 +125,14 @@ class Wish:
         """Return the same wish with another pod template."""
         return replace(self, template=template)
 
-    def tombstone(self, *, epoch: int, reason: str) -> dict[str, Any]:
-        """Return what has to be remembered of the kernel while it has no object."""
+    def tombstones(self, **more: Any) -> Iterator[dict[str, Any]]:
+        """Return what has to be remembered of the kernel while it has no object, and ``more``.
+
+        The first has everything; each of the next is for a store that found the one before too
+        large, and says under ``lost`` what it lacks.
+        """
         identity = self.identity
-        return {
+        least = {
             "name": self.name,
             "spec": self.spec_name,
             "user": identity.user,
@@ -129,21 +141,28 @@ class Wish:
                 "name": identity.name,
                 "uid": identity.uid,
             },
-            "env": dict(self.env),
-            "template": dict(self.template),
-            "sessions": sessions.to_json(self.sessions),
-            "epoch": epoch,
-            "reason": reason,
+            "env": {},
+            "template": None,
+            "sessions": [],
+            **more,
         }
+        rest = {"env": dict(self.env), "sessions": sessions.to_json(self.sessions)}
+        if self.template is not None:
+            # The variables are in the template already: their names are enough.
+            yield {**least, **rest, "template": dict(self.template), "env": sorted(self.env)}
+        yield {**least, **rest, "lost": "pod template"}
+        yield {**least, "lost": "pod template, environment and session"}
 
     @classmethod
     def of_tombstone(
         cls, kernel_id: str, tombstone: Mapping[str, Any], *, namespace: str, gateway: str, uid: str
     ) -> "Wish":
-        """Read back what ``tombstone`` wrote; ``uid`` is the gateway's.
+        """Read back one of ``tombstones``; ``uid`` is the gateway's.
 
         Raises ``KeyError``, ``TypeError`` or ``ValueError`` when it is something else.
         """
+        env, template = tombstone["env"], tombstone["template"]
+        template = None if template is None else dict(template)
         return cls(
             name=tombstone["name"],
             namespace=namespace,
@@ -152,8 +171,8 @@ class Wish:
             kernel_id=kernel_id,
             spec_name=tombstone["spec"],
             identity=NotebookIdentity(**tombstone["notebook"], user=tombstone["user"]),
-            env=tombstone["env"],
-            template=tombstone["template"],
+            env=env if isinstance(env, Mapping) else _client_env(template or {}, env),
+            template=template,
             sessions=tuple(KernelSession.of(one) for one in tombstone["sessions"]),
         )
 
@@ -166,18 +185,29 @@ def sessions_of(kernel: JupyterKernel) -> Sessions:
 def allowed_env(env: Mapping[str, Any], *, also: Collection[str] = ()) -> dict[str, str]:
     """Return the variables that a client may set: ``KERNEL_*`` and the names in ``also``.
 
-    Never those that say who the user is: that comes from the token alone.
+    Never those that say who the user is: that comes from the token alone. Raises ``Invalid`` when
+    they have more than ``MAX_ENV`` bytes.
     """
-    return {
+    allowed = {
         name: str(value)
         for name, value in env.items()
         if (_ENV_NAME.match(name) or name in also) and name not in _OURS
     }
+    size = sum(len(part.encode()) for variable in allowed.items() for part in variable)
+    if size > MAX_ENV:
+        raise Invalid(
+            f"env has {size} bytes in the names and values that a kernel gets; at most {MAX_ENV} "
+            "are allowed: put large values into a file"
+        )
+    return allowed
 
 
-def _client_env(kernel: JupyterKernel, template: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the client had set of the variables in a template that ``compose`` made."""
-    said = (kernel.metadata.annotations or {}).get(names.ANNOTATION_CLIENT_ENV, "").split(",")
+def _names_of_client_env(kernel: JupyterKernel) -> list[str]:
+    return (kernel.metadata.annotations or {}).get(names.ANNOTATION_CLIENT_ENV, "").split(",")
+
+
+def _client_env(template: Mapping[str, Any], said: Collection[str]) -> dict[str, str]:
+    """Return the variables ``said``, which the client had set, of a template ``compose`` made."""
     return {
         name: unescaped(value)
         for name, value in variables(first_container(template)).items()

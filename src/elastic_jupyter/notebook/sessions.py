@@ -34,10 +34,18 @@ class ElasticSessionManager(GatewaySessionManager):
         self._order = asyncio.Lock()
 
     def adopt(self, sessions: list[dict[str, str]]) -> None:
-        """Take over sessions that the gateway keeps: id, path, name, type and ``kernel_id``."""
+        """Take over sessions that the gateway keeps: id, path, name, type and ``kernel_id``.
+
+        One that is known already stays as it is. One that the gateway could not take from its old
+        kernel comes twice: the kernel that was made last has it.
+        """
         # All of them are read before the first is kept: half a list would be adopted twice.
-        rows = [[one["id"], *(one[column] for column in _COLUMNS[1:])] for one in sessions]
-        self.cursor.executemany("INSERT INTO session VALUES (?,?,?,?,?)", rows)
+        rows = {
+            one["id"]: [one["id"], *(one[column] for column in _COLUMNS[1:])] for one in sessions
+        }
+        for known in self.cursor.execute("SELECT session_id FROM session").fetchall():
+            rows.pop(known["session_id"], None)
+        self.cursor.executemany("INSERT INTO session VALUES (?,?,?,?,?)", rows.values())
 
     def get_kernel_env(self, path: str | None, name: Any = None) -> dict[str, str]:
         """Return what a session adds to the environment of its kernel.

@@ -46,6 +46,13 @@ def replaced(reason: str) -> str:
     )
 
 
+def remade(notice: str, lost: str, spec_name: str) -> str:
+    """Return a notice and what of the kernel's description was too large to be remembered."""
+    return (
+        f"{notice} Its {lost} could not be remembered and came from kernel spec {spec_name} again."
+    )
+
+
 def disturbed(reason: str) -> str:
     """Return the line shown in a running cell when its kernel may end for ``reason``."""
     return f"[elastic-jupyter] The kernel may end soon: {reason}"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from elastic_jupyter.errors import Invalid
+from elastic_jupyter.gateway.wish import MAX_ENV
 from tests.support.front_end import FrontEnd
 from tests.support.loopback import Loopback
 
@@ -68,6 +69,17 @@ async def test_a_body_without_end_is_not_read(world: Loopback) -> None:
     response = await front_end.rest("POST", "/api/kernels", b" " * 2**21)
     assert response.code != 201
     assert await front_end.start()
+
+
+async def test_an_environment_that_is_too_large_is_refused_with_the_limit(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    env = {f"KERNEL_{letter}": "ä" * (MAX_ENV // 4) for letter in "AB"}  # two bytes each
+    response = await front_end.rest("POST", "/api/kernels", {"env": env})
+    assert response.code == 400
+    assert f"env has {MAX_ENV + 16} bytes" in json.loads(response.body)["message"]
+    assert str(MAX_ENV) in json.loads(response.body)["message"]
+    assert not world.store.objects
+    assert await front_end.start(env={"PATH": "x" * MAX_ENV}), "what is not taken does not count"
 
 
 async def test_an_id_that_a_client_names_is_not_taken(world: Loopback) -> None:

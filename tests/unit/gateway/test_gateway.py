@@ -126,6 +126,77 @@ async def test_a_reclaimed_kernel_wakes_after_a_gateway_restart(world: Loopback)
     assert body["status"]["epoch"] == 2
 
 
+async def test_a_reclaimed_kernel_has_its_environment_after_a_gateway_restart(
+    world: Loopback,
+) -> None:
+    env = {"KERNEL_A": "$(HOME) costs $5", "KERNEL_B": "x" * 30_000}
+    first = await world.gateway(idle=0.3)
+    kernel_id = await FrontEnd(first).start(env=env)
+    await until(lambda: not world.store.objects)
+    await world.end(first)
+    assert json.dumps(world.tombstones[kernel_id]).count(env["KERNEL_B"]) == 1
+
+    gateway = await world.gateway()
+    assert gateway.kernels.kernels[kernel_id].wish.env == env
+    await (await FrontEnd(gateway).open(kernel_id)).run("1")
+    [body] = world.store.objects.values()
+    said = {
+        one["name"]: one["value"]
+        for one in body["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    assert said["KERNEL_A"] == "$$(HOME) costs $$5"
+
+
+async def test_a_kernel_whose_template_is_too_large_to_remember_gives_its_gpu_back(
+    world: Loopback,
+) -> None:
+    edit(world, "large", env=[{"name": "LARGE", "value": "x" * 800_000}])
+    first = await world.gateway(idle=0.3)
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start("large", env={"KERNEL_A": "kept"})
+    await (await front_end.open(kernel_id)).run("1")
+    await until(lambda: not world.store.objects)
+    cell = await (await front_end.open(kernel_id)).run("print('again')")
+    assert cell.text() == "again\n"
+    assert "kernel spec large" not in cell.text("stderr"), "this gateway knows everything yet"
+    await until(lambda: not world.store.objects)
+    await world.end(first)
+
+    edit(world, "large", env=[{"name": "LARGE", "value": "less"}])
+    gateway = await world.gateway()
+    cell = await (await FrontEnd(gateway).open(kernel_id)).run("print('again')")
+    assert cell.text() == "again\n"
+    told = "Its pod template could not be remembered and came from kernel spec large again."
+    assert told in cell.text("stderr")
+    [body] = world.store.objects.values()
+    env = body["spec"]["template"]["spec"]["containers"][0]["env"]
+    said = {one["name"]: one["value"] for one in env}
+    assert (said["LARGE"], said["KERNEL_A"]) == ("less", "kept")
+
+
+async def test_a_kernel_whose_template_is_nowhere_any_more_says_so(world: Loopback) -> None:
+    edit(world, "large", env=[{"name": "LARGE", "value": "x" * 800_000}])
+    first = await world.gateway(idle=0.3)
+    kernel_id = await FrontEnd(first).start("large")
+    await until(lambda: not world.store.objects)
+    await world.end(first)
+    del world.catalog.specs["large"]
+    cell = await (await FrontEnd(await world.gateway()).open(kernel_id)).run("1")
+    assert cell.reply is not None
+    assert "kernel spec large is gone" in cell.reply["content"]["evalue"]
+
+
+async def test_a_kernel_that_cannot_be_remembered_at_all_gives_its_gpu_back(
+    world: Loopback,
+) -> None:
+    world.tombstones.max_bytes = 0
+    front_end = FrontEnd(await world.gateway(idle=0.3))
+    tab = await front_end.open(await front_end.start())
+    await tab.run("1")
+    await until(lambda: not world.store.objects)
+    assert (await tab.run("print('again')")).text() == "again\n"
+
+
 async def test_a_kernel_spec_has_the_last_word_on_when_its_kernels_are_reclaimed(
     world: Loopback,
 ) -> None:

@@ -1,5 +1,6 @@
 """Sessions that the gateway keeps for a notebook server."""
 
+import asyncio
 import json
 import uuid
 from typing import Any
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elastic_jupyter.errors import Invalid, Unavailable
 from elastic_jupyter.gateway import sessions
-from elastic_jupyter.gateway.sessions import MAX_SESSIONS, KernelSession
+from elastic_jupyter.gateway.sessions import MAX_BYTES, MAX_SESSIONS, KernelSession
 from tests.support.front_end import FrontEnd
 from tests.support.loopback import BOB, Loopback
 from tests.support.objects import until
@@ -43,10 +45,42 @@ def test_what_is_written_is_read_back(paths: list[str]) -> None:
     assert sessions.read(sessions.write(kept)) == kept
 
 
-@given(JSON.map(json.dumps) | st.text())
+GOOD = {"id": "1", "path": "a.ipynb", "name": "a.ipynb", "type": "notebook"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "null",
+        "3",
+        '"text"',
+        json.dumps(GOOD),
+        json.dumps([GOOD, None]),
+        json.dumps([GOOD, {**GOOD, "id": ""}]),
+        json.dumps([GOOD, {**GOOD, "path": 3}]),
+        json.dumps([{**GOOD, "name": "x" * 5000}, GOOD]),
+    ],
+)
 def test_an_annotation_that_somebody_else_wrote_counts_for_nothing(text: str) -> None:
-    for one in sessions.read(text):
-        assert one.id
+    assert sessions.read(text) == ()
+
+
+@given(JSON.map(json.dumps) | st.text())
+def test_no_annotation_is_an_error(text: str) -> None:
+    sessions.read(text)
+
+
+def test_an_annotation_has_long_paths_as_they_are_and_a_limit_in_bytes() -> None:
+    paths = [f"{number}-" + "雪" * 4000 for number in range(5)]  # 12 kB, and as much for its name
+    kept: sessions.Sessions = ()
+    for number, path in enumerate(paths):
+        kept = sessions.with_session(kept, session(number, path))
+    assert [one.path for one in sessions.read(sessions.write(kept))] == paths
+    assert len((sessions.write(kept) or "").encode()) < 5 * 2 * 3 * 4000 + 1000
+    with pytest.raises(Invalid, match=rf"id-5 .* bytes .* at most {MAX_BYTES}"):
+        sessions.with_session(kept, session(5, paths[0]))
 
 
 @pytest.mark.parametrize(
@@ -124,3 +158,95 @@ async def test_a_session_that_is_none_is_refused(world: Loopback) -> None:
     where = f"/api/kernels/{await front_end.start()}/sessions/{uuid.uuid4()}"
     for body in ({"path": 3}, [1], "text"):
         assert (await front_end.rest("PUT", where, body)).code == 400
+
+
+async def test_a_session_that_could_not_be_kept_is_told_and_kept_the_next_time(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway())
+    kernel_id, session_id = await front_end.start(), str(uuid.uuid4())
+    world.store.failing_annotates = 1
+    where = f"/api/kernels/{kernel_id}/sessions/{session_id}"
+    answer = await front_end.rest("PUT", where, {"path": "a.ipynb"})
+    assert (answer.code, json.loads(answer.body)["message"]) == (
+        503,
+        "the session was not kept: no answer",
+    )
+    assert await kept(front_end) == {}
+    assert await keep(front_end, kernel_id, session_id, "a.ipynb") == 204
+    assert await kept(front_end) == {session_id: ("a.ipynb", kernel_id)}
+    assert session_id in json.dumps(list(world.store.objects.values()))
+
+
+async def test_a_tombstone_that_cannot_be_written_is_told_and_written_the_next_time(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway(idle=0.3))
+    kernel_id, session_id = await front_end.start(), str(uuid.uuid4())
+    await until(lambda: not world.store.objects)
+    world.tombstones.failing_puts = 1
+    assert await keep(front_end, kernel_id, session_id, "a.ipynb") == 503
+    assert await kept(front_end) == {}
+    assert await keep(front_end, kernel_id, session_id, "a.ipynb") == 204
+    assert world.tombstones[kernel_id]["sessions"][0]["id"] == session_id
+
+
+async def test_sessions_too_long_for_an_annotation_are_refused_with_the_limit(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway())
+    where = f"/api/kernels/{await front_end.start()}/sessions"
+    long = {"path": "雪" * 4000, "name": "雪" * 4000}
+    answers = [await front_end.rest("PUT", f"{where}/{uuid.uuid4()}", long) for _ in range(6)]
+    assert [answer.code for answer in answers] == [*[204] * 5, 400]
+    assert str(MAX_BYTES) in json.loads(answers[-1].body)["message"]
+    assert len(await kept(front_end)) == 5
+
+
+async def test_a_session_that_changes_while_its_kernel_is_created_is_kept(
+    world: Loopback,
+) -> None:
+    gateway = await world.gateway()
+    front_end = FrontEnd(gateway)
+    kernel_id, session_id = await front_end.start(), str(uuid.uuid4())
+    await keep(front_end, kernel_id, session_id, "a.ipynb")
+
+    world.store.answering.clear()
+    restart = asyncio.ensure_future(front_end.rest("POST", f"/api/kernels/{kernel_id}/restart"))
+    await until(lambda: not world.store.objects)
+    change = asyncio.ensure_future(keep(front_end, kernel_id, session_id, "b.ipynb"))
+    manager = gateway.kernels.kernels[kernel_id]
+    await until(lambda: len(manager._accepted._callbacks) > 1)  # restart and change wait for it
+    world.store.answering.set()
+    assert (await restart).code == 200
+    assert await change == 204
+
+    want = {session_id: ("b.ipynb", kernel_id)}
+    await (await front_end.open(kernel_id)).run("1")
+    assert await kept(front_end) == want
+    await world.end(gateway)
+    assert await kept(FrontEnd(await world.gateway())) == want
+
+
+async def test_a_session_that_cannot_leave_its_kernel_is_on_the_new_one_all_the_same(
+    world: Loopback,
+) -> None:
+    gateway = await world.gateway()
+    front_end = FrontEnd(gateway)
+    old, new, session_id = await front_end.start(), await front_end.start(), str(uuid.uuid4())
+    await keep(front_end, old, session_id, "a.ipynb")
+    world.store.failing_annotates = 1
+    assert await keep(front_end, new, session_id, "a.ipynb") == 503
+    assert await kept(front_end) == {session_id: ("a.ipynb", old)}, "the new one failed first"
+
+    leave = gateway.kernels.kernels[old]._keep_sessions
+
+    async def no_answer(_: sessions.Sessions) -> None:
+        raise Unavailable("no answer")
+
+    gateway.kernels.kernels[old]._keep_sessions = no_answer
+    assert await keep(front_end, new, session_id, "a.ipynb") == 503
+    assert await kept(front_end) == {session_id: ("a.ipynb", new)}
+    gateway.kernels.kernels[old]._keep_sessions = leave
+    assert await keep(front_end, new, session_id, "a.ipynb") == 204
+    assert sum(session_id in json.dumps(body) for body in world.store.objects.values()) == 1

@@ -213,6 +213,29 @@ async def test_whatever_keeps_kernels_from_being_adopted_is_told_once_and_passes
                 assert why in line
 
 
+async def test_a_session_that_comes_twice_is_on_the_kernel_that_was_made_last(
+    tmp_path: Path,
+) -> None:
+    def model(kernel_id: str) -> dict[str, Any]:
+        moment = "2026-01-01T00:00:00.000000Z"
+        state = {"execution_state": "idle", "connections": 0, "last_activity": moment}
+        return {"id": kernel_id, "name": "python3", **state}
+
+    session = {"id": "s", "path": "a.ipynb", "name": "a", "type": "notebook"}
+    async with Answers() as gateway:
+        gateway.body = json.dumps(
+            {
+                "kernels": [model("old"), model("new")],
+                "sessions": [{**session, "kernel_id": one} for one in ("old", "new")],
+            }
+        )
+        async with notebook_server(tmp_path, gateway.port) as server:
+            await server.logs("The gateway has 2 kernels")
+            gateway.body = json.dumps(model("new"))
+            [found] = json.loads((await server.rest("GET", "sessions")).body)
+            assert (found["id"], found["kernel"]["id"]) == ("s", "new")
+
+
 async def test_a_notebook_that_its_gateway_does_not_serve_says_so_until_it_does(
     world: Loopback, tmp_path: Path
 ) -> None:

@@ -70,7 +70,11 @@ def wish(template: dict[str, Any]) -> None:
     found = Wish.of(a_kernel(template), gateway="gw", gateway_uid="uid-gw")
     found.build(1)
     Wish.of_tombstone(
-        "1", found.tombstone(epoch=1, reason=""), namespace="team", gateway="gw", uid="uid-gw"
+        "1",
+        next(found.tombstones(epoch=1, reason="")),
+        namespace="team",
+        gateway="gw",
+        uid="uid-gw",
     )
 
 
