@@ -50,7 +50,7 @@ class LoopbackStore:
         self.refusal: Exception | None = None
         self.failing_deletes = 0
         self.failing_annotates = 0
-        # Cleared: a create is not answered until it is set again.
+        # Cleared: no create and no annotate is answered until it is set again.
         self.answering = asyncio.Event()
         self.answering.set()
         self._directory = directory
@@ -156,6 +156,7 @@ class LoopbackStore:
             process.wait()
 
     async def annotate(self, key: Key, annotations: Mapping[str, str | None], *, uid: str) -> None:
+        await self.answering.wait()
         if self.failing_annotates:
             self.failing_annotates -= 1
             raise Unavailable("no answer")

@@ -228,6 +228,25 @@ async def test_a_session_that_changes_while_its_kernel_is_created_is_kept(
     assert await kept(FrontEnd(await world.gateway())) == want
 
 
+async def test_a_session_that_changes_as_its_kernel_is_restarted_is_kept(
+    world: Loopback,
+) -> None:
+    gateway = await world.gateway()
+    front_end = FrontEnd(gateway)
+    kernel_id, session_id = await front_end.start(), str(uuid.uuid4())
+    manager = gateway.kernels.kernels[kernel_id]
+    world.store.answering.clear()
+    change = asyncio.ensure_future(keep(front_end, kernel_id, session_id, "a.ipynb"))
+    await until(lambda: manager._changing.locked())
+    restart = asyncio.ensure_future(front_end.rest("POST", f"/api/kernels/{kernel_id}/restart"))
+    await until(lambda: bool(manager._changing._waiters))
+    world.store.answering.set()
+    assert (await change, (await restart).code) == (204, 200)
+    await (await front_end.open(kernel_id)).run("1")
+    assert await kept(front_end) == {session_id: ("a.ipynb", kernel_id)}
+    assert session_id in json.dumps(list(world.store.objects.values()))
+
+
 async def test_a_session_that_cannot_leave_its_kernel_is_on_the_new_one_all_the_same(
     world: Loopback,
 ) -> None:

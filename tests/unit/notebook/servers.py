@@ -552,7 +552,7 @@ class _Channels(WebSocketHandler):
 
 @contextlib.asynccontextmanager
 async def notebook_server(
-    home: Path, gateway_port: int, *, gateway_token: str = TOKEN
+    home: Path, gateway_port: int, *options: str, gateway_token: str = TOKEN
 ) -> AsyncIterator[Server]:
     """Run a notebook server behind a gateway; the extension is on through its data file alone."""
     config = home / "config" / "jupyter_server_config.d"
@@ -562,6 +562,7 @@ async def notebook_server(
         home,
         f"--GatewayClient.url=http://127.0.0.1:{gateway_port}",
         f"--GatewayClient.auth_token={gateway_token}",
+        *options,
     ) as server:
         yield server
 

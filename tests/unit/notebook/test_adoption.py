@@ -213,6 +213,22 @@ async def test_whatever_keeps_kernels_from_being_adopted_is_told_once_and_passes
                 assert why in line
 
 
+async def test_a_session_that_the_servers_own_file_has_is_not_adopted_again(
+    world: Loopback, tmp_path: Path
+) -> None:
+    gateway = await world.gateway()
+    file = f"--SessionManager.database_filepath={tmp_path / 'sessions'}"
+    want = set()
+    for home in ("1", "2"):
+        async with notebook_server(
+            tmp_path / home, gateway.port, file, gateway_token=TOKEN
+        ) as server:
+            session = await open_notebook(server)
+            want.add(session["id"])
+            [found] = json.loads((await server.rest("GET", "sessions")).body)
+            assert {found["id"]} == want
+
+
 async def test_a_session_that_comes_twice_is_on_the_kernel_that_was_made_last(
     tmp_path: Path,
 ) -> None:
