@@ -10,7 +10,7 @@ from tests.support import manifests
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Tab
 from tests.support.jupyterlab import jupyterlab
-from tests.support.team import GATEWAY, Object, Team, image_of
+from tests.support.team import GATEWAY, Object, Team, image_of, is_offered
 
 pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("gpus")]
 
@@ -75,6 +75,12 @@ def test_a_kernel_spec_has_the_last_word_on_when_its_kernels_are_reclaimed(
 ) -> None:
     team = hasty_team
     team.cluster.apply(team.namespace, manifests.kernel_spec("patient", cullIdleTimeout=3600))
+    eventually(
+        lambda: team.server.look("kernelspecs"),
+        lambda specs: is_offered("patient", specs),
+        within=20,
+        what="the kernel spec",
+    )
     with team.server.notebook("patient") as patient, team.server.notebook() as other:
         patient.run("1", within=60)
         other.run("1", within=60)

@@ -127,7 +127,7 @@ def test_a_kernel_made_by_hand_runs_and_goes(cluster: Cluster) -> None:
             lambda: [cluster.get(namespace, "pods", "by-hand"),
                      cluster.get(namespace, "secrets", "by-hand-connection")],
             lambda left: left == [None, None],
-            within=10,
+            within=20,
             what="the end of its pod and Secret",
         )  # fmt: skip
 
