@@ -90,6 +90,31 @@ def test_a_kernel_spec_has_the_last_word_on_when_its_kernels_are_reclaimed(
         team.reclaimed(patient, within=INTERVAL + SLACK)
 
 
+def test_a_kernel_too_large_to_be_remembered_is_reclaimed_and_says_what_it_lost(
+    hasty_team: Team,
+) -> None:
+    team = hasty_team
+    env = [{"name": f"LARGE_{number}", "value": "x" * 100_000} for number in range(8)]
+    spec = manifests.kernel_spec("large", env=env)
+    spec["metadata"]["namespace"] = team.namespace
+    team.cluster.create(spec)  # an apply would keep all of it in an annotation
+    eventually(
+        lambda: team.server.look("kernelspecs"),
+        lambda found: is_offered("large", found),
+        within=20,
+        what="the kernel spec on offer",
+    )
+    with team.server.notebook("large") as tab:
+        ask = "import os; len(os.environ['LARGE_7'])"
+        assert tab.run(ask, within=60).result == "100000"
+        team.reclaimed(tab, within=IDLE + INTERVAL + SLACK)
+        team.cluster.kubectl("rollout", "restart", "-n", team.namespace, f"deploy/{GATEWAY}")
+        team.gateway_pod()
+        cell = tab.run(ask, within=60)
+        assert cell.result == "100000"
+        assert "pod template could not be remembered" in " ".join([cell.text, *cell.displayed])
+
+
 def look_busy(tab: Tab) -> None:
     """What a front end sends unasked; none of it counts as use."""
     tab.client.complete("pri")
