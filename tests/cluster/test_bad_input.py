@@ -186,6 +186,32 @@ def test_refused_at_apply(team: Team, obj: Object, texts: tuple[str, ...]) -> No
     assert [text for text in texts if text not in said] == [], said
 
 
+EDITS = {
+    "template": {"template": pod({"image": "other"})},
+    "a deep field of the template": {"template": pod(nodeSelector={"no": "other"})},
+    "kernelID": {"kernelID": "other"},
+    "kernelSpecName": {"kernelSpecName": "other"},
+    "gatewayRef": {"gatewayRef": {"name": "other"}},
+    "notebookRef": {"notebookRef": {"namespace": "a", "name": "b", "uid": "1"}},
+    "user": {"user": "other"},
+    "user, taken out": {"user": None},
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_that_a_kernel_could_not_follow_is_refused_with_the_fields_name(
+    team: Team, what: str
+) -> None:
+    made = kernel("edited", kernelID="edited", user="ann")
+    team.cluster.apply(team.namespace, made)
+    edited = {k: v for k, v in {**made["spec"], **EDITS[what]}.items() if v is not None}
+    [field] = EDITS[what]
+    with pytest.raises(AssertionError, match=rf"spec\.{field} cannot change.*make it again"):
+        team.cluster.apply(team.namespace, {**made, "spec": edited})
+    team.cluster.kubectl("label", "jupyterkernel", "edited", "a=b", "-n", team.namespace)
+    team.cluster.kubectl("label", "jupyterkernel", "edited", "a-", "-n", team.namespace)
+
+
 @dataclass(frozen=True)
 class Told:
     """A condition that an object is to have; ``texts`` are in its message."""

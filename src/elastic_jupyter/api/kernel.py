@@ -59,8 +59,27 @@ class NotebookReference(Model):
     )
 
 
+def _fixed(field: str) -> tuple[str, str]:
+    """Return the rule that a field of ``spec`` stays as it was when the object was made."""
+    return (
+        f"has(self.{field}) == has(oldSelf.{field}) && "
+        f"(!has(self.{field}) || self.{field} == oldSelf.{field})",
+        f"spec.{field} cannot change: a kernel's pod and its key are made of it once; delete the "
+        "JupyterKernel and make it again",
+    )
+
+
 class KernelSpec(Model):
-    """What is wanted: written by the gateway, or by hand."""
+    """What is wanted: written once, by the gateway or by hand."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            *map(
+                _fixed,
+                ("template", "kernelID", "kernelSpecName", "gatewayRef", "notebookRef", "user"),
+            )
+        )
+    )
 
     template: Json = Field(
         description="Pod of the kernel (PodTemplateSpec). Its first container is the kernel's, and "

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from elastic_jupyter.api.base import Model
 from elastic_jupyter.api.kernel import JupyterKernel, KernelSpec, KernelStatus
+from elastic_jupyter.api.schema import open_api_schema
 
 MINE: dict[str, Any] = {"metadata": {"name": "mine"}, "spec": {"template": {}}}
 
@@ -61,3 +62,11 @@ def test_a_null_in_the_users_pod_is_kept() -> None:
 def test_what_is_no_kernel_is_not_read_as_one(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         JupyterKernel.model_validate(MINE | change)
+
+
+def test_whatever_a_kernels_spec_has_is_kept_from_edits() -> None:
+    """A pod is made of it once: an edit would be accepted and have no effect, or end the kernel."""
+    spec = open_api_schema(JupyterKernel)["properties"]["spec"]
+    messages = [rule["message"] for rule in spec["x-kubernetes-validations"]]
+    fixed = {message.split(" ")[0].removeprefix("spec.") for message in messages}
+    assert fixed == set(spec["properties"])
