@@ -10,6 +10,8 @@ _SUFFIXES = {
 _QUANTITY = re.compile(
     rf"(?P<number>\d+(\.\d+)?)((?P<suffix>{'|'.join(_SUFFIXES)})|[eE](?P<exponent>[+-]?\d{{1,2}}))"
 )
+#: Characters of the longest quantity that is read: int() takes no more than some thousand digits.
+_LONGEST = 64
 
 
 def parse(text: str) -> Fraction | None:
@@ -17,7 +19,7 @@ def parse(text: str) -> Fraction | None:
 
     The API server writes 3000 as 3k; so only amounts can be compared.
     """
-    found = _QUANTITY.fullmatch(text)
+    found = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
         return None
     exponent = found["exponent"]

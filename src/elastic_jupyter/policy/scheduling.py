@@ -9,8 +9,8 @@ with several reasons at once.
 import re
 from collections.abc import Collection
 
-_NODES = re.compile(r"^0/(\d+) nodes are available: ")
-_REASON = re.compile(r"(\d+) (Insufficient (\S+)|\S.*)")
+_NODES = re.compile(r"^0/(\d{1,9}) nodes are available: ")
+_REASON = re.compile(r"(\d{1,9}) (Insufficient (\S+)|\S.*)")
 
 
 def lacks(message: str, resources: Collection[str]) -> bool:

@@ -20,6 +20,7 @@ from elastic_jupyter.policy import quantity
         pytest.param("-1", None, id="less than nothing"),
         pytest.param("1 Gi", None, id="a space"),
         pytest.param("", None, id="nothing"),
+        pytest.param("1" * 5000, None, id="more digits than Python reads"),
         pytest.param("1e999999999", None, id="more than anybody has"),
     ],
 )

@@ -20,6 +20,11 @@ PREEMPTION = (
             id="every GPU is taken",
         ),
         pytest.param(
+            f"0/3 nodes are available: {'3' * 5000} Insufficient memory.",
+            False,
+            id="a number that nobody can read says nothing",
+        ),
+        pytest.param(
             f"0/3 nodes are available: 3 Insufficient nvidia.com/gpu.{PREEMPTION}",
             True,
             id="nor would preemption help",
