@@ -51,6 +51,12 @@ _IMAGE_REPLACED = ConditionType(
     "An image of the original was asked for, and the operator's runs in its place.",
     {"OriginalImage": "The message names both images."},
 )
+_RECONCILED = ConditionType(
+    "Reconciled",
+    "The operator has looked after the object. Said only where a fault of its own keeps it from "
+    "that.",
+    {"InternalError": "The message names the error's type; the operator's log has all of it."},
+)
 _PASSING = {
     "QuotaExceeded": "A ResourceQuota is used up; it is tried again.",
     "ServiceAccountNotFound": "The pod's ServiceAccount does not exist (yet); it is tried again.",
@@ -115,6 +121,7 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 "where the notebook's volume cannot be mounted."
             },
         ),
+        _RECONCILED,
     ),
     "JupyterGateway": (
         ConditionType(
@@ -142,6 +149,7 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 "AlreadyExists": "A RoleBinding of the name exists and is somebody else's.",
             },
         ),
+        _RECONCILED,
     ),
     "JupyterKernelSpec": (
         ConditionType(
@@ -163,6 +171,7 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 "themselves here."
             },
         ),
+        _RECONCILED,
     ),
     "JupyterKernelTemplate": (
         ConditionType("Ready", "The API server takes the pod.", _DRY_RUN),
@@ -171,6 +180,7 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
             "Something in the template's metadata became a label.",
             {"UnknownMetadata": "The message names the keys."},
         ),
+        _RECONCILED,
     ),
     "JupyterKernel": (
         ConditionType(
@@ -219,5 +229,6 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
             "Succeeded", "The kernel's process ended by itself.", {"Completed": "Exit code 0."}
         ),
         _IMAGE_REPLACED,
+        _RECONCILED,
     ),
 }

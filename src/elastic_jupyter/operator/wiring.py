@@ -47,6 +47,7 @@ from elastic_jupyter.operator.kerneltemplate import KernelTemplateReconciler
 from elastic_jupyter.operator.notebook import NotebookReconciler
 from elastic_jupyter.operator.queue import QueueReconciler
 from elastic_jupyter.operator.reporter import Reporter
+from elastic_jupyter.operator.safety_net import Pass, SafetyNet
 from elastic_jupyter.policy.queue import ClassKey
 from elastic_jupyter.runtime.controller import Controller
 from elastic_jupyter.store.kubernetes import KubernetesKernelStore
@@ -82,6 +83,7 @@ class Operator:
             **{kind: Reflector(client, kind, label_selector=_OURS) for kind in CHILDREN},
         }
         self._kernel_index = KernelIndex()
+        self._net = SafetyNet(client, clock)
         self._make_controllers(client, config, clock)
         self._wire()
 
@@ -131,58 +133,73 @@ class Operator:
         )
         self._pod_gone = kernels.pod_gone
         self._kernels: Controller[Key] = Controller(
-            "kernel", kernels.reconcile, workers=_KERNEL_WORKERS
+            "kernel", self._netted(JUPYTER_KERNEL, kernels.reconcile), workers=_KERNEL_WORKERS
         )
         self._queue: Controller[ClassKey] = Controller("queue", self._line.reconcile)
         self._gateways: Controller[Key] = Controller(
             "gateway",
-            GatewayReconciler(
-                gateways=self._cache(JUPYTER_GATEWAY),
-                specs=self._cache(JUPYTER_KERNEL_SPEC),
-                kernels=self._kernel_index,
-                admission=admission,
-                pods=self._cache(POD),
-                children=self._children,
-                reporter=reporter,
-                images=config.images,
-                cluster_roles=config.cluster_roles,
-            ).reconcile,
+            self._netted(
+                JUPYTER_GATEWAY,
+                GatewayReconciler(
+                    gateways=self._cache(JUPYTER_GATEWAY),
+                    specs=self._cache(JUPYTER_KERNEL_SPEC),
+                    kernels=self._kernel_index,
+                    admission=admission,
+                    pods=self._cache(POD),
+                    children=self._children,
+                    reporter=reporter,
+                    images=config.images,
+                    cluster_roles=config.cluster_roles,
+                ).reconcile,
+            ),
         )
         self._notebooks: Controller[Key] = Controller(
             "notebook",
-            NotebookReconciler(
-                client=client,
-                store=store,
-                notebooks=self._cache(JUPYTER_NOTEBOOK),
-                gateways=self._cache(JUPYTER_GATEWAY),
-                secrets=self._cache(SECRET),
-                pods=self._cache(POD),
-                kernels=self._kernel_index,
-                admission=admission,
-                children=self._children,
-                reporter=reporter,
-                images=config.images,
-            ).reconcile,
+            self._netted(
+                JUPYTER_NOTEBOOK,
+                NotebookReconciler(
+                    client=client,
+                    store=store,
+                    notebooks=self._cache(JUPYTER_NOTEBOOK),
+                    gateways=self._cache(JUPYTER_GATEWAY),
+                    secrets=self._cache(SECRET),
+                    pods=self._cache(POD),
+                    kernels=self._kernel_index,
+                    admission=admission,
+                    children=self._children,
+                    reporter=reporter,
+                    images=config.images,
+                ).reconcile,
+            ),
         )
         self._specs: Controller[Key] = Controller(
             "kernelspec",
-            KernelSpecReconciler(
-                client=client,
-                specs=self._cache(JUPYTER_KERNEL_SPEC),
-                templates=self._cache(JUPYTER_KERNEL_TEMPLATE),
-                reporter=reporter,
-                images=config.images,
-            ).reconcile,
+            self._netted(
+                JUPYTER_KERNEL_SPEC,
+                KernelSpecReconciler(
+                    client=client,
+                    specs=self._cache(JUPYTER_KERNEL_SPEC),
+                    templates=self._cache(JUPYTER_KERNEL_TEMPLATE),
+                    reporter=reporter,
+                    images=config.images,
+                ).reconcile,
+            ),
         )
         self._templates: Controller[Key] = Controller(
             "kerneltemplate",
-            KernelTemplateReconciler(
-                client=client,
-                templates=self._cache(JUPYTER_KERNEL_TEMPLATE),
-                reporter=reporter,
-                images=config.images,
-            ).reconcile,
+            self._netted(
+                JUPYTER_KERNEL_TEMPLATE,
+                KernelTemplateReconciler(
+                    client=client,
+                    templates=self._cache(JUPYTER_KERNEL_TEMPLATE),
+                    reporter=reporter,
+                    images=config.images,
+                ).reconcile,
+            ),
         )
+
+    def _netted(self, kind: Kind, reconcile: Pass) -> Pass:
+        return self._net.under(kind, self._cache(kind), reconcile)
 
     @property
     def _controllers(self) -> tuple[Controller[Key] | Controller[ClassKey], ...]:
