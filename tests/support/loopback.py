@@ -24,7 +24,7 @@ from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
-from elastic_jupyter.errors import AlreadyExists, Invalid, NotFound, Unavailable
+from elastic_jupyter.errors import AlreadyExists, Invalid, NotFound, StoreError, Unavailable
 from elastic_jupyter.gateway import app
 from elastic_jupyter.gateway.config import GatewayConfig
 from elastic_jupyter.policy import tokens
@@ -49,7 +49,9 @@ class LoopbackStore:
         self.hold = False
         self.refusal: Exception | None = None
         self.failing_deletes = 0
+        self.deletes_fail_with: type[StoreError] = Unavailable
         self.failing_annotates = 0
+        self.lost_answers = 0
         # Cleared: no create and no annotate is answered until it is set again.
         self.answering = asyncio.Event()
         self.answering.set()
@@ -93,6 +95,9 @@ class LoopbackStore:
         self._tell(Put(JupyterKernel.model_validate(body)))
         if not self.hold:
             self.run(key)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise Unavailable("no answer")
         return JupyterKernel.model_validate(body)
 
     def put(self, body: dict[str, Any]) -> None:
@@ -141,7 +146,7 @@ class LoopbackStore:
     async def delete(self, key: Key, *, uid: str) -> None:
         if self.failing_deletes:
             self.failing_deletes -= 1
-            raise Unavailable("no answer")
+            raise self.deletes_fail_with("no answer")
         body = self.objects.get(key)
         if body is None or body["metadata"]["uid"] != uid:
             return
@@ -199,12 +204,20 @@ class LoopbackCatalog:
 
 
 class LoopbackTombstones(dict[str, dict[str, Any]]):
-    """Tombstones in memory; ``failing_puts`` of them are not written, nor any of ``max_bytes``."""
+    """Tombstones in memory. Of what begins with ``failing_`` so many more calls fail.
+
+    None that is larger than ``max_bytes`` is written.
+    """
 
     failing_puts = 0
+    failing_removes = 0
+    failing_loads = 0
     max_bytes = 700 * 1024
 
     async def load(self) -> dict[str, dict[str, Any]]:
+        if self.failing_loads:
+            self.failing_loads -= 1
+            raise NotFound("secret gw-tombstones not found")
         return copy.deepcopy(dict(self))
 
     async def put(self, kernel_id: str, tombstone: dict[str, Any]) -> None:
@@ -217,6 +230,9 @@ class LoopbackTombstones(dict[str, dict[str, Any]]):
         self[kernel_id] = json.loads(text)
 
     async def remove(self, kernel_id: str) -> None:
+        if self.failing_removes:
+            self.failing_removes -= 1
+            raise Unavailable("no answer")
         self.pop(kernel_id, None)
 
 
@@ -238,9 +254,13 @@ class LoopbackLease:
 
     def __init__(self) -> None:
         self.holder = ""
+        self.failing_takes = 0
         self._changed = asyncio.Condition()
 
     async def take(self, identity: str) -> None:
+        if self.failing_takes:
+            self.failing_takes -= 1
+            raise Unavailable("no answer")
         async with self._changed:
             self.holder = identity
             self._changed.notify_all()

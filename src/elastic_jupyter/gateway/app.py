@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from jupyter_server.extension.manager import ExtensionManager
@@ -21,6 +22,7 @@ from elastic_jupyter.gateway.connection import ElasticConnection
 from elastic_jupyter.gateway.identity import OwnKernelsOnly, TokenIdentityProvider
 from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
 from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
+from elastic_jupyter.gateway.retry import insist
 from elastic_jupyter.store.protocol import (
     Catalog,
     HandoverLease,
@@ -84,7 +86,8 @@ class GatewayApp(ServerApp):
     """
 
     name = "elastic-jupyter-gateway"
-    default_services = ("api",)  # type: ignore[assignment]  # upstream's type is of 13 names
+    # "api" would count every notebook's kernels for each, and no gateway client asks for it.
+    default_services = ()  # type: ignore[assignment]  # upstream's type is of 13 names
     no_browser_open_file = True
     settings_of_pod: GatewayConfig
     connect: Callable[[GatewayConfig], Stores] = staticmethod(kubernetes_stores)
@@ -147,7 +150,8 @@ class GatewayApp(ServerApp):
         await self.stores.notebooks.synced.wait()
         watch = self._guard(self.kernels.run())
         await self.kernels.recovered.wait()
-        await self.stores.lease.take(self.settings_of_pod.identity)
+        take = partial(self.stores.lease.take, self.settings_of_pod.identity)
+        await insist(take, what="taking the handover lease", log=self.log)
         await watch
 
     # -- the orderly end

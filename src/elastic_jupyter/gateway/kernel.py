@@ -92,6 +92,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.reason = ""
         self._executing: set[str] = set()
         self._busy_unknown = False
+        #: When its tombstone was written, which may be older than its object.
+        self.remembered_at: datetime | None = None
         self._recovered_at: datetime | None = None
         self._notice: str | None = None
         # Whether the launch waits in the queue, and since when by the loop's time.
@@ -190,7 +192,8 @@ class ElasticKernelManager(ServerKernelManager):
         if self.state in (KernelState.RECLAIMED, KernelState.FAILED) and (
             self.facts is None or facts.uid != self.facts.uid
         ):
-            self.resume_from(facts)  # another gateway of ours woke it
+            if not self._make_provisioner().undoes:
+                self.resume_from(facts)  # another gateway of ours woke it
             return
         before, self.facts = self.facts, facts.after(self.facts)
         facts = self.facts
@@ -263,6 +266,12 @@ class ElasticKernelManager(ServerKernelManager):
         """Return when the store took the object. Raises why it did not."""
         await asyncio.shield(self._accepted)
 
+    def _refuse(self, error: Exception) -> None:
+        """Tell who waits for the store to take the object that it will not."""
+        if not self._accepted.done():
+            self._accepted.set_exception(error)
+            self._accepted.exception()  # read here: nobody may be waiting
+
     def resume_from(self, facts: Facts) -> None:
         """Continue with an object that exists already: after a restart of the gateway."""
         self.facts = facts
@@ -291,9 +300,7 @@ class ElasticKernelManager(ServerKernelManager):
             if not known:
                 self.log.exception("kernel %s could not be launched", self.kernel_id)
             self._launching = None
-            if not self._accepted.done():
-                self._accepted.set_exception(error)
-                self._accepted.exception()  # read here: nobody may be waiting
+            self._refuse(error)
             self.state = KernelState.FAILED
             self.execution_state = "idle"
             self.reason = str(error)
@@ -535,6 +542,7 @@ class ElasticKernelManager(ServerKernelManager):
                 await self.mapping.remember(self)
             finally:
                 await self._stop()
+                self._refuse(LaunchFailed("the wait for the kernel was interrupted"))
 
     async def _interrupt(self) -> None:
         """Ask the kernel to end its cell, and tell the user when it does not listen.
@@ -559,7 +567,8 @@ class ElasticKernelManager(ServerKernelManager):
     ) -> None:
         """Start an empty kernel under the same id; returns when the store took its object.
 
-        Raises ``Invalid``, with the kernel untouched, when its spec's template is no pod any more.
+        Raises ``Invalid``, with the kernel untouched, when its spec's template is no pod any more;
+        ``LaunchFailed`` when the wait is interrupted.
         """
         async with self._changing:
             wish = self.mapping.renew(self.wish)
@@ -578,6 +587,7 @@ class ElasticKernelManager(ServerKernelManager):
         self._fail("KernelShutDown", "The kernel was shut down.")
         async with self._changing:
             await self._stop()
+            self._refuse(LaunchFailed("the kernel was shut down"))
         for connection in list(self.connections):
             connection.websocket_handler.close(1000, "the kernel was shut down")
         for task in list(self._background):

@@ -11,8 +11,9 @@ import contextlib
 import json
 import uuid
 from collections import deque
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, cast
 
 import zmq.asyncio
@@ -28,6 +29,7 @@ from elastic_jupyter.gateway.config import GatewayConfig
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.kernel import ElasticKernelManager, KernelState
 from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
+from elastic_jupyter.gateway.retry import insist
 from elastic_jupyter.gateway.sessions import KernelSession
 from elastic_jupyter.gateway.wish import Wish, allowed_env, sessions_of
 from elastic_jupyter.policy import idle, notices
@@ -155,7 +157,8 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
 
     async def _load_tombstones(self) -> None:
         now = datetime.now(UTC)
-        for kernel_id, tombstone in (await self.tombstones.load()).items():
+        load = insist(self.tombstones.load, what="reading the tombstones", log=self.log)
+        for kernel_id, tombstone in (await load).items():
             if kernel_id in self.kernels:
                 continue
             try:
@@ -166,7 +169,9 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                 self.log.error("the tombstone of kernel %s is not read: %r", kernel_id, error)
                 continue
             if old:
-                await self.tombstones.remove(kernel_id)
+                await self.settle(
+                    partial(self.tombstones.remove, kernel_id), what=f"forgetting {kernel_id}"
+                )
 
     def _raise_tombstone(self, kernel_id: str, tombstone: Mapping[str, Any]) -> None:
         """List a reclaimed kernel again."""
@@ -193,10 +198,11 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
 
         Of what is too large for the store the most that fits. Raises ``Invalid`` when nothing does.
         """
+        manager.remembered_at = datetime.now(UTC)
         about: dict[str, Any] = {
             "epoch": manager.epoch,
             "reason": manager.reason,
-            "at": datetime.now(UTC).isoformat(),
+            "at": manager.remembered_at.isoformat(),
         }
         info = manager.kernel_info
         if info is not None:
@@ -212,7 +218,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         raise refusal
 
     async def forget(self, manager: ElasticKernelManager) -> None:
-        """Remove the tombstone of a kernel that has its object again, or is shut down."""
+        """Remove the tombstone of a kernel that has its object again."""
         await self.tombstones.remove(manager.kernel_id)
 
     # -- start and stop
@@ -240,7 +246,10 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             await manager.accepted()
         except ElasticJupyterError as error:
             if kernel_id in self.kernels:
-                self.remove_kernel(kernel_id)
+                if manager.remembered_at is not None:  # it was interrupted
+                    await self.shutdown_kernel(kernel_id)
+                else:
+                    self.remove_kernel(kernel_id)
             message = f"the kernel was not accepted: {error}"
             raise web.HTTPError(error.http_status, message) from error
         return kernel_id
@@ -311,7 +320,10 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         await manager.shutdown_kernel(now=now, restart=restart)
         self.remove_kernel(kernel_id)
         self._kernel_connections.pop(kernel_id, None)
-        await self.forget(manager)
+        # One that stays would list the kernel again after the next start.
+        await self.settle(
+            partial(self.tombstones.remove, kernel_id), what=f"forgetting kernel {kernel_id}"
+        )
 
     async def restart_kernel(  # type: ignore[override]
         self, kernel_id: str, now: bool = False
@@ -326,11 +338,20 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
         """Do nothing: a gateway that ends leaves its kernels as they are."""
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run work that outlives its kernel; an error is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._work.add(task)
         task.add_done_callback(self._worked)
+        return task
+
+    async def settle(self, call: Callable[[], Awaitable[None]], *, what: str) -> None:
+        """Make a call of the store; when it fails, again in the background until it does not."""
+        try:
+            await call()
+        except StoreError as error:
+            self.log.warning("%s failed and will be tried again: %s", what, error)
+            self.spawn(insist(call, what=what, log=self.log))
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)

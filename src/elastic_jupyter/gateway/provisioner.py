@@ -7,6 +7,7 @@
 import asyncio
 import contextlib
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_client.connect import KernelConnectionInfo
@@ -14,8 +15,9 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
-from elastic_jupyter.errors import AlreadyExists, LaunchFailed, Unavailable
+from elastic_jupyter.errors import AlreadyExists, LaunchFailed, NotFound, Unavailable
 from elastic_jupyter.gateway.facts import Facts
+from elastic_jupyter.gateway.retry import insist
 from elastic_jupyter.policy.keys import connection_key
 from elastic_jupyter.runtime.backoff import Backoff
 from elastic_jupyter.store.protocol import Key
@@ -32,6 +34,7 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
     """Starts and stops the JupyterKernel of one kernel manager (``parent``)."""
 
     uid: str | None = None
+    _undoing: asyncio.Task[None] | None = None
 
     @property
     def manager(self) -> "ElasticKernelManager":
@@ -48,6 +51,11 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
         """True while we hold a JupyterKernel (jupyter_client's word is for a local process)."""
         return self.uid is not None
 
+    @property
+    def undoes(self) -> bool:
+        """Whether a launch that was cancelled may still have an object, which goes."""
+        return self._undoing is not None and not self._undoing.done()
+
     async def poll(self) -> int | None:
         """Return None while the kernel lives, else an exit code. Served from the watch."""
         facts = self.manager.facts
@@ -63,28 +71,19 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
     async def kill(self, restart: bool = False) -> None:
         """Delete the JupyterKernel; the reconciler stops the pod with 2 s of grace.
 
-        While the store does not answer this is tried again in the background: an object that
-        stays holds a GPU. Should this process end before, its successor takes the kernel over.
+        When that fails it is tried again in the background: an object that stays holds a GPU.
+        Should this process end before, its successor takes the kernel over.
         """
-        if self.uid is None:
-            return
-        uid, self.uid = self.uid, None
-        self.manager.retired.add(uid)
-        try:
-            await self.manager.store.delete(self.key, uid=uid)
-        except Unavailable as error:
-            self.log.warning("JupyterKernel %s is not deleted yet: %s", self.key, error)
-            self.manager.mapping.spawn(self._delete_later(self.key, uid))
+        if self.uid is not None:
+            uid, self.uid = self.uid, None
+            await self._delete(uid)
 
-    async def _delete_later(self, key: Key, uid: str) -> None:
-        backoff = Backoff(base=0.5, ceiling=30.0)
-        attempt = 0
-        while True:
-            await asyncio.sleep(backoff.delay(attempt))
-            attempt += 1
-            with contextlib.suppress(Unavailable):
-                await self.manager.store.delete(key, uid=uid)
-                return
+    async def _delete(self, uid: str) -> None:
+        manager = self.manager
+        manager.retired.add(uid)
+        await manager.mapping.settle(
+            partial(manager.store.delete, self.key, uid=uid), what=f"deleting JupyterKernel {uid}"
+        )
 
     async def terminate(self, restart: bool = False) -> None:
         """Same as ``kill``."""
@@ -104,22 +103,40 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
         the reconciler's reason, or a ``StoreError`` when the object is refused.
         """
         if self.uid is None:
+            await self._undone()
             create = asyncio.ensure_future(self._create(kwargs["wish"]))
             try:
                 kernel = await asyncio.shield(create)
             except asyncio.CancelledError:
-                self.manager.mapping.spawn(self._undo(create))
+                self._undoing = self.manager.mapping.spawn(self._undo(create))
                 raise
             self.uid = kernel.metadata.uid
             self.manager.on_accepted(Facts.of(kernel))
         facts = await self.manager.wait_for_facts(lambda facts: bool(facts.pod_ip))
         return connection_info(str(facts.pod_ip), self.manager.master_key, facts.uid)
 
+    async def _undone(self) -> None:
+        """Return when a cancelled launch has left nothing: its object has the name of the next."""
+        if self._undoing is not None:
+            done, _ = await asyncio.wait((self._undoing,), timeout=CREATE_PATIENCE)
+            if not done:
+                raise LaunchFailed(f"JupyterKernel {self.key} of before is not deleted yet")
+            self._undoing = None
+
     async def _undo(self, create: "asyncio.Future[JupyterKernel]") -> None:
         """Delete what a cancelled launch still created: nobody wants it any more."""
-        kernel = await create
-        self.manager.retired.add(kernel.metadata.uid or "")
-        await self.manager.store.delete(self.key, uid=kernel.metadata.uid or "")
+        try:
+            uid = (await create).metadata.uid
+        except LaunchFailed:  # there was no answer, and it may be there all the same
+            what = f"looking whether JupyterKernel {self.key} was created"
+            uid = await insist(self._existing, what=what, log=self.log)
+        if uid and uid not in self.manager.retired:
+            await self._delete(uid)
+
+    async def _existing(self) -> str | None:
+        with contextlib.suppress(NotFound):
+            return (await self.manager.store.get(self.key)).metadata.uid
+        return None
 
     async def _create(self, wish: JupyterKernel) -> JupyterKernel:
         deadline = asyncio.get_running_loop().time() + CREATE_PATIENCE

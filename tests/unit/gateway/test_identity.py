@@ -71,6 +71,14 @@ async def test_no_websocket_opens_to_another_notebooks_kernel(world: Loopback) -
     assert not gateway.kernel_manager.kernels[kernel_id].connections
 
 
+@pytest.mark.parametrize("path", ["/api/status", "/api/me", "/api/spec.yaml"])
+async def test_no_route_counts_the_kernels_of_all(world: Loopback, path: str) -> None:
+    """Upstream's server has one, and others that no gateway client asks for."""
+    gateway = await world.gateway()
+    await FrontEnd(gateway, identity=BOB).start()
+    assert (await FrontEnd(gateway).rest("GET", path)).code == 404
+
+
 # -- who is let in
 
 
