@@ -17,7 +17,7 @@ from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import MAX_EPOCH, JupyterKernel, Phase
 from elastic_jupyter.api.notebook import JupyterNotebook
 from elastic_jupyter.clock import Clock
-from elastic_jupyter.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
+from elastic_jupyter.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, StoreError
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.events import EventRecorder
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Kind, Object, key_of
@@ -126,10 +126,21 @@ class KernelReconciler:
             self._taken_back.pop(key, None)
             await self._remove_orphans(key)
             return DONE
+        hindrance: StoreError | None = None
         if lifecycle.decide(seen.phase, seen.pod.sight).action is Action.START:
             seen = await self._start(key, seen)
         elif seen.pod.sight in _ALIVE:
-            seen = await self._keep_secret(seen)
+            try:
+                seen = await self._keep_secret(seen)
+            except StoreError as error:
+                hindrance = error  # news of the pod do not wait for its Secret
+        result = await self._tell(key, seen)
+        if hindrance is not None:
+            raise hindrance
+        return result
+
+    async def _tell(self, key: Key, seen: _Seen) -> Result:
+        """Report what was seen of a kernel, and clean up after one that has ended."""
         place = self._place_of(key) if seen.pod.sight is Sight.WAITING else None
         if isinstance(place, Refused):
             refused = PodSight(Sight.STARTING, sight.GATE_REFUSED, place.message)

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from elastic_jupyter.api import names
+from elastic_jupyter.errors import Forbidden
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Object
 from elastic_jupyter.operator.kernel import KernelCaches
 from elastic_jupyter.operator.report import BLOCKED_RETRY
@@ -374,6 +375,31 @@ async def test_a_deleted_secret_is_made_again(world: World) -> None:
     world.server.remove(SECRET, CONNECTION)
     await world.run(reconcile, KERNEL)
     assert world.server.get(SECRET, CONNECTION)["data"] == before
+
+
+@pytest.mark.parametrize(
+    ("status", "want"),
+    [
+        pytest.param({**RUNNING, "conditions": NODE_LOST}, "NodeLost", id="a lost node"),
+        pytest.param(RUNNING, "Started", id="its start"),
+    ],
+)
+async def test_a_secret_that_cannot_be_made_again_keeps_no_news_back(
+    world: World, status: Object, want: str
+) -> None:
+    reconcile = make(world)
+    kernel = put(world, a_kernel())
+    await world.run(reconcile, KERNEL)
+    world.server.remove(SECRET, CONNECTION)
+    world.server.put(POD, a_pod_of(kernel, node="n", **status))
+    await world.settle()
+    world.server.fail(403, verb="post", path="/secrets", message="exceeded quota: team")
+    with pytest.raises(Forbidden, match="exceeded quota"):
+        await reconcile(KERNEL)
+    assert (status_of(world)["phase"], running(world)["reason"]) == ("Running", want)
+    world.server.recover()
+    await world.run(reconcile, KERNEL)
+    assert CONNECTION in world.server.all(SECRET)
 
 
 async def test_no_key_is_made_up_for_a_running_kernel_without_a_gateway(world: World) -> None:
