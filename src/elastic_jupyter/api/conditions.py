@@ -75,8 +75,8 @@ _ENDS = {
     "NodeLost": "The pod's node does not answer any more.",
     "ErrImageNeverPull": "The image is not on the node, and `imagePullPolicy` is Never.",
     "InvalidImageName": "`image` is no name of an image.",
-    "KeyReplaced": "The Secret with its gateway's master key was deleted: nobody can reach a "
-    "kernel that has the old key.",
+    "KeyReplaced": "The Secret with its gateway's master key was deleted or edited: nobody can "
+    "reach a kernel that has the old key.",
     "GatewayElsewhere": "`spec.gatewayRef.namespace` is another namespace.",
     "KernelIDTaken": "An older JupyterKernel of the same gateway has the id in `spec.kernelID`.",
     "Invalid": _REFUSED["Invalid"],
@@ -92,7 +92,7 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
             {
                 **_DEPLOYMENT,
                 "GatewayNotFound": "The JupyterGateway of `spec.gateway` does not exist, or is so "
-                "new that it has no master key yet.",
+                "new that it has no master key yet, or its master key cannot be used.",
                 "SecretNotFound": "The Secret of `spec.auth.secretRef` does not exist.",
                 "GatewayNotAllowed": "`spec.allowedNamespaces` of the JupyterGateway does not take "
                 "notebooks of this namespace.",
@@ -127,7 +127,11 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
         ConditionType(
             "Ready",
             "The gateway answers, and is as the spec says.",
-            _DEPLOYMENT,
+            {
+                **_DEPLOYMENT,
+                "MasterKeyUnusable": "The Secret with the gateway's master key was edited, and no "
+                "key can derive from what it holds.",
+            },
             _OF_DEPLOYMENTS,
         ),
         _AVAILABLE,
@@ -204,7 +208,7 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 "deleted.",
                 "NameTaken": "A pod or Secret of this name exists that is not this kernel's.",
                 "GatewayNotFound": "The JupyterGateway of `spec.gatewayRef` does not exist, or has "
-                "no master key yet, from which the kernel's key derives.",
+                "no master key to be used, from which the kernel's key derives.",
                 "Completed": "It ended with exit code 0.",
                 **_ENDS,
             },

@@ -27,6 +27,7 @@ from elastic_jupyter.kube.kinds import (
     SERVICE_ACCOUNT,
     Key,
     Object,
+    key_of,
 )
 from elastic_jupyter.operator import deployment_status, server_pod
 from elastic_jupyter.operator.admission import Admission
@@ -62,6 +63,12 @@ _MASTER_KEY_REPLACED = (
     "the Secret with the master key was deleted, and a new one was made: kernels that run with the "
     "old key are ended, since nobody can reach them, and notebook servers get new tokens"
 )
+
+
+class _MasterKeyUnusable(Invalid):
+    """Somebody has edited the Secret with the master key."""
+
+    reason = "MasterKeyUnusable"
 
 
 class GatewayReconciler:
@@ -116,6 +123,12 @@ class GatewayReconciler:
             SECRET,
             objects.make_master_key_secret(gateway, key=secrets.token_bytes(_KEY_BYTES)),
         )
+        if objects.master_key(master) is None:  # a gateway that runs, stays with the one it read
+            raise _MasterKeyUnusable(
+                f"Secret {key_of(master)}: its key '{names.MASTER_KEY_KEY}' is missing, broken or "
+                "shorter than 16 bytes, so that nothing new starts; put the former key back, or "
+                "delete the Secret: a new one is made then, and kernels that run are ended"
+            )
         await children.make_once(SECRET, objects.make_tombstones_secret(gateway))
         await children.apply(
             SECRET, objects.make_notebooks_secret(gateway, uids=self._admission.served(gateway))

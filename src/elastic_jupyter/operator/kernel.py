@@ -22,23 +22,24 @@ from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.events import EventRecorder
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Kind, Object, key_of
 from elastic_jupyter.operator import kernel_refusal, kernel_status, sight, slow_start
-from elastic_jupyter.operator.children import FIELD_MANAGER, controller_uid, living_uid
+from elastic_jupyter.operator.children import FIELD_MANAGER, controller_uid, covers, living_uid
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.kernel_status import Told
-from elastic_jupyter.operator.objects import common, storage
+from elastic_jupyter.operator.objects import storage
+from elastic_jupyter.operator.objects.gateway import master_key
 from elastic_jupyter.operator.objects.kernel import (
     GRACE_SECONDS,
     image_choice,
     make_connection_secret,
     make_pod,
-    signing_key,
+    master_digest,
 )
 from elastic_jupyter.operator.own_writes import OwnWrites
 from elastic_jupyter.operator.report import BLOCKED_RETRY
 from elastic_jupyter.operator.sight import PodSight
 from elastic_jupyter.policy import lifecycle, refusals
 from elastic_jupyter.policy.images import Choice, Images
-from elastic_jupyter.policy.keys import address_token, connection_key
+from elastic_jupyter.policy.keys import address_token, connection_key, digest
 from elastic_jupyter.policy.lifecycle import Action, Sight
 from elastic_jupyter.policy.queue import Place, Refused
 from elastic_jupyter.runtime.controller import DONE, Result
@@ -236,7 +237,7 @@ class KernelReconciler:
             gateway, namespace = seen.kernel.spec.gateway_ref, seen.kernel.metadata.namespace
             text = (
                 f"spec.gatewayRef: JupyterGateway {gateway.name if gateway else ''} does not exist "
-                f"in namespace {namespace}, or has no master key yet"
+                f"in namespace {namespace}, or has no master key to be used"
             )
             return PodSight(Sight.NEVER_MADE, _GATEWAY_NOT_FOUND, text)
         if seen.phase is None:
@@ -281,7 +282,7 @@ class KernelReconciler:
         return self._kernels.of_gateway(Key(kernel.metadata.namespace or "", gateway.name))
 
     async def _keep_secret(self, seen: _Seen) -> _Seen:
-        """Make the pod's Secret again if it was deleted; say so if nobody can know its key."""
+        """Make the pod's Secret as it was made; say so if nobody can know that one's key."""
         kernel = seen.kernel
         by_hand = kernel.spec.gateway_ref is None
         if by_hand and seen.pod.sight is Sight.RUNNING:
@@ -292,12 +293,12 @@ class KernelReconciler:
         secret = self._caches.secrets.get(key_of(wanted))
         if secret is None:
             await self._create(SECRET, wanted, seen)
-        elif (
-            not by_hand
-            and _is_incarnation(secret, kernel, seen.epoch)
-            and signing_key(secret) not in (None, signing_key(wanted))
-        ):
+        elif by_hand or not _is_incarnation(secret, kernel, seen.epoch):
+            pass
+        elif master_digest(secret) not in (None, master_digest(wanted)):
             return replace(seen, pod=PodSight(Sight.FAILED, _KEY_REPLACED, _KEY_REPLACED_TEXT))
+        elif not covers(secret, wanted):  # somebody has edited it
+            await self._client.apply(SECRET, wanted, field_manager=FIELD_MANAGER)
         return seen
 
     async def _create(self, kind: Kind, obj: Object, seen: _Seen) -> PodSight | None:
@@ -328,15 +329,15 @@ class KernelReconciler:
         return image_choice(kernel, self._images)
 
     def _connection_secret(self, seen: _Seen) -> Object | None:
-        """Return the kernel's Secret; None while its gateway has no master key."""
+        """Return the kernel's Secret; None while its gateway has no usable master key."""
         kernel, epoch = seen.kernel, seen.epoch
         gateway = kernel.spec.gateway_ref
         if gateway is None:  # made by hand: whoever may read the Secret connects
             return make_connection_secret(kernel, epoch=epoch, key=secrets.token_hex(32))
         name = names.master_key_secret_name(gateway.name)
         secret = self._caches.secrets.get(Key(kernel.metadata.namespace or "", name))
-        master = common.decoded(secret, names.MASTER_KEY_KEY) if secret else None
-        if not master:
+        master = master_key(secret)
+        if master is None:
             return None
         uid = kernel.metadata.uid or ""
         return make_connection_secret(
@@ -344,6 +345,7 @@ class KernelReconciler:
             epoch=epoch,
             key=connection_key(master, uid),
             token=address_token(master, uid, epoch),
+            master_digest=digest(master),
         )
 
     def _shared_claim(self, kernel: JupyterKernel) -> str | None:

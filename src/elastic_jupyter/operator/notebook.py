@@ -32,6 +32,7 @@ from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.objects import common, storage
 from elastic_jupyter.operator.objects import login as logins
 from elastic_jupyter.operator.objects import notebook as objects
+from elastic_jupyter.operator.objects.gateway import master_key
 from elastic_jupyter.operator.objects.notebook import GatewayAccess
 from elastic_jupyter.operator.report import BLOCKED_RETRY, READY, Condition, Event
 from elastic_jupyter.operator.reporter import Reporter
@@ -220,9 +221,9 @@ class NotebookReconciler:
         namespace, name = key = self._gateway_key(notebook)
         found = self._gateways.get(key)
         secret = self._secrets.get(Key(namespace, names.master_key_secret_name(name)))
-        master = common.decoded(secret, names.MASTER_KEY_KEY) if secret else None
+        master = master_key(secret)
         if found is None or master is None:
-            text = f"JupyterGateway {key} does not exist, or has no master key yet"
+            text = f"JupyterGateway {key} does not exist, or has no master key to be used"
             return Condition(READY, False, "GatewayNotFound", text)
         gateway = parse(JupyterGateway, found)
         own = notebook.metadata.namespace or ""

@@ -7,11 +7,19 @@ from the gateway's master key and the JupyterKernel's uid, so the gateway needs 
 import hashlib
 import hmac
 
+#: A master key that is shorter can be guessed.
+_MIN_BYTES = 16
+
+
+def is_usable(master: bytes) -> bool:
+    """Say whether keys and tokens may derive from a master key: it has 16 bytes at least."""
+    return len(master) >= _MIN_BYTES
+
 
 def connection_key(master: bytes, uid: str) -> str:
     """Return the HMAC key (64 hex digits) that signs the messages of the kernel object ``uid``.
 
-    Raises ``ValueError`` when the master key is shorter than 16 bytes: such a key can be guessed.
+    Raises ``ValueError`` when the master key is not usable.
     """
     return _derived(master, f"connection:{uid}")
 
@@ -24,7 +32,20 @@ def address_token(master: bytes, uid: str, epoch: int) -> str:
     return _derived(master, f"address:{uid}:{epoch}")
 
 
+def digest(master: bytes) -> str:
+    """Return by what a master key is told from another one (64 hex digits), and no more of it.
+
+    Raises ``ValueError`` as ``connection_key`` does.
+    """
+    return _derived(master, "digest")
+
+
+def require_usable(master: bytes) -> None:
+    """Raise ``ValueError`` when a master key is not usable."""
+    if not is_usable(master):
+        raise ValueError(f"the master key has {len(master)} bytes, it needs {_MIN_BYTES} at least")
+
+
 def _derived(master: bytes, purpose: str) -> str:
-    if len(master) < 16:
-        raise ValueError(f"the master key has {len(master)} bytes, it needs 16 at least")
+    require_usable(master)
     return hmac.new(master, purpose.encode(), hashlib.sha256).hexdigest()

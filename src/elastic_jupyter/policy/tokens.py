@@ -12,6 +12,8 @@ import hmac
 import json
 from dataclasses import asdict, dataclass
 
+from elastic_jupyter.policy import keys
+
 
 @dataclass(frozen=True)
 class NotebookIdentity:
@@ -24,7 +26,11 @@ class NotebookIdentity:
 
 
 def mint(master: bytes, identity: NotebookIdentity) -> str:
-    """Return the token of one notebook; the same arguments give the same token."""
+    """Return the token of one notebook; the same arguments give the same token.
+
+    Raises ``ValueError`` when the master key is not usable (``policy.keys``).
+    """
+    keys.require_usable(master)
     payload = _encode(json.dumps(asdict(identity), sort_keys=True).encode())
     return f"{payload}.{_signature(master, payload)}"
 
@@ -32,6 +38,8 @@ def mint(master: bytes, identity: NotebookIdentity) -> str:
 def verify(master: bytes, token: str) -> NotebookIdentity | None:
     """Return whose token it is, or None when it was not minted with this master key."""
     payload, _, signature = token.partition(".")
+    if not keys.is_usable(master):
+        return None  # anybody could guess it, and sign
     if not hmac.compare_digest(signature.encode(), _signature(master, payload).encode()):
         return None
     try:

@@ -190,6 +190,24 @@ async def test_what_the_server_refuses_is_told(
     assert "no such thing here" in ready["message"]
 
 
+async def test_a_master_key_that_cannot_be_used_is_told_and_the_server_stays(
+    world: World,
+) -> None:
+    put(world, a_gateway())
+    await world.run(make(world), GATEWAY)
+    before = world.server.get(DEPLOYMENT, GATEWAY)
+    secret = world.server.get(SECRET, Key("team", "gw-master-key"))
+    world.server.put(SECRET, {**secret, "data": {"key": "c2hvcnQ="}})
+    assert (await world.run(make(world), GATEWAY)).requeue_after == BLOCKED_RETRY
+    ready = condition(world, "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "MasterKeyUnusable")
+    assert "Secret team/gw-master-key: its key 'key' is missing" in ready["message"]
+    assert world.server.get(DEPLOYMENT, GATEWAY) == before
+    world.server.put(SECRET, secret)
+    await world.run(make(world), GATEWAY)
+    assert condition(world, "Ready")["reason"] != "MasterKeyUnusable"
+
+
 async def test_a_status_decided_on_an_old_copy_is_not_written(world: World) -> None:
     gateway = put(world, a_gateway())
     await world.settle()

@@ -427,6 +427,49 @@ async def test_a_kernel_whose_gateway_has_a_new_master_key_is_ended_and_told(wor
     assert not world.server.all(POD)
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param({"connection.json": "e30="}, id="another key"),
+        pytest.param({"connection.json": "no base64"}, id="nothing that can be read"),
+        pytest.param({"call-home.json": "e30="}, id="another way home"),
+        pytest.param({}, id="no data"),
+    ],
+)
+@pytest.mark.parametrize("runs", [False, True])
+async def test_a_connection_secret_that_was_edited_is_written_again(
+    world: World, edit: Object, runs: bool
+) -> None:
+    reconcile = make(world)
+    kernel = put(world, a_kernel())
+    await world.run(reconcile, KERNEL)
+    world.server.put(POD, a_pod_of(kernel, **(RUNNING if runs else {})))
+    before = world.server.get(SECRET, CONNECTION)
+    data = {**before["data"], **edit} if edit else {}
+    world.server.put(SECRET, {**before, "data": data})
+    await world.run(reconcile, KERNEL)
+    assert world.server.get(SECRET, CONNECTION)["data"] == before["data"]
+    assert status_of(world)["phase"] == ("Running" if runs else "Pending")
+
+
+async def test_a_master_key_that_cannot_be_used_is_waited_for_and_ends_nobody(
+    world: World,
+) -> None:
+    reconcile = make(world)
+    short = a_master_key(a_gateway(), key=b"short")
+    world.server.put(SECRET, short)
+    kernel = put(world, a_kernel(), master_key=False)
+    await world.run(reconcile, KERNEL)
+    assert running(world)["reason"] == "GatewayNotFound"
+    assert "no master key to be used" in running(world)["message"]
+    put(world, kernel)
+    await world.run(reconcile, KERNEL)
+    world.server.put(POD, a_pod_of(kernel, **RUNNING))
+    world.server.put(SECRET, short)
+    await world.run(reconcile, KERNEL)
+    assert status_of(world)["phase"] == "Running"
+
+
 async def test_a_kernel_for_a_gpu_waits_for_its_place_before_it_says_so(world: World) -> None:
     places: dict[Key, Place | Refused] = {}
     reconcile = make(world, place_of=places.get)

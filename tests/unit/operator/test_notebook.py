@@ -324,6 +324,15 @@ async def test_a_server_that_runs_stays_when_its_gateway_goes(world: World) -> N
     assert world.server.get(JUPYTER_NOTEBOOK, NOTEBOOK)["status"]["readyReplicas"] == 1
 
 
+async def test_no_token_is_minted_with_a_master_key_that_can_be_guessed(world: World) -> None:
+    put(world, a_notebook())
+    world.server.put(SECRET, a_master_key(a_gateway(), key=b"short"))
+    await world.run(make(world), NOTEBOOK)
+    assert ready(world)["reason"] == "GatewayNotFound"
+    assert "no master key to be used" in ready(world)["message"]
+    assert children_of(world) == []
+
+
 @pytest.mark.parametrize(("kind", "key"), CHILDREN, ids=[f"{k} {n}" for k, n in CHILDREN])
 async def test_a_foreign_object_of_a_childs_name_is_told_and_left_alone(
     world: World, kind: Kind, key: Key

@@ -2,7 +2,7 @@
 
 import pytest
 
-from elastic_jupyter.policy.keys import address_token, connection_key
+from elastic_jupyter.policy.keys import address_token, connection_key, digest
 
 
 def test_each_kernel_object_has_a_key_of_its_own() -> None:
@@ -28,3 +28,9 @@ def test_each_incarnation_has_a_token_of_its_own() -> None:
 def test_a_short_master_key_is_refused() -> None:
     with pytest.raises(ValueError, match="3 bytes"):
         connection_key(b"abc", "a")
+
+
+def test_a_digest_tells_master_keys_apart_and_is_no_key() -> None:
+    one, other = digest(b"m" * 32), digest(b"n" * 32)
+    assert one == digest(b"m" * 32) != other
+    assert one not in (connection_key(b"m" * 32, "a"), address_token(b"m" * 32, "a", 1))

@@ -13,6 +13,7 @@ from elastic_jupyter.api.gateway import (
 )
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import common
+from elastic_jupyter.policy import keys
 from elastic_jupyter.policy.images import Images
 from elastic_jupyter.policy.pod_template import first_container, pod_spec
 
@@ -40,6 +41,12 @@ def make_master_key_secret(gateway: JupyterGateway, *, key: bytes) -> Object:
         "type": "Opaque",
         "data": common.encoded({names.MASTER_KEY_KEY: key}),
     }
+
+
+def master_key(secret: Object | None) -> bytes | None:
+    """Return the key in a gateway's Secret; None: there is none, or none that may be used."""
+    key = common.decoded(secret, names.MASTER_KEY_KEY) if secret else None
+    return key if key is not None and keys.is_usable(key) else None
 
 
 def make_tombstones_secret(gateway: JupyterGateway) -> Object:

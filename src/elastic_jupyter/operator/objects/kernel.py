@@ -24,11 +24,17 @@ _VOLUME = "elastic-jupyter-connection"
 
 
 def make_connection_secret(
-    kernel: JupyterKernel, *, epoch: int, key: str, token: str | None = None
+    kernel: JupyterKernel,
+    *,
+    epoch: int,
+    key: str,
+    token: str | None = None,
+    master_digest: str | None = None,
 ) -> Object:
     """Return the Secret with the connection file of one incarnation.
 
     ``key`` signs messages; with ``token`` the kernel may tell its gateway the address it has.
+    ``master_digest`` is of the master key that both derive from.
     """
     connection = {
         "ip": "0.0.0.0",
@@ -44,12 +50,13 @@ def make_connection_secret(
         url = names.service_url(gateway.name, kernel.metadata.namespace or "")
         url += names.address_path(kernel_id(kernel))
         files[names.CALL_HOME_KEY] = json.dumps({"url": url, "token": token, "epoch": epoch})
+    metadata = common.metadata(
+        names.connection_secret_name(kernel.metadata.name or ""), kernel, _labels(kernel, epoch)
+    )
+    if master_digest:
+        metadata["annotations"] = {names.ANNOTATION_MASTER_KEY_DIGEST: master_digest}
     return {
-        "metadata": common.metadata(
-            names.connection_secret_name(kernel.metadata.name or ""),
-            kernel,
-            _labels(kernel, epoch),
-        ),
+        "metadata": metadata,
         # Not immutable: of such a Secret a kubelet keeps what it read first for as long as any pod
         # names it, and gives a new pod the key of its predecessor of the same name.
         "type": "Opaque",
@@ -57,14 +64,11 @@ def make_connection_secret(
     }
 
 
-def signing_key(secret: Object) -> str | None:
-    """Return the key in a connection Secret, None when it cannot be read."""
-    try:
-        connection = json.loads(common.decoded(secret, names.CONNECTION_KEY) or b"{}")
-    except ValueError:
-        return None
-    key: str | None = connection.get("key")
-    return key
+def master_digest(secret: Object) -> str | None:
+    """Return of which master key a connection Secret is, None when it does not tell."""
+    annotations = secret["metadata"].get("annotations") or {}
+    digest: str | None = annotations.get(names.ANNOTATION_MASTER_KEY_DIGEST)
+    return digest
 
 
 def make_pod(
