@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -241,8 +241,15 @@ class LoopbackNotebooks:
 
     def __init__(self) -> None:
         self.uids = {ANN.uid, BOB.uid}
+        self.on_change: Callable[[], None] | None = None
         self.synced = asyncio.Event()
         self.synced.set()
+
+    def serve(self, *uids: str) -> None:
+        """Serve exactly these from now on; only the gateway that began last is told."""
+        self.uids = set(uids)
+        if self.on_change:
+            self.on_change()
 
     async def run(self) -> NoReturn:
         while True:

@@ -131,6 +131,7 @@ class GatewayApp(ServerApp):
             self._guard(self.stores.notebooks.run()),
             self._guard(self._serve_kernels()),
             self._guard(self.kernels.cull_for_ever()),
+            self._guard(self.kernels.unserved.end_for_ever()),
         ]
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._begin_handover)
 

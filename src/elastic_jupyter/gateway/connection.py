@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_HELD = 1000
 #: The close code of an orderly end, after which the client finds all output in the next gateway.
 SERVICE_RESTART = 1012
+#: Close code of a websocket whose notebook is not served any more (RFC 6455, 7.4.1).
+POLICY_VIOLATION = 1008
 
 
 class ElasticConnection(ZMQChannelsWebsocketConnection):
@@ -50,6 +52,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self._unanswered: dict[str, messages.Header] = {}
         self._waiting_for: messages.Header | None = None
         self._attached = False
+        self._turned_away = False
 
     @property
     def manager(self) -> ElasticKernelManager:
@@ -72,6 +75,9 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self.multi_kernel_manager.notify_connect(self.kernel_id)
         ZMQChannelsWebsocketConnection._open_sockets.add(self)
         self.manager.connections.add(self)
+        if self.manager.mapping.unserved.include(self.manager):  # since the handshake began
+            self.turn_away()
+            return
         missed = self.manager.iopub_missed_by(self)
         parked = self.manager.parked.take(self.session_id)
         if parked is not None:
@@ -166,10 +172,19 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             )
         self.websocket_handler.close(SERVICE_RESTART, "handover")
 
+    def turn_away(self) -> None:
+        """End the websocket of a notebook that is not served any more; no cell comes after it."""
+        self._turned_away = True  # a client may send on for a while
+        if self.held:
+            self.fail("NotServed", "The gateway does not serve this notebook any more.")
+        self.websocket_handler.close(POLICY_VIOLATION, "the notebook is not served")
+
     # -- from the front end
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         """Pass a request on, answer it, or hold it."""
+        if self._turned_away:
+            return
         try:
             asked = messages.parse(incoming_msg, self.subprotocol)
         except ValueError as error:

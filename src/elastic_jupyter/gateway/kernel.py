@@ -94,6 +94,8 @@ class ElasticKernelManager(ServerKernelManager):
         self._busy_unknown = False
         #: When its tombstone was written, which may be older than its object.
         self.remembered_at: datetime | None = None
+        #: Since when its notebook is not served, as ``UnservedKernels`` keeps it.
+        self.unreachable_since: datetime | None = None
         self._recovered_at: datetime | None = None
         self._notice: str | None = None
         # Whether the launch waits in the queue, and since when by the loop's time.
@@ -126,6 +128,11 @@ class ElasticKernelManager(ServerKernelManager):
     def key(self) -> Key:
         """Namespace and name of the JupyterKernel."""
         return Key(self.mapping.settings.namespace, self.wish.name)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether nothing runs until an execution asks for it."""
+        return self.state in (KernelState.RECLAIMED, KernelState.FAILED)
 
     @property
     def busy(self) -> bool:
@@ -189,9 +196,7 @@ class ElasticKernelManager(ServerKernelManager):
         """Take the newest status of the object (from the watch)."""
         if facts.uid in self.retired:
             return
-        if self.state in (KernelState.RECLAIMED, KernelState.FAILED) and (
-            self.facts is None or facts.uid != self.facts.uid
-        ):
+        if self.asleep and (self.facts is None or facts.uid != self.facts.uid):
             if not self._make_provisioner().undoes:
                 self.resume_from(facts)  # another gateway of ours woke it
             return
@@ -438,7 +443,7 @@ class ElasticKernelManager(ServerKernelManager):
     def verdict(self, now: datetime) -> idle.Verdict:
         """Say whether the kernel is to be reclaimed now."""
         return idle.decide(
-            idle.Activity(busy=self.busy, last_execution=self.last_execution),
+            idle.Activity(self.busy, self.last_execution, self.unreachable_since),
             timeout=self.mapping.idle_timeout(self.wish.spec_name),
             now=now,
         )
@@ -472,7 +477,7 @@ class ElasticKernelManager(ServerKernelManager):
 
     def want(self) -> None:
         """An execution asks for the kernel: launch it unless that is under way."""
-        if self.state in (KernelState.RECLAIMED, KernelState.FAILED):
+        if self.asleep:
             self.log.info("kernel %s is asked for again", self.kernel_id)
             self.spawn(self._start_again())
             self.state = KernelState.STARTING

@@ -31,6 +31,7 @@ from elastic_jupyter.gateway.kernel import ElasticKernelManager, KernelState
 from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
 from elastic_jupyter.gateway.retry import insist
 from elastic_jupyter.gateway.sessions import KernelSession
+from elastic_jupyter.gateway.unserved import UnservedKernels
 from elastic_jupyter.gateway.wish import Wish, allowed_env, sessions_of
 from elastic_jupyter.policy import idle, notices
 from elastic_jupyter.policy.tokens import NotebookIdentity
@@ -40,8 +41,6 @@ from elastic_jupyter.store.protocol import Gone, KernelStore, Put, ServedNoteboo
 TOMBSTONE_AGE = timedelta(days=7)
 #: How long recovery waits for running kernels to answer before the gateway serves, s.
 RECOVERY_PATIENCE = 10.0
-#: Close code of a websocket whose notebook is not served any more (RFC 6455, 7.4.1).
-POLICY_VIOLATION = 1008
 #: Kernels whose end is remembered; the watch is behind by milliseconds.
 MAX_SHUT_DOWN = 1000
 #: libzmq's default of 1,023 sockets is enough for some 170 connected kernels.
@@ -61,7 +60,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     settings: GatewayConfig
     store: KernelStore
     tombstones: TombstoneStore
-    notebooks: ServedNotebooks
+    unserved: UnservedKernels
     recovered: asyncio.Event
 
     @default("context")
@@ -81,7 +80,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     ) -> None:
         """Give the manager its configuration and stores."""
         self.settings, self.store, self.tombstones = settings, store, tombstones
-        self.notebooks = notebooks
+        self.unserved = UnservedKernels(self, notebooks)
         self.recovered = asyncio.Event()
         self._fewer = asyncio.Event()
         self._work: set[asyncio.Task[None]] = set()
@@ -124,6 +123,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                     for manager in list(self.kernels.values()):
                         manager.on_gone(uid)
                     self._fewer.set()
+                    self.unserved.look()
                 case _ if first is not None:
                     await self._recover(first.values())
                     first = None
@@ -143,9 +143,12 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         self.recovered.set()
 
     def _take(self, kernel: JupyterKernel) -> None:
-        kernel_id = kernel.spec.kernel_id
+        kernel_id, gateway = kernel.spec.kernel_id, kernel.spec.gateway_ref
         if not kernel_id or kernel_id in self._shut_down:
             return
+        ours = (self.settings.name, None), (self.settings.name, self.settings.namespace)
+        if gateway is None or (gateway.name, gateway.namespace) not in ours:
+            return  # the label says that it is ours, and its key is another gateway's
         manager = self.kernels.get(kernel_id)
         if manager is not None:
             if manager.wish.name == kernel.metadata.name:
@@ -162,9 +165,10 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             if kernel_id in self.kernels:
                 continue
             try:
-                old = now - datetime.fromisoformat(tombstone["at"]) > TOMBSTONE_AGE
+                at = datetime.fromisoformat(tombstone["at"])
+                old = _too_old(at, now)
                 if not old:
-                    self._raise_tombstone(kernel_id, tombstone)
+                    self._raise_tombstone(kernel_id, tombstone, at)
             except (KeyError, TypeError, ValueError) as error:
                 self.log.error("the tombstone of kernel %s is not read: %r", kernel_id, error)
                 continue
@@ -173,8 +177,8 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                     partial(self.tombstones.remove, kernel_id), what=f"forgetting {kernel_id}"
                 )
 
-    def _raise_tombstone(self, kernel_id: str, tombstone: Mapping[str, Any]) -> None:
-        """List a reclaimed kernel again."""
+    def _raise_tombstone(self, kernel_id: str, tombstone: Mapping[str, Any], at: datetime) -> None:
+        """List a kernel again that was reclaimed ``at``."""
         settings = self.settings
         wish = Wish.of_tombstone(
             kernel_id,
@@ -186,6 +190,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         epoch, reason = int(tombstone["epoch"]), str(tombstone["reason"])
         manager = self._add(wish)
         manager.state = KernelState.RECLAIMED
+        manager.remembered_at = at
         manager.execution_state = "idle"
         manager.epoch = epoch
         manager.kernel_info = tombstone.get("kernelInfo")
@@ -430,20 +435,15 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
         """Reclaim one kernel if it is idle; called by ``cull_kernels``, which logs errors.
 
-        Of a notebook that is not served any more nothing sleeps here, and nobody is connected. What
-        runs of one that is deleted is the operator's to delete.
+        One that sleeps too long is forgotten.
         """
         manager = self._get(kernel_id)
         now = datetime.now(UTC)
         manager.trim(now)
-        notebook = manager.wish.identity.uid
-        if notebook and notebook not in self.notebooks.uids:
-            for connection in list(manager.connections):
-                connection.websocket_handler.close(POLICY_VIOLATION, "the notebook is not served")
-            if manager.state in (KernelState.RECLAIMED, KernelState.FAILED):
-                await self.shutdown_kernel(kernel_id)
-                return
-        if manager.state is not KernelState.RUNNING:
+        remembered = manager.remembered_at
+        if manager.state is KernelState.RECLAIMED and remembered and _too_old(remembered, now):
+            await self.shutdown_kernel(kernel_id)
+        if manager.state is not KernelState.RUNNING or self.unserved.include(manager):
             return
         verdict = manager.verdict(now)
         if verdict.action is idle.Action.RECLAIM:
@@ -480,6 +480,10 @@ def _seniority(kernel: JupyterKernel) -> tuple[datetime, str]:
     """Return the order in which kernels of the same id have a right to it."""
     metadata = kernel.metadata
     return metadata.creation_timestamp or datetime.max.replace(tzinfo=UTC), metadata.name or ""
+
+
+def _too_old(remembered: datetime, now: datetime) -> bool:
+    return now - remembered > TOMBSTONE_AGE
 
 
 def _timestamp(moment: datetime) -> str:

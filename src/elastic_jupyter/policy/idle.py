@@ -3,11 +3,16 @@
 Idle counts from the user's last execution. Open tabs, completion requests, comm messages and
 kernel_info do not count: a tab that was left open sends such messages by itself. A busy kernel is
 never idle.
+
+A kernel that nobody may reach ends also where nothing is culled, since nobody could shut it down.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+
+#: How long such a kernel stays: who made it unreachable by mistake may not lose its variables.
+UNREACHABLE_TIMEOUT = timedelta(hours=1)
 
 
 class Action(Enum):
@@ -19,10 +24,14 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Activity:
-    """What is known of a running kernel: ``last_execution`` is aware UTC."""
+    """What is known of a running kernel, in aware UTC.
+
+    ``unreachable_since``: since when its notebook is not served; None: it is.
+    """
 
     busy: bool
     last_execution: datetime
+    unreachable_since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -37,13 +46,16 @@ class Verdict:
 def decide(activity: Activity, *, timeout: timedelta, now: datetime) -> Verdict:
     """Say whether the kernel is reclaimed at ``now`` (aware UTC), and when it will be.
 
-    A ``timeout`` of zero or less means never (``cullIdleTimeout``).
+    A ``timeout`` of zero or less means never (``cullIdleTimeout``) while anybody can reach it.
     """
+    since = activity.last_execution
     if timeout <= timedelta(0):
-        return Verdict(Action.KEEP, "CullingDisabled", None)
+        if activity.unreachable_since is None:
+            return Verdict(Action.KEEP, "CullingDisabled", None)
+        timeout, since = UNREACHABLE_TIMEOUT, max(since, activity.unreachable_since)
     if activity.busy:
         return Verdict(Action.KEEP, "Busy", None)
-    reclaim_at = activity.last_execution + timeout
+    reclaim_at = since + timeout
     if now < reclaim_at:
         return Verdict(Action.KEEP, "RecentlyUsed", reclaim_at)
     return Verdict(Action.RECLAIM, "IdleTimeout", reclaim_at)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Callable
 from typing import NoReturn
 
 from elastic_jupyter.api import names
@@ -20,6 +21,7 @@ class SecretNotebooks:
     def __init__(self, client: Client, namespace: str, name: str) -> None:
         self.uids: frozenset[str] = frozenset()
         self.synced = asyncio.Event()
+        self.on_change: Callable[[], None] | None = None
         self._reflector = Reflector(
             client, SECRET, namespace, field_selector=f"metadata.name={name}"
         )
@@ -33,3 +35,5 @@ class SecretNotebooks:
             text = base64.b64decode((new.get("data") or {}).get(names.NOTEBOOKS_KEY) or "")
             self.uids = frozenset(text.decode(errors="replace").split())
             self.synced.set()
+            if self.on_change:
+                self.on_change()

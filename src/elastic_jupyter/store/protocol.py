@@ -139,9 +139,11 @@ class ServedNotebooks(Protocol):
 
     Attributes:
         synced: set once the list is known.
+        on_change: called without arguments after ``uids`` changed; must not raise or block.
     """
 
     synced: asyncio.Event
+    on_change: Callable[[], None] | None
 
     @property
     def uids(self) -> Collection[str]:

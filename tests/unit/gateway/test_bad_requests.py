@@ -10,6 +10,7 @@ from elastic_jupyter.errors import Invalid
 from elastic_jupyter.gateway.wish import MAX_ENV
 from tests.support.front_end import FrontEnd
 from tests.support.loopback import Loopback
+from tests.support.objects import until
 
 SESSION = "00000000-0000-0000-0000-000000000000"
 
@@ -137,3 +138,29 @@ async def test_another_object_with_a_kernels_id_does_not_take_its_place(world: L
     status = {"phase": "Failed", "epoch": 7, "podIP": "127.0.0.1"}
     world.store.put({**original, "metadata": metadata, "status": status})
     assert (await tab.run("print(x)")).text() == "1\n"
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [None, {"name": "another"}, {"name": "gw", "namespace": "elsewhere"}],
+    ids=["no gateway", "another gateway", "one of another namespace"],
+)
+async def test_a_kernel_with_our_label_that_names(
+    world: Loopback, reference: dict[str, str] | None
+) -> None:
+    """Its key is not ours to derive, and its object not ours to delete."""
+    gateway = await world.gateway()
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    [(key, original)] = world.store.objects.items()
+    stranger_id = kernel_id[:-4] + "0000"
+    metadata = {**original["metadata"], "name": "stranger", "uid": "uid-stranger"}
+    spec = {**original["spec"], "kernelID": stranger_id, "gatewayRef": reference}
+    status = {"phase": "Failed", "epoch": 1}
+    world.store.put({**original, "metadata": metadata, "spec": spec, "status": status})
+    second = await world.gateway()
+    for one in (gateway, second):
+        # The watch tells in order: what came after has been seen.
+        world.store.report(key, epoch=9)
+        await until(lambda one=one: one.kernels.kernels[kernel_id].epoch == 9)
+        assert set(one.kernels.kernels) == {kernel_id}

@@ -10,6 +10,7 @@ import pytest
 
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.errors import Forbidden
+from elastic_jupyter.gateway.kernels import TOMBSTONE_AGE
 from elastic_jupyter.policy import idle
 from elastic_jupyter.policy.notices import INTERRUPT_UNHEARD
 from elastic_jupyter.store.protocol import Key
@@ -508,3 +509,21 @@ async def test_an_unknown_kernel_spec_is_refused_with_the_names_there_are(
     response = await FrontEnd(await world.gateway()).rest("POST", "/api/kernels", {"name": "nope"})
     assert response.code == 400
     assert "this gateway has python3" in json.loads(response.body)["message"]
+
+
+async def test_a_kernel_that_sleeps_too_long_is_forgotten_without_a_restart(
+    world: Loopback,
+) -> None:
+    first = await world.gateway(idle=0.5)
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    await (await front_end.open(kernel_id)).run("x = 1")
+    await until(lambda: world.tombstones and not world.store.objects)
+    await world.end(first)
+    soon = now() - TOMBSTONE_AGE + timedelta(seconds=3)
+    world.tombstones[kernel_id]["at"] = soon.isoformat()
+
+    gateway = await world.gateway()
+    assert kernel_id in gateway.kernels.kernels
+    await until(lambda: not gateway.kernels.kernels)
+    assert not world.tombstones

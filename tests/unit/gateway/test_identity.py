@@ -3,17 +3,18 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 
-from elastic_jupyter.gateway.kernels import POLICY_VIOLATION
+from elastic_jupyter.gateway.connection import POLICY_VIOLATION
 from elastic_jupyter.gateway.wish import Wish
-from elastic_jupyter.policy import tokens
+from elastic_jupyter.policy import idle, tokens
 from elastic_jupyter.policy.tokens import NotebookIdentity
 from tests.support.front_end import FrontEnd
-from tests.support.loopback import ANN, BOB, MASTER, Loopback, loopback
+from tests.support.loopback import ANN, BOB, MASTER, Loopback, loopback, now, only_key
 from tests.support.objects import until
 
 NAMESAKE = NotebookIdentity(ANN.namespace, ANN.name, "uid-of-the-next-ann", ANN.user)
@@ -154,15 +155,19 @@ async def test_before_the_list_of_notebooks_is_known_the_gateway_is_not_ready(
 # -- a notebook that is not served any more
 
 
+#: Longer than any test: what happens has not waited for the culler.
+NEVER = 2**31 - 1
+
+
 async def test_a_deleted_notebook_leaves_nothing_behind(world: Loopback) -> None:
-    gateway = await world.gateway()
+    gateway = await world.gateway(interval=NEVER)
     front_end = FrontEnd(gateway)
     tab = await front_end.open(await front_end.start())
     (key,) = world.store.objects
     world.store.run(key)
     await tab.run("x = 1")
 
-    world.notebooks.uids.discard(ANN.uid)
+    world.notebooks.serve(BOB.uid)
     answer = await front_end.rest("POST", "/api/kernels")
     assert answer.code == 403
     assert "team/ann-notebook is not served" in json.loads(answer.body)["message"]
@@ -175,6 +180,74 @@ async def test_a_deleted_notebook_leaves_nothing_behind(world: Loopback) -> None
     assert not world.tombstones
 
 
+async def test_no_cell_runs_after_its_notebook_is_turned_away(
+    world: Loopback, tmp_path: Path
+) -> None:
+    """Also of a client that sends on; and a mistake that is taken back costs no variable."""
+    gateway = await world.gateway(interval=NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab, bob = await front_end.open(kernel_id), FrontEnd(gateway, identity=BOB)
+    world.store.run(only_key(world))
+    await tab.run("x = 1")
+    bobs = await bob.open(await bob.start())
+
+    world.notebooks.serve(BOB.uid)
+    await tab.execute(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(AssertionError, match=str(POLICY_VIOLATION)):
+        await tab.until(lambda: False)
+    with pytest.raises(HTTPClientError, match="403"):
+        await front_end.open(kernel_id)
+
+    world.notebooks.serve(ANN.uid, BOB.uid)
+    again = await front_end.open(kernel_id, session="tab-2")
+    assert (await again.run("print(x)")).text() == "1\n"
+    assert not (tmp_path / "ran").exists()
+    await bobs.send("kernel_info_request", {})
+    assert bobs.ws.close_code is None, "another notebook's websocket stays"
+
+
+async def test_a_cell_that_waits_for_its_kernel_ends_when_its_notebook_is_turned_away(
+    world: Loopback, tmp_path: Path
+) -> None:
+    gateway = await world.gateway(interval=NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    cell = await tab.execute(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    await tab.until(lambda: cell.waiting)
+    world.notebooks.serve(BOB.uid)
+    await tab.until(lambda: cell.done)
+    assert cell.reply is not None
+    assert cell.reply["content"]["ename"] == "NotServed"
+
+    world.store.run(only_key(world))
+    world.notebooks.serve(ANN.uid, BOB.uid)
+    again = await front_end.open(kernel_id, session="tab-2")
+    assert (await again.run("print(1)")).text() == "1\n"
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_a_kernel_that_nobody_may_reach_ends_where_nothing_is_culled(
+    world: Loopback,
+) -> None:
+    world.store.hold = False
+    gateway = await world.gateway(idle=0, interval=NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    await (await front_end.open(kernel_id)).run("x = 1")
+    kernel = gateway.kernels.kernels[kernel_id]
+    world.notebooks.serve(BOB.uid)
+    await until(lambda: kernel.unreachable_since)
+    assert world.store.objects, "whoever edits a label by mistake has an hour"
+
+    kernel.last_execution = kernel.unreachable_since = now() - idle.UNREACHABLE_TIMEOUT
+    world.notebooks.serve(BOB.uid)
+    await until(lambda: not world.store.objects)
+    assert not world.tombstones
+    assert not gateway.kernels.kernels
+
+
 async def test_a_sleeping_kernel_of_a_deleted_notebook_is_forgotten(world: Loopback) -> None:
     world.store.hold = False
     gateway = await world.gateway(idle=0.5)
@@ -182,7 +255,7 @@ async def test_a_sleeping_kernel_of_a_deleted_notebook_is_forgotten(world: Loopb
     await (await front_end.open(await front_end.start())).run("x = 1")
     await until(lambda: not world.store.objects)
     assert world.tombstones
-    world.notebooks.uids.discard(ANN.uid)
+    world.notebooks.serve(BOB.uid)
     await until(lambda: not gateway.kernel_manager.kernels)
     assert not world.tombstones
 

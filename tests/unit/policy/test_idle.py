@@ -43,6 +43,36 @@ HOUR = timedelta(hours=1)
             Action.KEEP,
             id="less than 0 means never",
         ),
+        pytest.param(
+            Activity(False, NOW - 99 * HOUR, unreachable_since=NOW - idle.UNREACHABLE_TIMEOUT),
+            timedelta(0),
+            Action.RECLAIM,
+            id="0 means never while anybody can reach it",
+        ),
+        pytest.param(
+            Activity(False, NOW - 99 * HOUR, unreachable_since=NOW - timedelta(minutes=59)),
+            timedelta(0),
+            Action.KEEP,
+            id="a mistake can be taken back",
+        ),
+        pytest.param(
+            Activity(False, NOW - timedelta(minutes=59), unreachable_since=NOW - 9 * HOUR),
+            timedelta(0),
+            Action.KEEP,
+            id="a cell that ended after its notebook was turned away",
+        ),
+        pytest.param(
+            Activity(True, NOW - 99 * HOUR, unreachable_since=NOW - 99 * HOUR),
+            timedelta(0),
+            Action.KEEP,
+            id="a long cell that nobody can reach",
+        ),
+        pytest.param(
+            Activity(False, NOW - 2 * HOUR, unreachable_since=NOW - timedelta(minutes=1)),
+            HOUR,
+            Action.RECLAIM,
+            id="where kernels are culled there is one limit",
+        ),
     ],
 )
 def test_idle_verdict(activity: Activity, timeout: timedelta, want: Action) -> None:

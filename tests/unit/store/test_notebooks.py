@@ -34,6 +34,15 @@ async def test_nothing_is_known_before_the_first_list(notebooks, server):
     assert notebooks.uids == set()
 
 
+async def test_a_change_of_the_list_is_told(notebooks, server):
+    told = []
+    notebooks.on_change = lambda: told.append(notebooks.uids)
+    server.put(SECRET, a_list("a", "b"))
+    await until(lambda: told == [{"a", "b"}])
+    server.put(SECRET, a_list("b"))
+    await until(lambda: told == [{"a", "b"}, {"b"}])
+
+
 async def test_the_list_is_followed_and_the_last_one_counts_while_it_is_gone(notebooks, server):
     server.put(SECRET, a_list("a", "b"))
     server.put(SECRET, an_object("unrelated", data={"uids": "eA=="}))
