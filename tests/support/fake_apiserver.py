@@ -65,9 +65,16 @@ class _Watch:
     params: dict[str, str]
     queue: "asyncio.Queue[bytes | str]" = field(default_factory=asyncio.Queue)
 
-    def offer(self, event_type: str, obj: Object) -> None:
-        if _matches(obj, self.params) and obj_in(self.collection, obj):
-            self.queue.put_nowait(_line(event_type, obj))
+    def offer(self, event_type: str, obj: Object, before: Object | None = None) -> None:
+        """Tell of a write; what came to match the selector, or ceased to, came or went."""
+        if not obj_in(self.collection, obj):
+            return
+        was = before is not None and _matches(before, self.params)
+        if _matches(obj, self.params):
+            came = event_type == "MODIFIED" and not was
+            self.queue.put_nowait(_line("ADDED" if came else event_type, obj))
+        elif was:
+            self.queue.put_nowait(_line("DELETED", obj))
 
 
 class FakeApiServer:
@@ -90,7 +97,7 @@ class FakeApiServer:
         self._applied: dict[tuple[str, str], Object] = {}
         self._writes_until_lost = 0
         self._objects: dict[str, dict[Key, Object]] = {}
-        self._history: list[tuple[int, str, str, Object]] = []
+        self._history: list[tuple[int, str, str, Object, Object | None]] = []
         self._version = 100
         self._compacted = 0
         self._pages: dict[str, list[Object]] = {}
@@ -232,15 +239,16 @@ class FakeApiServer:
         self._version += 1
         obj["metadata"]["resourceVersion"] = str(self._version)
         collection = path(kind, None)
+        before = self._objects.get(collection, {}).get(key_of(obj))
         if event_type == "DELETED":
             del self._objects[collection][key_of(obj)]
         else:
             self.defaulting(obj)
             self._objects.setdefault(collection, {})[key_of(obj)] = obj
-        self._history.append((self._version, event_type, collection, copy.deepcopy(obj)))
+        self._history.append((self._version, event_type, collection, copy.deepcopy(obj), before))
         for watch in self._watches:
             if _all_namespaces(watch.collection) == collection:
-                watch.offer(event_type, obj)
+                watch.offer(event_type, obj, before)
 
     def _tell_watches(self, how: str) -> None:
         for watch in self._watches:
@@ -316,9 +324,9 @@ class FakeApiServer:
             for obj in self._objects.get(collection, {}).values():
                 watch.offer("ADDED", obj)
         else:
-            for at, event_type, where, obj in self._history:
+            for at, event_type, where, obj, before in self._history:
                 if at > int(version) and where == collection:
-                    watch.offer(event_type, obj)
+                    watch.offer(event_type, obj, before)
         self._watches.add(watch)
         writer.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -86,9 +86,10 @@ class Children:
             await self._client.create(kind, desired, dry_run=True)
 
     async def make_once(self, kind: Kind, desired: Object) -> Object:
-        """Create the child if there is none; never change one that is there.
+        """Create the child if there is none; never change what one that is there holds.
 
-        Raises ``AlreadyExists`` when the name belongs to somebody else.
+        Its labels and owner are kept: without our labels nobody would see it any more. Raises
+        ``AlreadyExists`` when the name belongs to somebody else.
         """
         live = await self.find(kind, key_of(desired))
         if live is None:
@@ -96,6 +97,7 @@ class Children:
                 return await self._client.create(kind, desired, field_manager=FIELD_MANAGER)
             except AlreadyExists:
                 live = await self._client.get(kind, *key_of(desired))
+        live = await restored(self._client, kind, desired, live)
         _check_owner(kind, desired, live)
         return live
 
@@ -145,6 +147,28 @@ async def living_uid(client: Client, kind: Kind, key: Key) -> str | None:
     except NotFound:
         return None
     return None if metadata.get("deletionTimestamp") else str(metadata["uid"])
+
+
+async def restored(client: Client, kind: Kind, desired: Object, live: Object) -> Object:
+    """Give a child back the labels or the owner of ``desired`` that it lost; return it as it is.
+
+    One of the two must be left, to tell that it is ours; what is to have no owner stays as it is.
+    Others' labels and owners stay.
+    """
+    wanted, metadata = desired["metadata"], live["metadata"]
+    owner, owned = controller_uid(desired), controller_uid(live)
+    if owner is None:
+        return live
+    labelled = covers(metadata.get("labels") or {}, wanted["labels"])
+    if owned == owner and not labelled:
+        lost: Object = {"labels": wanted["labels"]}
+    elif owned is None and labelled:
+        others = metadata.get("ownerReferences") or []
+        lost = {"ownerReferences": [*others, *wanted["ownerReferences"]]}
+    else:
+        return live
+    body = {"metadata": {"uid": metadata["uid"], **lost}}
+    return await client.patch(kind, *key_of(live), body, field_manager=FIELD_MANAGER)
 
 
 def covers(live: Any, desired: Any) -> bool:

@@ -22,13 +22,20 @@ from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.events import EventRecorder
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Kind, Object, key_of
 from elastic_jupyter.operator import kernel_refusal, kernel_status, sight, slow_start
-from elastic_jupyter.operator.children import FIELD_MANAGER, controller_uid, covers, living_uid
+from elastic_jupyter.operator.children import (
+    FIELD_MANAGER,
+    controller_uid,
+    covers,
+    living_uid,
+    restored,
+)
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.kernel_status import Told
 from elastic_jupyter.operator.objects import storage
 from elastic_jupyter.operator.objects.gateway import master_key
 from elastic_jupyter.operator.objects.kernel import (
     GRACE_SECONDS,
+    identity,
     image_choice,
     make_connection_secret,
     make_pod,
@@ -182,8 +189,11 @@ class KernelReconciler:
         pod = self._caches.pods.get(key)
         if pod is not None and pod["metadata"]["uid"] == self._taken_back.get(key):
             pod = None
-        if pod is None and made and not (kernel.status and _has_ended(kernel)):
-            pod = await self._live_pod(key)  # is it gone, or not in the cache yet?
+        if made and not _has_ended(kernel):
+            if pod is None:
+                pod = await self._live_pod(key)  # is it gone, or not in the cache?
+            if pod is not None:
+                pod = await self._recognisable(pod, kernel, epoch)
         if pod is not None and _is_incarnation(pod, kernel, epoch):
             return _Seen(kernel, epoch, True, sight.look(pod))
         if made:
@@ -197,6 +207,17 @@ class KernelReconciler:
     async def _live_pod(self, key: Key) -> Object | None:
         try:
             return await self._client.get(POD, *key)
+        except NotFound:
+            return None
+
+    async def _recognisable(self, pod: Object, kernel: JupyterKernel, epoch: int) -> Object | None:
+        """Give a pod the labels or owner back that it lost; without, nobody sees how it ends."""
+        labels = pod["metadata"].get("labels") or {}
+        if labels.get(names.LABEL_EPOCH) not in (None, str(epoch)):
+            return pod
+        wanted = {"metadata": identity(kernel.metadata.name or "", kernel, epoch)}
+        try:
+            return await restored(self._client, POD, wanted, pod)
         except NotFound:
             return None
 
@@ -315,6 +336,7 @@ class KernelReconciler:
             except NotFound:
                 continue
             if _is_incarnation(other, seen.kernel, seen.epoch):
+                await restored(self._client, kind, obj, other)
                 return None
             if not _is_of_a_kernel(other):
                 text = f"a {kind} named {key.name} exists that is not this kernel's; delete it"

@@ -171,6 +171,35 @@ async def test_a_child_that_must_not_change_is_made_once(world: World) -> None:
         assert one["data"] == {"key": "Zmlyc3Q="}
 
 
+@pytest.mark.parametrize(
+    ("lost", "left"),
+    [
+        pytest.param({"labels": {}}, "the owner", id="all labels"),
+        pytest.param({"labels": {"a": "b"}}, "the owner", id="our labels"),
+        pytest.param({"ownerReferences": []}, "the labels", id="the owner"),
+        pytest.param({"labels": {}, "ownerReferences": []}, None, id="both"),
+    ],
+)
+async def test_a_child_that_is_made_once_is_known_again_by_what_is_left(
+    world: World, lost: Object, left: str | None
+) -> None:
+    server, mine = world.server, a_child(data={"key": "Zmlyc3Q="})
+    made = server.put(SECRET, mine)
+    server.put(SECRET, {**made, "metadata": {**made["metadata"], **lost}})
+    await world.settle()
+    another = a_child(data={"key": "c2Vjb25k"})
+    if left is None:
+        with pytest.raises(AlreadyExists, match="belongs to nobody"):
+            await world.children().make_once(SECRET, another)
+        return
+    await world.children().make_once(SECRET, another)
+    await world.settle()
+    now = world.cache(SECRET)[KEY]
+    assert now["data"] == {"key": "Zmlyc3Q="}
+    assert now["metadata"]["labels"] == {**LABELS, **lost.get("labels", {})}
+    assert now["metadata"]["ownerReferences"] == made["metadata"]["ownerReferences"]
+
+
 @pytest.mark.parametrize("there", [False, True])
 @pytest.mark.parametrize(
     ("answer", "want"),

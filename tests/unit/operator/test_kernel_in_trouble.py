@@ -378,6 +378,39 @@ async def test_a_deleted_secret_is_made_again(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    "lost",
+    [
+        pytest.param({"labels": {}}, id="all labels"),
+        pytest.param({"labels": {names.LABEL_EPOCH: "1"}}, id="all labels but the epoch"),
+        pytest.param({"ownerReferences": []}, id="its owner"),
+    ],
+)
+async def test_a_pod_that_lost_its_labels_or_owner_gets_them_back_and_its_end_is_seen(
+    world: World, lost: Object
+) -> None:
+    pod = await running_kernel(world, make(world))
+    metadata = pod["metadata"]
+    world.server.put(POD, {**pod, "metadata": {**metadata, **lost}})
+    await world.run(make(world), KERNEL)
+    assert status_of(world)["phase"] == "Running"
+    now = world.cache(POD)[KERNEL]["metadata"]
+    assert now["labels"] == metadata["labels"]
+    assert now["ownerReferences"] == metadata["ownerReferences"]
+    put_pod(world, world.server.get(POD, KERNEL), phase="Failed", containerStatuses=[ended(3)])
+    await world.run(make(world), KERNEL)
+    assert world.condition(JUPYTER_KERNEL, KERNEL, "Failed")["reason"] == "Error"
+
+
+async def test_a_connection_secret_that_lost_its_label_is_followed_again(world: World) -> None:
+    await running_kernel(world, make(world))
+    secret = world.server.get(SECRET, CONNECTION)
+    labels = {k: v for k, v in secret["metadata"]["labels"].items() if k != names.LABEL_MANAGED_BY}
+    world.server.put(SECRET, {**secret, "metadata": {**secret["metadata"], "labels": labels}})
+    await world.run(make(world), KERNEL)
+    assert world.cache(SECRET)[CONNECTION]["data"] == secret["data"]
+
+
+@pytest.mark.parametrize(
     ("status", "want"),
     [
         pytest.param({**RUNNING, "conditions": NODE_LOST}, "NodeLost", id="a lost node"),

@@ -50,9 +50,7 @@ def make_connection_secret(
         url = names.service_url(gateway.name, kernel.metadata.namespace or "")
         url += names.address_path(kernel_id(kernel))
         files[names.CALL_HOME_KEY] = json.dumps({"url": url, "token": token, "epoch": epoch})
-    metadata = common.metadata(
-        names.connection_secret_name(kernel.metadata.name or ""), kernel, _labels(kernel, epoch)
-    )
+    metadata = identity(names.connection_secret_name(kernel.metadata.name or ""), kernel, epoch)
     if master_digest:
         metadata["annotations"] = {names.ANNOTATION_MASTER_KEY_DIGEST: master_digest}
     return {
@@ -101,16 +99,16 @@ def make_pod(
     if shared_claim:
         storage.mount(spec, spec["containers"][0], claim=shared_claim)
         storage.start_in_folder(spec["containers"][0])
-    labels = {**common.template_labels(template), **_labels(kernel, epoch)}
+    metadata = identity(kernel.metadata.name or "", kernel, epoch)
+    metadata["labels"] = {**common.template_labels(template), **metadata["labels"]}
+    metadata["annotations"] = {**common.template_annotations(template), **_asked_at(kernel)}
     our_gate = {"name": names.GATE_QUEUE}
     # Of a template's own the queue would not know, and nobody would lift it.
     gates = [gate for gate in spec.pop("schedulingGates", None) or [] if gate != our_gate]
-    if accelerators.requests(spec) and names.LABEL_KUEUE not in labels:
+    if accelerators.requests(spec) and names.LABEL_KUEUE not in metadata["labels"]:
         gates.append(our_gate)
     if gates:
         spec["schedulingGates"] = gates
-    metadata = common.metadata(kernel.metadata.name or "", kernel, labels)
-    metadata["annotations"] = {**common.template_annotations(template), **_asked_at(kernel)}
     return {"metadata": metadata, "spec": spec}
 
 
@@ -131,14 +129,16 @@ def kernel_id(kernel: JupyterKernel) -> str:
     return kernel.spec.kernel_id or kernel.metadata.uid or ""
 
 
-def _labels(kernel: JupyterKernel, epoch: int) -> dict[str, str]:
+def identity(name: str, kernel: JupyterKernel, epoch: int) -> Object:
+    """Return the metadata by which a child is known as one of this incarnation."""
     gateway = kernel.spec.gateway_ref
-    return {
+    labels = {
         **common.labels(names.APP_KERNEL, kernel.metadata.name or ""),
         **({names.LABEL_GATEWAY: common.label_value(gateway.name)} if gateway else {}),
         names.LABEL_KERNEL_ID: kernel_id(kernel),
         names.LABEL_EPOCH: str(epoch),
     }
+    return common.metadata(name, kernel, labels)
 
 
 def _asked_at(kernel: JupyterKernel) -> Mapping[str, str]:
