@@ -101,6 +101,13 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
         ),
         _AVAILABLE,
         ConditionType(
+            "EarlierKernelsDeleted",
+            "Kernels that an earlier notebook of this name left are deleted. Said only where they "
+            "are not; it is tried again.",
+            {"Forbidden": "The operator may not, or an admission policy refuses it."},
+            "What else the API server answered, for example `Unavailable`.",
+        ),
+        ConditionType(
             "StorageApplied",
             "The claim for the notebook's files is as `spec.storage` asks. Said only where it is "
             "not.",

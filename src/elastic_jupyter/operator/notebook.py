@@ -14,7 +14,7 @@ from elastic_jupyter.api import names
 from elastic_jupyter.api.gateway import JupyterGateway
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.api.notebook import Auth, AuthMode, JupyterNotebook
-from elastic_jupyter.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from elastic_jupyter.errors import AlreadyExists, Forbidden, Invalid, NotFound, StoreError
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import (
     DEPLOYMENT,
@@ -83,11 +83,16 @@ class NotebookReconciler:
         found = self._notebooks.get(key)
         if found is not None and found["metadata"].get("deletionTimestamp"):
             found = None
-        await self._delete_kernels_of_others(key, found)
         if found is None:
+            await self._delete_kernels_of_others(key, None)
             return DONE  # owner references clean up the rest
         notebook = parse(JupyterNotebook, found)
         said, deployment, result = await self._make_children(key, notebook)
+        try:  # last: what keeps them, perhaps in another namespace, must not keep the server
+            await self._delete_kernels_of_others(key, found)
+        except StoreError as error:
+            said.append(Condition("EarlierKernelsDeleted", False, error.reason, str(error)))
+            result = Result(BLOCKED_RETRY)
         await self._report(key, notebook, said, deployment)
         return result
 

@@ -469,6 +469,30 @@ async def test_a_notebook_of_the_same_name_keeps_its_own_kernels_only(world: Wor
     assert kernels(world) == ["of-another", "by-hand", "new"]
 
 
+@pytest.mark.parametrize(
+    ("status", "reason"), [(403, "Forbidden"), (503, "Unavailable"), (422, "Invalid")]
+)
+async def test_kernels_that_cannot_be_deleted_keep_no_notebook_up_and_are_told(
+    world: World, status: int, reason: str
+) -> None:
+    put_kernels(world)
+    world.server.remove(JUPYTER_NOTEBOOK, NOTEBOOK)
+    put(world, a_notebook())
+    await world.settle()
+    world.server.fail(status, verb="delete", message="a webhook says no", times=100)
+    result = await world.run(make(world), NOTEBOOK)
+    assert result.requeue_after == BLOCKED_RETRY
+    assert children_of(world) == CHILDREN
+    said = world.condition(JUPYTER_NOTEBOOK, NOTEBOOK, "EarlierKernelsDeleted")
+    assert (said["status"], said["reason"]) == ("False", reason)
+    assert "a webhook says no" in said["message"]
+    world.server.recover()
+    await world.run(make(world), NOTEBOOK)
+    assert kernels(world) == ["of-another", "by-hand"]
+    conditions = world.server.get(JUPYTER_NOTEBOOK, NOTEBOOK)["status"]["conditions"]
+    assert [one["type"] for one in conditions] == ["Ready", "Available"]
+
+
 async def test_kernels_of_a_notebook_that_the_cache_does_not_know_yet_stay(world: World) -> None:
     put_kernels(world)
     await world.settle()
