@@ -9,6 +9,7 @@ from elastic_jupyter import logs
 from elastic_jupyter.clock import SystemClock
 from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.kube.client import Client
+from elastic_jupyter.operator import livez
 from elastic_jupyter.operator.config import OperatorConfig
 from elastic_jupyter.operator.wiring import Operator
 
@@ -33,7 +34,7 @@ async def run(client: Client, config: OperatorConfig) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    async with client:
+    async with client, livez.serving():
         log.info("operator starts", images=config.images)
         await Operator(client, config, SystemClock()).run()
 
