@@ -54,7 +54,12 @@ def classroom(cluster: Cluster) -> Iterator[Team]:
     with a_namespace(cluster, **RESTRICTED) as namespace:
         cluster.apply(
             namespace,
-            manifests.gateway(GATEWAY, allowedEnv=["HF_HOME"], allowedNamespaces={"from": "Same"}),
+            manifests.gateway(
+                GATEWAY,
+                allowedEnv=["HF_HOME"],
+                allowedNamespaces={"from": "Same"},
+                cullInterval=3600,  # nothing here waits for a look at idle kernels
+            ),
             notebook(NOTEBOOK, namespace, template=template, storage={"size": "1Gi"}),
             notebook("bob", namespace, template=manifests.parked()),
         )
@@ -352,7 +357,12 @@ def test_a_gateway_serves_the_namespaces_that_it_allows(cluster: Cluster, classr
                 within=NOTICED_WITHIN,
                 what="the end of the guest's access",
             )
-            eventually(lambda: tab.open, lambda is_open: not is_open, within=30, what="its end")
+            eventually(
+                lambda: tab.open,
+                lambda is_open: not is_open,
+                within=NOTICED_WITHIN,
+                what="the end of the guest's websocket",
+            )
             kernel = classroom.kernel(tab)
             assert kernel is not None, "labels are edited by mistake, too"
             cluster.delete(elsewhere, "jupyternotebooks", "guest")
