@@ -295,3 +295,38 @@ def test_a_new_pod_that_cannot_start_is_named_while_the_old_one_serves(
     is_said(team, "JupyterGateway", "Ready", "True", "Available")
     assert kept.run("kept", within=30).result == "'kept'"
     assert_same(pod, team.pod(kept))
+
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+
+
+@pytest.mark.parametrize("what", ["the master key", "a kernel's pod", "a kernel's Secret"])
+def test_a_label_that_somebody_takes_off_is_put_back(team: Team, kept: Tab, what: str) -> None:
+    plural, name = {
+        "the master key": ("secrets", f"{GATEWAY}-master-key"),
+        "a kernel's pod": ("pods", kernel_name(kept)),
+        "a kernel's Secret": ("secrets", f"{kernel_name(kept)}-connection"),
+    }[what]
+    team.cluster.kubectl("label", plural, name, f"{MANAGED_BY}-", "-n", team.namespace)
+    eventually(
+        lambda: team.cluster.get(team.namespace, plural, name) or {},
+        lambda live: live["metadata"]["labels"].get(MANAGED_BY) == "elastic-jupyter",
+        within=BACK_WITHIN,
+        what=f"the label of {plural}/{name}",
+    )
+    assert kept.run("kept", within=60).result == "'kept'"
+
+
+def test_a_connection_secret_that_somebody_edits_is_written_again(team: Team, kept: Tab) -> None:
+    name = f"{kernel_name(kept)}-connection"
+    before = team.cluster.get(team.namespace, "secrets", name)
+    assert before is not None
+    edit = '{"data": {"connection.json": "e30="}}'
+    team.cluster.kubectl("patch", "secret", name, "-n", team.namespace, "--type=merge", "-p", edit)
+    eventually(
+        lambda: team.cluster.get(team.namespace, "secrets", name) or {},
+        lambda live: live["data"] == before["data"],
+        within=BACK_WITHIN,
+        what=f"what Secret {name} held",
+    )
+    assert kept.run("kept", within=60).result == "'kept'"
