@@ -334,6 +334,11 @@ TOLD = [
         ready("Invalid", "nvidia.com/gpu"),
     ),
     told(
+        "more digits than Python reads",
+        template("digits", **pod({"resources": {"limits": {"nvidia.com/gpu": "1" * 5000}}})),
+        ready("Invalid", "limits[nvidia.com/gpu]"),
+    ),
+    told(
         "two containers of one name",
         template("twins", spec={"containers": [{"name": "k"}, {"name": "k", "image": "i"}]}),
         ready("Invalid", "containers[1].name: Duplicate value"),
