@@ -187,17 +187,23 @@ class NotebookReconciler:
     async def _auth(self, notebook: JupyterNotebook) -> Auth | None:
         """Return ``spec.auth`` with what its Secret gives filled in.
 
-        Raises ``NotFound`` when the Secret does not exist, ``Invalid`` when it gives neither.
+        Raises ``NotFound`` when the Secret does not exist, ``Invalid`` when it gives neither or
+        something that is no text.
         """
         auth = notebook.spec.auth
         if auth is None or auth.secret_ref is None or auth.mode is AuthMode.DISABLE:
             return auth
         name = auth.secret_ref.name
         secret = await self._client.get(SECRET, notebook.metadata.namespace or "", name)
-        given = {
-            field: (common.decoded(secret, field) or b"").decode(errors="replace").strip()
-            for field in ("token", "password")
-        }
+        given = {}
+        for field in ("token", "password"):
+            try:
+                given[field] = (common.decoded(secret, field) or b"").decode().strip()
+            except UnicodeDecodeError:  # not its cause: that has the value in it
+                raise Invalid(
+                    f"spec.auth.secretRef: key {field} of Secret {name} is not text (UTF-8); "
+                    "write it as hex digits or base64"
+                ) from None
         if not any(given.values()):
             raise Invalid(f"spec.auth.secretRef: Secret {name} has no key token or password")
         return auth.model_copy(update=given)

@@ -177,6 +177,19 @@ async def test_a_login_from_a_secret_of_the_user(world: World) -> None:
         assert value(world, LOGIN, "token") == token
 
 
+async def test_a_token_that_is_no_text_is_refused_unread(world: World) -> None:
+    # Replaced characters would make one token of many.
+    put(world, a_notebook(auth={"secretRef": {"name": "mine"}}))
+    encoded = base64.b64encode(b"\xff\xfe-hidden").decode()
+    metadata = {"name": "mine", "namespace": "team"}
+    world.server.put(SECRET, {"metadata": metadata, "data": {"token": encoded}})
+    await world.run(make(world), NOTEBOOK)
+    told = ready(world)
+    assert (told["reason"], "key token of Secret mine" in told["message"]) == ("Invalid", True)
+    assert "hidden" not in told["message"]
+    assert LOGIN not in world.server.all(SECRET)
+
+
 # -- the files
 
 

@@ -45,7 +45,11 @@ def login_data(
     disabled = auth is not None and auth.mode is AuthMode.DISABLE
     wanted = {} if disabled else _credentials(auth, kept, fresh)
     same_login = all(kept.get(key) == wanted.get(key) for key in _CREDENTIALS)
-    wanted[COOKIE_SECRET] = (kept.get(COOKIE_SECRET) if same_login else None) or fresh()
+    cookies = kept.get(COOKIE_SECRET) if same_login else None
+    token = wanted.get(TOKEN, "")
+    if cookies in (token, token[::-1]):  # who knows the token could sign cookies with it
+        cookies = None
+    wanted[COOKIE_SECRET] = cookies or fresh()
     wanted |= _config_files(wanted.get(HASHED_PASSWORD), disabled=disabled)
     unchanged = same_login and all(kept.get(key) == value for key, value in wanted.items())
     wanted[REVISION] = (kept.get(REVISION) if unchanged else None) or fresh()[:16]

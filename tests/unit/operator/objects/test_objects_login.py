@@ -94,6 +94,17 @@ def test_a_token_that_is_taken_out_of_the_manifest_lets_nobody_in_any_more() -> 
     assert data_of(None, given)["token"] != "a" * 64
 
 
+@pytest.mark.parametrize("auth", [None, {"token": FIRST}], ids=["made", "given"])
+@pytest.mark.parametrize("cookies", [FIRST, FIRST[::-1]], ids=["the token", "reversed"])
+def test_a_cookie_secret_that_follows_from_the_token_is_replaced(
+    auth: Object | None, cookies: str
+) -> None:
+    again = data_of(auth, {**data_of(auth), "cookie-secret": cookies})
+    assert again["token"] == FIRST
+    assert again["cookie-secret"] not in (FIRST, FIRST[::-1])
+    assert again["revision"] != data_of(auth)["revision"]
+
+
 @pytest.mark.parametrize("auth", [None, {"password": "p"}, {"mode": "disable"}])
 def test_no_value_of_a_login_follows_from_another(auth: Object | None) -> None:
     values = [
