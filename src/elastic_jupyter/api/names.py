@@ -28,7 +28,7 @@ ANNOTATION_ADMITTED_AT = f"{GROUP}/admitted-at"
 #: Epoch of the last pod that an earlier object of this kernel had; the first one here has the next.
 ANNOTATION_LAST_EPOCH = f"{GROUP}/last-epoch"
 
-#: Digest of the master key that a kernel's key derives from: on its Secret.
+#: Digest of the gateway's master key: on the kernels' Secrets, and what the gateway is rolled by.
 ANNOTATION_MASTER_KEY_DIGEST = f"{GROUP}/master-key-digest"
 
 #: Names of the variables that the client set, with commas; the others are the template's.

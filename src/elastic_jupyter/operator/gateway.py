@@ -47,6 +47,7 @@ from elastic_jupyter.operator.report import (
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.policy import images, offer
 from elastic_jupyter.policy.images import Choice, Images
+from elastic_jupyter.policy.keys import digest
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
 
@@ -60,8 +61,8 @@ _RETRIED = frozenset(error.reason for error in _REFUSED)
 
 _WHEN_DOWN = "its kernels run on, but nobody reaches them and idle ones keep their GPU"
 _MASTER_KEY_REPLACED = (
-    "the Secret with the master key was deleted, and a new one was made: kernels that run with the "
-    "old key are ended, since nobody can reach them, and notebook servers get new tokens"
+    "the gateway's Secret has another master key: kernels that run with the old one are ended, "
+    "since nobody can reach them, and notebook servers get new tokens"
 )
 
 
@@ -123,7 +124,8 @@ class GatewayReconciler:
             SECRET,
             objects.make_master_key_secret(gateway, key=secrets.token_bytes(_KEY_BYTES)),
         )
-        if objects.master_key(master) is None:  # a gateway that runs, stays with the one it read
+        key = objects.master_key(master)
+        if key is None:  # a gateway that runs, stays with the one it read
             raise _MasterKeyUnusable(
                 f"Secret {key_of(master)}: its key '{names.MASTER_KEY_KEY}' is missing, broken or "
                 "shorter than 16 bytes, so that nothing new starts; put the former key back, or "
@@ -145,7 +147,7 @@ class GatewayReconciler:
                 gateway,
                 image=self._image(gateway).image,
                 ours=self._images,
-                master_key_uid=master["metadata"]["uid"],
+                master_digest=digest(key),
                 service_account_uid=account["metadata"]["uid"],
             ),
         )
@@ -204,7 +206,7 @@ class GatewayReconciler:
         deployment: Object | None,
     ) -> None:
         # First: a pass after a conflict of the status would not see it happen any more.
-        if before and deployment and _master_key_uid(before) != _master_key_uid(deployment):
+        if before and deployment and _master_digest(before) != _master_digest(deployment):
             event = Event("Warning", "MasterKeyReplaced", _MASTER_KEY_REPLACED)
             await self._reporter.tell(gateway, event)
         await self._reporter.report(
@@ -241,6 +243,6 @@ class GatewayReconciler:
         }
 
 
-def _master_key_uid(deployment: Object) -> object:
+def _master_digest(deployment: Object) -> object:
     annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
-    return annotations.get(objects.ANNOTATION_MASTER_KEY)
+    return annotations.get(names.ANNOTATION_MASTER_KEY_DIGEST)

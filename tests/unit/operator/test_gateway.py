@@ -23,7 +23,9 @@ from elastic_jupyter.kube.kinds import (
     key_of,
 )
 from elastic_jupyter.operator.gateway import GatewayReconciler
+from elastic_jupyter.operator.objects import gateway as objects
 from elastic_jupyter.operator.report import BLOCKED_RETRY
+from elastic_jupyter.policy.keys import digest
 from elastic_jupyter.runtime.controller import DONE
 from tests.support.kernels import (
     CREATED,
@@ -91,9 +93,10 @@ async def test_a_gateway_gets_its_children_and_they_are_its_own(world: World) ->
     assert world.server.get(JUPYTER_GATEWAY, GATEWAY)["status"]["kernels"] == NO_KERNELS
     assert condition(world, "Ready")["reason"] == "Progressing"
     pod = world.server.get(DEPLOYMENT, GATEWAY)["spec"]["template"]
-    master = world.server.get(SECRET, MASTER_KEY)["metadata"]
+    master = objects.master_key(world.server.get(SECRET, MASTER_KEY))
     account = world.server.get(SERVICE_ACCOUNT, GATEWAY)["metadata"]
-    assert list(pod["metadata"]["annotations"].values()) == [master["uid"], account["uid"]]
+    assert master is not None
+    assert list(pod["metadata"]["annotations"].values()) == [digest(master), account["uid"]]
 
 
 def listed(world: World) -> list[str]:
@@ -235,6 +238,19 @@ async def test_a_new_master_key_is_told_though_the_status_was_decided_on_an_old_
         await reconcile(GATEWAY)
     await world.run(reconcile, GATEWAY)
     assert [reason for _, reason in world.events()].count("MasterKeyReplaced") == 1
+
+
+async def test_an_edited_master_key_rolls_the_gateway(world: World) -> None:
+    put(world, a_gateway())
+    await world.run(make(world), GATEWAY)
+    secret = world.server.get(SECRET, MASTER_KEY)
+    edited = base64.b64encode(b"another master key, long enough").decode()
+    world.server.put(SECRET, {**secret, "data": {**secret["data"], "key": edited}})
+    await world.settle()
+    before = world.server.get(DEPLOYMENT, GATEWAY)["spec"]["template"]
+    await world.run(make(world), GATEWAY)
+    assert world.server.get(DEPLOYMENT, GATEWAY)["spec"]["template"] != before
+    assert "MasterKeyReplaced" in [reason for _, reason in world.events()]
 
 
 async def test_the_status_shows_the_deployments_and_counts_kernels(world: World) -> None:

@@ -28,7 +28,6 @@ _RESOURCES: Object = {"requests": {"cpu": "50m"}}
 #: A new gateway takes over before the old one goes, and the old one finishes its requests.
 _GRACE_SECONDS = 60
 
-ANNOTATION_MASTER_KEY = f"{names.GROUP}/master-key-uid"
 ANNOTATION_SERVICE_ACCOUNT = f"{names.GROUP}/service-account-uid"
 
 
@@ -105,15 +104,15 @@ def make_deployment(
     *,
     image: str,
     ours: Images,
-    master_key_uid: str,
+    master_digest: str,
     service_account_uid: str,
 ) -> Object:
     """Return the Deployment of the gateway.
 
-    The uids are of the Secret with the master key and of the ServiceAccount: a pod reads the key
-    when it starts, and its token is of one account, so a new one of either needs a new pod. How
-    many pods there are is not said: it is 1 unless somebody scales it. Raises ``Invalid`` when the
-    template has no shape of a pod.
+    ``master_digest`` is of the master key: a pod reads the key when it starts, and its token is of
+    one ServiceAccount, so that another one of either needs a new pod. How many pods there are is
+    not said: it is 1 unless somebody scales it. Raises ``Invalid`` when the template has no shape
+    of a pod.
     """
     template = gateway.spec.template or {}
     pod = pod_spec(template, field="spec.template")
@@ -144,7 +143,7 @@ def make_deployment(
                     "labels": {**common.template_labels(template), **_labels(gateway)},
                     "annotations": {
                         **common.template_annotations(template),
-                        ANNOTATION_MASTER_KEY: master_key_uid,
+                        names.ANNOTATION_MASTER_KEY_DIGEST: master_digest,
                         ANNOTATION_SERVICE_ACCOUNT: service_account_uid,
                     },
                 },

@@ -37,7 +37,7 @@ def deployment_of(gateway: Object) -> Object:
         model(JupyterGateway, gateway),
         image="image",
         ours=IMAGES,
-        master_key_uid="uid-key",
+        master_digest="digest-of-key",
         service_account_uid="uid-account",
     )
 
@@ -75,7 +75,7 @@ def test_a_plain_gateway_becomes_a_restricted_deployment() -> None:
                 "metadata": {
                     "labels": LABELS,
                     "annotations": {
-                        f"{GROUP}/master-key-uid": "uid-key",
+                        f"{GROUP}/master-key-digest": "digest-of-key",
                         f"{GROUP}/service-account-uid": "uid-account",
                     },
                 },
