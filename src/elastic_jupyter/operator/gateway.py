@@ -66,10 +66,8 @@ _MASTER_KEY_REPLACED = (
 )
 
 
-class _MasterKeyUnusable(Invalid):
+class _MasterKeyUnusable(Exception):
     """Somebody has edited the Secret with the master key."""
-
-    reason = "MasterKeyUnusable"
 
 
 class GatewayReconciler:
@@ -108,6 +106,8 @@ class GatewayReconciler:
         deployment, failed = before, None
         try:
             deployment = await self._make_children(gateway)
+        except _MasterKeyUnusable as error:
+            failed = Condition(READY, False, "MasterKeyUnusable", str(error))
         except _REFUSED as error:
             failed = Condition(READY, False, error.reason, str(error))
         ready = failed or self._ready(key, deployment)
