@@ -173,9 +173,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                 self.log.error("the tombstone of kernel %s is not read: %r", kernel_id, error)
                 continue
             if old:
-                await self.settle(
-                    partial(self.tombstones.remove, kernel_id), what=f"forgetting {kernel_id}"
-                )
+                await self._forget_for_good(kernel_id)
 
     def _raise_tombstone(self, kernel_id: str, tombstone: Mapping[str, Any], at: datetime) -> None:
         """List a kernel again that was reclaimed ``at``."""
@@ -225,6 +223,11 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     async def forget(self, manager: ElasticKernelManager) -> None:
         """Remove the tombstone of a kernel that has its object again."""
         await self.tombstones.remove(manager.kernel_id)
+
+    async def _forget_for_good(self, kernel_id: str) -> None:
+        """Remove a tombstone, in the end: one that stays lists its kernel after the next start."""
+        remove = partial(self.tombstones.remove, kernel_id)
+        await self.settle(remove, what=f"forgetting kernel {kernel_id}")
 
     # -- start and stop
 
@@ -325,10 +328,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         await manager.shutdown_kernel(now=now, restart=restart)
         self.remove_kernel(kernel_id)
         self._kernel_connections.pop(kernel_id, None)
-        # One that stays would list the kernel again after the next start.
-        await self.settle(
-            partial(self.tombstones.remove, kernel_id), what=f"forgetting kernel {kernel_id}"
-        )
+        await self._forget_for_good(kernel_id)
 
     async def restart_kernel(  # type: ignore[override]
         self, kernel_id: str, now: bool = False
