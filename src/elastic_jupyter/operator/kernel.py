@@ -314,11 +314,12 @@ class KernelReconciler:
         secret = self._caches.secrets.get(key_of(wanted))
         if secret is None:
             await self._create(SECRET, wanted, seen)
-        elif by_hand or not _is_incarnation(secret, kernel, seen.epoch):
-            pass
-        elif master_digest(secret) not in (None, master_digest(wanted)):
+            return seen
+        if by_hand or not _is_incarnation(secret, kernel, seen.epoch):
+            return seen
+        if master_digest(secret) not in (None, master_digest(wanted)):
             return replace(seen, pod=PodSight(Sight.FAILED, _KEY_REPLACED, _KEY_REPLACED_TEXT))
-        elif not covers(secret, wanted):  # somebody has edited it
+        if not covers(secret, wanted):  # somebody has edited it
             await self._client.apply(SECRET, wanted, field_manager=FIELD_MANAGER)
         return seen
 

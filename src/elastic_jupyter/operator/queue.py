@@ -122,12 +122,12 @@ class QueueReconciler:
 
     def _patience_left(self, claims: Mapping[Key, Claim], places: Mapping[Ticket, Place]) -> float:
         """Return for how long to wait for the scheduler's first word on the head."""
-        for head in places:
-            claim = claims[key_of(head)]
-            if claim.admitted_at is not None and not claim.reason:
-                return (claim.admitted_at + _PATIENCE - self._clock.now()).total_seconds()
-            break
-        return 0.0
+        if not places:
+            return 0.0
+        head = claims[key_of(next(iter(places)))]
+        if head.admitted_at is None or head.reason:
+            return 0.0
+        return (head.admitted_at + _PATIENCE - self._clock.now()).total_seconds()
 
     def _tell(self, key: Key, place: Place | Refused | None) -> None:
         if self._places.get(key) == place:

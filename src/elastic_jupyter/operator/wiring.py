@@ -49,7 +49,7 @@ from elastic_jupyter.operator.queue import QueueReconciler
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.operator.safety_net import Pass, SafetyNet
 from elastic_jupyter.policy.queue import ClassKey
-from elastic_jupyter.runtime.controller import Controller
+from elastic_jupyter.runtime.controller import WORKERS, Controller
 from elastic_jupyter.store.kubernetes import KubernetesKernelStore
 
 FOLLOWED = (
@@ -132,74 +132,70 @@ class Operator:
             place_of=self._line.place_of,
         )
         self._pod_gone = kernels.pod_gone
-        self._kernels: Controller[Key] = Controller(
-            "kernel", self._netted(JUPYTER_KERNEL, kernels.reconcile), workers=_KERNEL_WORKERS
+        self._kernels = self._controller(
+            "kernel", JUPYTER_KERNEL, kernels.reconcile, workers=_KERNEL_WORKERS
         )
         self._queue: Controller[ClassKey] = Controller("queue", self._line.reconcile)
-        self._gateways: Controller[Key] = Controller(
+        self._gateways = self._controller(
             "gateway",
-            self._netted(
-                JUPYTER_GATEWAY,
-                GatewayReconciler(
-                    gateways=self._cache(JUPYTER_GATEWAY),
-                    specs=self._cache(JUPYTER_KERNEL_SPEC),
-                    kernels=self._kernel_index,
-                    admission=admission,
-                    pods=self._cache(POD),
-                    children=self._children,
-                    reporter=reporter,
-                    images=config.images,
-                    cluster_roles=config.cluster_roles,
-                ).reconcile,
-            ),
+            JUPYTER_GATEWAY,
+            GatewayReconciler(
+                gateways=self._cache(JUPYTER_GATEWAY),
+                specs=self._cache(JUPYTER_KERNEL_SPEC),
+                kernels=self._kernel_index,
+                admission=admission,
+                pods=self._cache(POD),
+                children=self._children,
+                reporter=reporter,
+                images=config.images,
+                cluster_roles=config.cluster_roles,
+            ).reconcile,
         )
-        self._notebooks: Controller[Key] = Controller(
+        self._notebooks = self._controller(
             "notebook",
-            self._netted(
-                JUPYTER_NOTEBOOK,
-                NotebookReconciler(
-                    client=client,
-                    store=store,
-                    notebooks=self._cache(JUPYTER_NOTEBOOK),
-                    gateways=self._cache(JUPYTER_GATEWAY),
-                    secrets=self._cache(SECRET),
-                    pods=self._cache(POD),
-                    kernels=self._kernel_index,
-                    admission=admission,
-                    children=self._children,
-                    reporter=reporter,
-                    images=config.images,
-                ).reconcile,
-            ),
+            JUPYTER_NOTEBOOK,
+            NotebookReconciler(
+                client=client,
+                store=store,
+                notebooks=self._cache(JUPYTER_NOTEBOOK),
+                gateways=self._cache(JUPYTER_GATEWAY),
+                secrets=self._cache(SECRET),
+                pods=self._cache(POD),
+                kernels=self._kernel_index,
+                admission=admission,
+                children=self._children,
+                reporter=reporter,
+                images=config.images,
+            ).reconcile,
         )
-        self._specs: Controller[Key] = Controller(
+        self._specs = self._controller(
             "kernelspec",
-            self._netted(
-                JUPYTER_KERNEL_SPEC,
-                KernelSpecReconciler(
-                    client=client,
-                    specs=self._cache(JUPYTER_KERNEL_SPEC),
-                    templates=self._cache(JUPYTER_KERNEL_TEMPLATE),
-                    reporter=reporter,
-                    images=config.images,
-                ).reconcile,
-            ),
+            JUPYTER_KERNEL_SPEC,
+            KernelSpecReconciler(
+                client=client,
+                specs=self._cache(JUPYTER_KERNEL_SPEC),
+                templates=self._cache(JUPYTER_KERNEL_TEMPLATE),
+                reporter=reporter,
+                images=config.images,
+            ).reconcile,
         )
-        self._templates: Controller[Key] = Controller(
+        self._templates = self._controller(
             "kerneltemplate",
-            self._netted(
-                JUPYTER_KERNEL_TEMPLATE,
-                KernelTemplateReconciler(
-                    client=client,
-                    templates=self._cache(JUPYTER_KERNEL_TEMPLATE),
-                    reporter=reporter,
-                    images=config.images,
-                ).reconcile,
-            ),
+            JUPYTER_KERNEL_TEMPLATE,
+            KernelTemplateReconciler(
+                client=client,
+                templates=self._cache(JUPYTER_KERNEL_TEMPLATE),
+                reporter=reporter,
+                images=config.images,
+            ).reconcile,
         )
 
-    def _netted(self, kind: Kind, reconcile: Pass) -> Pass:
-        return self._net.under(kind, self._cache(kind), reconcile)
+    def _controller(
+        self, name: str, kind: Kind, reconcile: Pass, *, workers: int = WORKERS
+    ) -> Controller[Key]:
+        """Return the controller of a kind, whose passes are under the safety net."""
+        netted = self._net.under(kind, self._cache(kind), reconcile)
+        return Controller(name, netted, workers=workers)
 
     @property
     def _controllers(self) -> tuple[Controller[Key] | Controller[ClassKey], ...]:

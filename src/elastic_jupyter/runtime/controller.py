@@ -11,6 +11,9 @@ from elastic_jupyter.errors import Conflict, ElasticJupyterError
 from elastic_jupyter.runtime.backoff import Backoff
 from elastic_jupyter.runtime.queue import WorkQueue
 
+#: Keys that are looked at at the same time, unless a controller says otherwise.
+WORKERS = 4
+
 K = TypeVar("K", bound=Hashable)
 log = logs.get(__name__)
 
@@ -52,7 +55,7 @@ class Controller(Generic[K]):
         name: str,
         reconcile: Callable[[K], Awaitable[Result]],
         *,
-        workers: int = 4,
+        workers: int = WORKERS,
         backoff: Backoff | None = None,
     ) -> None:
         self.name = name
