@@ -45,6 +45,17 @@ def gated_by(*gates: str, kernel: Object = GPU) -> Object:
     return pod
 
 
+#: A pod that was killed over its limit, and what is seen in it, whether it is there or gone.
+OUT_OF_MEMORY = (
+    a_pod_of(LIMITED, **failed(ended(137, reason="OOMKilled"))),
+    PodSight(
+        Sight.FAILED,
+        "OOMKilled",
+        "the kernel used more memory than its limit of 2Gi and was killed",
+    ),
+)
+
+
 @pytest.mark.parametrize(
     ("pod", "want"),
     [
@@ -181,12 +192,7 @@ def gated_by(*gates: str, kernel: Object = GPU) -> Object:
             id="preempted",
         ),
         pytest.param(
-            a_pod_of(LIMITED, **failed(ended(137, reason="OOMKilled"))),
-            PodSight(
-                Sight.FAILED,
-                "OOMKilled",
-                "the kernel used more memory than its limit of 2Gi and was killed",
-            ),
+            *OUT_OF_MEMORY,
             id="out of memory, with the limit",
         ),
         pytest.param(
@@ -359,12 +365,7 @@ COLLECTED = {
             id="it was preempted before it ran",
         ),
         pytest.param(
-            a_pod_of(LIMITED, **failed(ended(137, reason="OOMKilled"))),
-            PodSight(
-                Sight.FAILED,
-                "OOMKilled",
-                "the kernel used more memory than its limit of 2Gi and was killed",
-            ),
+            *OUT_OF_MEMORY,
             id="it had ended already",
         ),
         pytest.param(
