@@ -16,6 +16,10 @@ from typing import Any, Self
 
 import requests
 import yaml
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from tests.support.pod_forward import PodForward
 
 GROUP = "apis/kubeflow.tkestack.io/v1alpha1"
 PREFIXES = {
@@ -135,6 +139,9 @@ class Cluster:
         self._http = requests.Session()
         # The proxies of the environment are for the world outside.
         self._http.trust_env = False
+        # What the API server says while it takes up a changed CRD.
+        busy = Retry(total=8, status_forcelist=(429,), backoff_factor=0.1, allowed_methods=None)
+        self._http.mount("http://", HTTPAdapter(max_retries=busy))
 
     def __enter__(self) -> Self:
         return self
@@ -173,6 +180,10 @@ class Cluster:
     def forward(self, namespace: str, target: str, port: int) -> Forward:
         """Forward a free local port to ``target`` (``pod/<name>``, ``svc/<name>``)."""
         return Forward([self.kubectl_path, "port-forward", "-n", namespace, target, f":{port}"])
+
+    def forward_each(self, namespace: str, pod: str, port: int) -> PodForward:
+        """Forward a free local port to a pod, for many connections (see ``PodForward``)."""
+        return PodForward(self._url, namespace, pod, port)
 
     # What is
 

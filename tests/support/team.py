@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from jupyter_kernel_client.wsclient import JupyterSubprotocol
 
 from tests.support import manifests
-from tests.support.cluster import Cluster, Forward
+from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer
+from tests.support.pod_forward import PodForward
 from tests.support.rollout import SYSTEM, server_pod
 
 GATEWAY = "gw"
@@ -187,7 +188,7 @@ def _answering(
     while True:
         pod = server_pod(cluster, namespace, plural, name)
         is_ours = pod["spec"]["containers"][0]["image"] in ours
-        with cluster.forward(namespace, f"pod/{pod['metadata']['name']}", 8888) as way:
+        with cluster.forward_each(namespace, pod["metadata"]["name"], 8888) as way:
             server = NotebookServer(
                 way.url,
                 token=token,
@@ -203,7 +204,7 @@ def _answering(
 
 
 def _has_answered(
-    way: Forward, server: NotebookServer, offers: str, *, within: float, whose: str
+    way: PodForward, server: NotebookServer, offers: str, *, within: float, whose: str
 ) -> bool:
     """Wait until a server tells its kernels, or the way to it has ended; return which it was."""
     is_open, *_ = eventually(
