@@ -19,6 +19,10 @@ from elastic_jupyter.kube.reflector import Reflector
 
 FIELD_MANAGER = "elastic-jupyter-operator"
 
+#: Seconds until something is tried again that nothing in the cluster will tell us about: a quota,
+#: a policy, an object of a child's name which is not ours.
+BLOCKED_RETRY = 10.0
+
 #: Digest of what a child was last asked to be. A field that a spec no longer has goes with the next
 #: apply only, and an operator that has just started knows by this whether one is due.
 ANNOTATION_APPLIED = f"{names.GROUP}/applied"

@@ -5,7 +5,7 @@ from typing import Any
 
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator import server_pod
-from elastic_jupyter.operator.report import AVAILABLE, READY, Condition
+from elastic_jupyter.policy.report import AVAILABLE, READY, Condition
 
 #: Numbers of ``apps/v1`` DeploymentStatus that the original showed in the gateway's status, too.
 COUNTS = (

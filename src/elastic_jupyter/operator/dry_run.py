@@ -8,10 +8,10 @@ from elastic_jupyter.errors import Forbidden, Invalid
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import POD
 from elastic_jupyter.operator.objects.kernel import make_pod
-from elastic_jupyter.operator.report import READY, Condition
 from elastic_jupyter.policy import refusals
 from elastic_jupyter.policy.compose import compose
 from elastic_jupyter.policy.images import Images
+from elastic_jupyter.policy.report import READY, Condition
 from elastic_jupyter.runtime.controller import DONE, Result
 
 #: Quotas, policies and rights change without a word to us, and a kernel spec is no kernel: seconds.

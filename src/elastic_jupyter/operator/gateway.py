@@ -31,23 +31,22 @@ from elastic_jupyter.kube.kinds import (
 )
 from elastic_jupyter.operator import deployment_status, server_pod
 from elastic_jupyter.operator.admission import Admission
-from elastic_jupyter.operator.children import Children
+from elastic_jupyter.operator.children import BLOCKED_RETRY, Children
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.objects import gateway as objects
 from elastic_jupyter.operator.objects import gateway_network as network
 from elastic_jupyter.operator.objects import gateway_rights as rights
-from elastic_jupyter.operator.report import (
-    BLOCKED_RETRY,
+from elastic_jupyter.operator.reporter import Reporter
+from elastic_jupyter.policy import images, offer
+from elastic_jupyter.policy.images import Choice, Images
+from elastic_jupyter.policy.keys import digest
+from elastic_jupyter.policy.report import (
     READY,
     Condition,
     Event,
     image_replaced,
     new_replacements,
 )
-from elastic_jupyter.operator.reporter import Reporter
-from elastic_jupyter.policy import images, offer
-from elastic_jupyter.policy.images import Choice, Images
-from elastic_jupyter.policy.keys import digest
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
 

@@ -14,15 +14,16 @@ from typing import cast
 
 from elastic_jupyter import logs
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import MAX_EPOCH, JupyterKernel, Phase
+from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.api.notebook import JupyterNotebook
 from elastic_jupyter.clock import Clock
 from elastic_jupyter.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, StoreError
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.events import EventRecorder
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Kind, Object, key_of
-from elastic_jupyter.operator import kernel_refusal, kernel_status, sight, slow_start
+from elastic_jupyter.operator import kernel_refusal, sight, slow_start
 from elastic_jupyter.operator.children import (
+    BLOCKED_RETRY,
     FIELD_MANAGER,
     controller_uid,
     covers,
@@ -30,7 +31,6 @@ from elastic_jupyter.operator.children import (
     restored,
 )
 from elastic_jupyter.operator.kernel_index import KernelIndex
-from elastic_jupyter.operator.kernel_status import Told
 from elastic_jupyter.operator.objects import storage
 from elastic_jupyter.operator.objects.gateway import master_key
 from elastic_jupyter.operator.objects.kernel import (
@@ -42,12 +42,11 @@ from elastic_jupyter.operator.objects.kernel import (
     master_digest,
 )
 from elastic_jupyter.operator.own_writes import OwnWrites
-from elastic_jupyter.operator.report import BLOCKED_RETRY
-from elastic_jupyter.operator.sight import PodSight
-from elastic_jupyter.policy import lifecycle, refusals
+from elastic_jupyter.policy import kernel_status, lifecycle, queue, refusals
 from elastic_jupyter.policy.images import Choice, Images
+from elastic_jupyter.policy.kernel_status import Told
 from elastic_jupyter.policy.keys import address_token, connection_key, digest
-from elastic_jupyter.policy.lifecycle import Action, Sight
+from elastic_jupyter.policy.lifecycle import Action, Sight, Sighting
 from elastic_jupyter.policy.queue import Place, Refused
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
@@ -86,7 +85,7 @@ class _Seen:
     kernel: JupyterKernel
     epoch: int
     made: bool
-    pod: PodSight
+    pod: Sighting
 
     @property
     def phase(self) -> Phase | None:
@@ -151,7 +150,7 @@ class KernelReconciler:
         """Report what was seen of a kernel, and clean up after one that has ended."""
         place = self._place_of(key) if seen.pod.sight is Sight.WAITING else None
         if isinstance(place, Refused):
-            refused = PodSight(Sight.STARTING, sight.GATE_REFUSED, place.message)
+            refused = Sighting(Sight.STARTING, queue.GATE_REFUSED, place.message)
             seen, place = replace(seen, pod=refused), None
         if seen.pod.sight is Sight.STALLED and not self._patience(seen.kernel):
             seen = replace(seen, pod=kernel_status.given_up(seen.pod))
@@ -183,7 +182,7 @@ class KernelReconciler:
         if cached is None or cached["metadata"].get("deletionTimestamp"):
             return None
         kernel = self._own.newest(key, parse(JupyterKernel, cached))
-        epoch = _epoch(kernel)
+        epoch = kernel_status.epoch_of(kernel)
         made = bool(kernel.status and kernel.status.pod_name)
         made = made or self._made.get(key) == (kernel.metadata.uid, epoch)
         pod = self._caches.pods.get(key)
@@ -202,7 +201,7 @@ class KernelReconciler:
             if last is not None and not _is_incarnation(last, kernel, epoch):
                 last = None
             return _Seen(kernel, epoch, True, sight.lost(conditions or [], last))
-        return _Seen(kernel, epoch, False, PodSight(Sight.NEVER_MADE))
+        return _Seen(kernel, epoch, False, Sighting(Sight.NEVER_MADE))
 
     async def _live_pod(self, key: Key) -> Object | None:
         try:
@@ -221,7 +220,7 @@ class KernelReconciler:
         except NotFound:
             return None
 
-    async def _explained(self, key: Key, seen: PodSight) -> PodSight:
+    async def _explained(self, key: Key, seen: Sighting) -> Sighting:
         pod = self._caches.pods.get(key)
         if pod is None:
             return seen
@@ -240,17 +239,17 @@ class KernelReconciler:
             )
             found = await self._make_children(seen, pod)
         except Invalid as error:
-            return replace(seen, pod=PodSight(Sight.REFUSED, error.reason, str(error)))
+            return replace(seen, pod=Sighting(Sight.REFUSED, error.reason, str(error)))
         except Forbidden as error:
             refusal = refusals.judge(str(error))
             refused = Sight.NEVER_MADE if refusal.passing else Sight.REFUSED
-            return replace(seen, pod=PodSight(refused, refusal.reason, str(error)))
+            return replace(seen, pod=Sighting(refused, refusal.reason, str(error)))
         made = found.sight not in (Sight.NEVER_MADE, Sight.REFUSED)
         if made:
             self._made[key] = (seen.kernel.metadata.uid or "", seen.epoch)
         return replace(seen, pod=found, made=made)
 
-    async def _make_children(self, seen: _Seen, pod: Object) -> PodSight:
+    async def _make_children(self, seen: _Seen, pod: Object) -> Sighting:
         if refused := kernel_refusal.refusal(seen.kernel, self._siblings(seen.kernel)):
             return refused
         secret = self._connection_secret(seen)
@@ -260,7 +259,7 @@ class KernelReconciler:
                 f"spec.gatewayRef: JupyterGateway {gateway.name if gateway else ''} does not exist "
                 f"in namespace {namespace}, or has no master key to be used"
             )
-            return PodSight(Sight.NEVER_MADE, _GATEWAY_NOT_FOUND, text)
+            return Sighting(Sight.NEVER_MADE, _GATEWAY_NOT_FOUND, text)
         if seen.phase is None:
             hindrance = await self._create_at_once(secret, pod, seen)
         else:  # something was in the way before
@@ -268,7 +267,7 @@ class KernelReconciler:
             hindrance = hindrance or await self._create(POD, pod, seen)
         return hindrance or sight.look({**pod, "status": {}})
 
-    async def _create_at_once(self, secret: Object, pod: Object, seen: _Seen) -> PodSight | None:
+    async def _create_at_once(self, secret: Object, pod: Object, seen: _Seen) -> Sighting | None:
         """Create both children, as ``_create`` does each; no pod stays that has no Secret.
 
         The kubelet asks for the Secret 100 ms or more after the pod was made; were it not there, it
@@ -279,12 +278,12 @@ class KernelReconciler:
             self._create(POD, pod, seen),
             return_exceptions=True,
         )
-        if isinstance(kept, PodSight | Invalid | Forbidden) and made is None:
+        if isinstance(kept, Sighting | Invalid | Forbidden) and made is None:
             await self._take_back(pod, seen)
         for outcome in (kept, made):
             if isinstance(outcome, BaseException):
                 raise outcome
-        return cast("PodSight | None", kept or made)
+        return cast("Sighting | None", kept or made)
 
     async def _take_back(self, pod: Object, seen: _Seen) -> None:
         """Delete a pod whose Secret may not be: it could not start."""
@@ -318,12 +317,12 @@ class KernelReconciler:
         if by_hand or not _is_incarnation(secret, kernel, seen.epoch):
             return seen
         if master_digest(secret) not in (None, master_digest(wanted)):
-            return replace(seen, pod=PodSight(Sight.FAILED, _KEY_REPLACED, _KEY_REPLACED_TEXT))
+            return replace(seen, pod=Sighting(Sight.FAILED, _KEY_REPLACED, _KEY_REPLACED_TEXT))
         if not covers(secret, wanted):  # somebody has edited it
             await self._client.apply(SECRET, wanted, field_manager=FIELD_MANAGER)
         return seen
 
-    async def _create(self, kind: Kind, obj: Object, seen: _Seen) -> PodSight | None:
+    async def _create(self, kind: Kind, obj: Object, seen: _Seen) -> Sighting | None:
         """Create a child, or find that it is there already; return what is in the way, if so."""
         key = key_of(obj)
         for _ in range(2):
@@ -341,12 +340,12 @@ class KernelReconciler:
                 return None
             if not _is_of_a_kernel(other):
                 text = f"a {kind} named {key.name} exists that is not this kernel's; delete it"
-                return PodSight(Sight.NEVER_MADE, "NameTaken", text)
+                return Sighting(Sight.NEVER_MADE, "NameTaken", text)
             await self._delete(kind, other)
             if kind is POD:  # takes its grace period, and its end wakes us
                 break
         text = f"the previous {kind} {key.name} is being deleted"
-        return PodSight(Sight.NEVER_MADE, _PREVIOUS_POD, text)
+        return Sighting(Sight.NEVER_MADE, _PREVIOUS_POD, text)
 
     def _image(self, kernel: JupyterKernel) -> Choice:
         return image_choice(kernel, self._images)
@@ -459,16 +458,6 @@ class KernelReconciler:
         except (NotFound, Conflict):
             return  # gone, or another one has the name
         log.info("deleted", kind=kind, name=metadata["name"])
-
-
-def _epoch(kernel: JupyterKernel) -> int:
-    if kernel.status and kernel.status.epoch:
-        return kernel.status.epoch
-    last = (kernel.metadata.annotations or {}).get(names.ANNOTATION_LAST_EPOCH, "")
-    # Anybody may write the annotation; int() takes no more than some thousand digits.
-    if not last.isdecimal() or len(last) > len(str(MAX_EPOCH)):
-        return 1
-    return min(int(last) + 1, MAX_EPOCH)
 
 
 def _has_ended(kernel: JupyterKernel) -> bool:

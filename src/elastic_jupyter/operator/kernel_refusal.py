@@ -7,11 +7,10 @@ from collections.abc import Iterable
 
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.kube.kinds import Object
-from elastic_jupyter.operator.sight import PodSight
-from elastic_jupyter.policy.lifecycle import Sight
+from elastic_jupyter.policy.lifecycle import Sight, Sighting
 
 
-def refusal(kernel: JupyterKernel, siblings: Iterable[Object]) -> PodSight | None:
+def refusal(kernel: JupyterKernel, siblings: Iterable[Object]) -> Sighting | None:
     """Return why no pod is made; ``siblings`` are all kernels that name its gateway.
 
     Of two kernels with the same id the older one keeps it: the gateway knows one of each id.
@@ -21,7 +20,7 @@ def refusal(kernel: JupyterKernel, siblings: Iterable[Object]) -> PodSight | Non
         return None
     if gateway.namespace not in (None, namespace):
         text = f"spec.gatewayRef.namespace: the gateway must be in namespace {namespace}"
-        return PodSight(Sight.REFUSED, "GatewayElsewhere", text)
+        return Sighting(Sight.REFUSED, "GatewayElsewhere", text)
     wanted = kernel.spec.kernel_id
     if wanted is None:
         return None
@@ -34,7 +33,7 @@ def refusal(kernel: JupyterKernel, siblings: Iterable[Object]) -> PodSight | Non
         return None
     name = ours["metadata"]["name"]
     text = f"spec.kernelID: JupyterKernel {name} has this id already; leave it out or name another"
-    return PodSight(Sight.REFUSED, "KernelIDTaken", text)
+    return Sighting(Sight.REFUSED, "KernelIDTaken", text)
 
 
 def _seniority(kernel: Object) -> tuple[str, str]:

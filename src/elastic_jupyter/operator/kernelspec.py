@@ -11,10 +11,10 @@ from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL_SPEC, Key, Object
 from elastic_jupyter.operator import dry_run
-from elastic_jupyter.operator.report import READY, Condition, image_replaced, new_replacements
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.policy import compose, images
 from elastic_jupyter.policy.images import Images
+from elastic_jupyter.policy.report import READY, Condition, image_replaced, new_replacements
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
 

@@ -10,9 +10,9 @@ from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL_TEMPLATE, Key, Object
 from elastic_jupyter.operator import dry_run
 from elastic_jupyter.operator.objects import common
-from elastic_jupyter.operator.report import Condition
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.policy.images import Images
+from elastic_jupyter.policy.report import Condition
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
 

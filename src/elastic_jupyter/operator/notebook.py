@@ -27,17 +27,17 @@ from elastic_jupyter.kube.kinds import (
 )
 from elastic_jupyter.operator import deployment_status, server_pod, storage_claim
 from elastic_jupyter.operator.admission import Admission
-from elastic_jupyter.operator.children import Children, controller_uid, living_uid
+from elastic_jupyter.operator.children import BLOCKED_RETRY, Children, controller_uid, living_uid
 from elastic_jupyter.operator.kernel_index import KernelIndex
 from elastic_jupyter.operator.objects import common, storage
 from elastic_jupyter.operator.objects import login as logins
 from elastic_jupyter.operator.objects import notebook as objects
 from elastic_jupyter.operator.objects.gateway import master_key
 from elastic_jupyter.operator.objects.notebook import GatewayAccess
-from elastic_jupyter.operator.report import BLOCKED_RETRY, READY, Condition, Event
 from elastic_jupyter.operator.reporter import Reporter
 from elastic_jupyter.policy import tokens
 from elastic_jupyter.policy.images import Images
+from elastic_jupyter.policy.report import READY, Condition, Event
 from elastic_jupyter.policy.tokens import NotebookIdentity
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse

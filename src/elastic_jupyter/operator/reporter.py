@@ -10,7 +10,7 @@ from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.events import EventRecorder
 from elastic_jupyter.kube.kinds import Kind
 from elastic_jupyter.operator.children import FIELD_MANAGER
-from elastic_jupyter.operator.report import Condition, Event, conditions, merge_patch
+from elastic_jupyter.policy.report import Condition, Event, conditions, merge_patch
 
 
 class Reporter:

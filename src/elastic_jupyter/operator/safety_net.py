@@ -12,7 +12,7 @@ from elastic_jupyter.errors import ElasticJupyterError, StoreError
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import Key, Kind, Object
 from elastic_jupyter.operator.children import FIELD_MANAGER
-from elastic_jupyter.operator.report import Condition, conditions
+from elastic_jupyter.policy.report import Condition, conditions
 from elastic_jupyter.runtime.controller import Result
 
 #: Seconds between two words on one object: each write wakes it, whatever its backoff is, and a pass

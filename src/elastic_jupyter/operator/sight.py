@@ -2,14 +2,13 @@
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.policy import accelerators, queue, scheduling
-from elastic_jupyter.policy.lifecycle import Sight
+from elastic_jupyter.policy.lifecycle import Sight, Sighting
 
 #: Reason while a pod is new, is scheduled, and its container is created: one word for all three,
 #: so that a quick start needs no status write between the first and the last.
@@ -17,10 +16,6 @@ STARTING = "ContainerCreating"
 TERMINATING = "Terminating"
 DELETED = "PodDeleted"
 NODE_LOST = "NodeLost"
-#: Of a pod whose turn it is, and whose gate cannot be lifted.
-GATE_REFUSED = "GateRefused"
-#: Of a pod that no scheduler has said anything of.
-UNHEARD = "NoScheduler"
 #: Why Kubernetes takes pods away (condition DisruptionTarget, 1.34), and what we call it where it
 #: gives no reason. A container that does not run yet is waited for with other reasons.
 _DISRUPTIONS = frozenset(
@@ -38,17 +33,7 @@ _HOPELESS = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 _LAST_WORDS = 2048
 
 
-@dataclass(frozen=True)
-class PodSight:
-    """A pod as the life cycle sees it. ``ip`` is set as soon as the pod has one."""
-
-    sight: Sight
-    reason: str = ""
-    message: str = ""
-    ip: str | None = None
-
-
-def look(pod: Object) -> PodSight:
+def look(pod: Object) -> Sighting:
     """Read a pod of a kernel; its first container is the kernel's."""
     status = pod.get("status") or {}
     ip = status.get("podIP")
@@ -61,19 +46,19 @@ def look(pod: Object) -> PodSight:
         reason, message = _disturbance(pod)
         # A node that is gone never tells that the container has ended.
         gone = is_lost_with_its_node(pod)
-        return PodSight(Sight.FAILED if gone else Sight.RUNNING, reason, message, ip=ip)
+        return Sighting(Sight.FAILED if gone else Sight.RUNNING, reason, message, ip=ip)
     if status.get("reason"):  # Evicted, UnexpectedAdmissionError: of the pod, not of the process
         message = (status.get("message") or "").strip()
-        return PodSight(Sight.FAILED, status["reason"], message, ip=ip)
+        return Sighting(Sight.FAILED, status["reason"], message, ip=ip)
     reason, message = _disturbance(pod)
     if reason == TERMINATING:
-        return PodSight(Sight.FAILED, DELETED, "the kernel's pod was deleted", ip=ip)
+        return Sighting(Sight.FAILED, DELETED, "the kernel's pod was deleted", ip=ip)
     if reason and reason != NODE_LOST:
-        return PodSight(Sight.FAILED, reason, message, ip=ip)
+        return Sighting(Sight.FAILED, reason, message, ip=ip)
     return _ended(pod, ended, succeeded=phase == "Succeeded", ip=ip)
 
 
-def lost(conditions: list[Object], last: Object | None = None) -> PodSight:
+def lost(conditions: list[Object], last: Object | None = None) -> Sighting:
     """Return the sight of a pod that is gone; what was last said of it may tell why.
 
     ``conditions`` are the kernel's; ``last`` is the pod as it was last seen, if anybody saw it go.
@@ -85,11 +70,11 @@ def lost(conditions: list[Object], last: Object | None = None) -> PodSight:
             reason, message = condition.get("reason") or "", condition.get("message") or ""
             ran = condition["status"] == "True" and reason not in ("", "Started", TERMINATING)
             if ran or reason in _DISRUPTIONS:
-                return PodSight(Sight.LOST, reason, message)
-    return PodSight(Sight.LOST, DELETED, "the kernel's pod was deleted")
+                return Sighting(Sight.LOST, reason, message)
+    return Sighting(Sight.LOST, DELETED, "the kernel's pod was deleted")
 
 
-def end_of(pod: Object) -> PodSight | None:
+def end_of(pod: Object) -> Sighting | None:
     """Return why a pod went that is gone now, None where it did not say it.
 
     Who deletes a pod may say why in the milliseconds before, as the garbage collector does of those
@@ -99,7 +84,7 @@ def end_of(pod: Object) -> PodSight | None:
     if seen.sight in (Sight.FAILED, Sight.SUCCEEDED):
         return None if seen.reason == DELETED else seen
     reason, message = _disturbance(pod)
-    return None if reason in ("", TERMINATING) else PodSight(Sight.LOST, reason, message)
+    return None if reason in ("", TERMINATING) else Sighting(Sight.LOST, reason, message)
 
 
 def is_lost_with_its_node(pod: Object) -> bool:
@@ -110,35 +95,35 @@ def is_lost_with_its_node(pod: Object) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp")) and _node_is_lost(pod)
 
 
-def _waiting(pod: Object, container: Object, ip: str | None) -> PodSight:
+def _waiting(pod: Object, container: Object, ip: str | None) -> Sighting:
     if any(disturbance := _disturbance(pod)):
-        return PodSight(Sight.STARTING, *disturbance, ip=ip)
+        return Sighting(Sight.STARTING, *disturbance, ip=ip)
     if gates := _gates_of_others(pod):
         some = f"gate{'s' if len(gates) > 1 else ''} {', '.join(gates)}"
-        return PodSight(Sight.STARTING, _GATED, f"the pod waits for the scheduling {some}")
+        return Sighting(Sight.STARTING, _GATED, f"the pod waits for the scheduling {some}")
     if is_gated(pod):
-        return PodSight(Sight.WAITING, "Queued")
+        return Sighting(Sight.WAITING, "Queued")
     scheduled = _condition(pod, "PodScheduled")
     # The word on a gate that was lifted stays until the scheduler says something else.
     if scheduled.get("status") == "False" and scheduled.get("reason") != _GATED:
         reason = scheduled.get("reason") or _UNSCHEDULABLE
         waits = reason == _UNSCHEDULABLE and waits_in_our_queue(pod)
         message = scheduled.get("message") or ""
-        return PodSight(Sight.WAITING if waits else Sight.STARTING, reason, message)
+        return Sighting(Sight.WAITING if waits else Sight.STARTING, reason, message)
     for candidate in (*(_statuses(pod, "initContainerStatuses")), container):
         waiting = (candidate.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason")
         if reason not in (None, "PodInitializing", STARTING):
             sight = Sight.FAILED if reason in _HOPELESS else Sight.STALLED
-            return PodSight(sight, reason, waiting.get("message") or "", ip=ip)
-    return PodSight(Sight.STARTING, STARTING, ip=ip)
+            return Sighting(sight, reason, waiting.get("message") or "", ip=ip)
+    return Sighting(Sight.STARTING, STARTING, ip=ip)
 
 
-def _ended(pod: Object, ended: Object, *, succeeded: bool, ip: str | None) -> PodSight:
+def _ended(pod: Object, ended: Object, *, succeeded: bool, ip: str | None) -> Sighting:
     code = ended.get("exitCode")
     reason = ended.get("reason") or ("Completed" if succeeded else "Error")
     if code == 0 or (code is None and succeeded):
-        return PodSight(Sight.SUCCEEDED, reason, "the kernel's process ended with exit code 0")
+        return Sighting(Sight.SUCCEEDED, reason, "the kernel's process ended with exit code 0")
     name = ended.get("initContainer")
     who = f"the init container {name}" if name else "the kernel's process"
     if code is None:
@@ -148,7 +133,7 @@ def _ended(pod: Object, ended: Object, *, succeeded: bool, ip: str | None) -> Po
     else:
         what = f"{who} ended with exit code {code}{_signal(code)}"
     last_words = str(ended.get("message") or "")[-_LAST_WORDS:].strip()
-    return PodSight(Sight.FAILED, reason, f"{what}: {last_words}" if last_words else what, ip=ip)
+    return Sighting(Sight.FAILED, reason, f"{what}: {last_words}" if last_words else what, ip=ip)
 
 
 def _out_of_memory(pod: Object, init_container: str | None) -> str:

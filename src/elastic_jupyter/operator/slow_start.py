@@ -12,7 +12,8 @@ from elastic_jupyter.errors import StoreError
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import EVENT, Object
 from elastic_jupyter.operator import sight
-from elastic_jupyter.operator.sight import PodSight
+from elastic_jupyter.policy import queue
+from elastic_jupyter.policy.lifecycle import Sighting
 
 #: From scheduling on; a start with a warm image takes less.
 SLOW = timedelta(seconds=3)
@@ -20,19 +21,19 @@ SLOW = timedelta(seconds=3)
 PAUSE = 3.0
 
 
-def is_starting(seen: PodSight) -> bool:
+def is_starting(seen: Sighting) -> bool:
     """Say whether a pod is being started and its status does not say what it waits for."""
     return seen.reason == sight.STARTING
 
 
-async def explain(client: Client, pod: Object, seen: PodSight, *, now: datetime) -> PodSight:
+async def explain(client: Client, pod: Object, seen: Sighting, *, now: datetime) -> Sighting:
     """Return the sight of a starting pod with the kubelet's newest word, if it is slow and has one.
 
     Of a pod that no scheduler has taken, that. An Event is a courtesy: that they cannot be read is
     no error.
     """
     if sight.unheard(pod, now=now):
-        return replace(seen, reason=sight.UNHEARD, message=_unheard(sight.scheduler_of(pod)))
+        return replace(seen, reason=queue.UNHEARD, message=_unheard(sight.scheduler_of(pod)))
     scheduled = sight.scheduled_at(pod)
     if scheduled is None or now - scheduled < SLOW:
         return seen

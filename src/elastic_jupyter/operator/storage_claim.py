@@ -10,7 +10,7 @@ from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import PERSISTENT_VOLUME_CLAIM, Object, key_of
 from elastic_jupyter.operator.children import FIELD_MANAGER, Children, covers
 from elastic_jupyter.operator.objects import storage
-from elastic_jupyter.operator.report import Condition
+from elastic_jupyter.policy.report import Condition
 
 _APPLIED = "StorageApplied"
 

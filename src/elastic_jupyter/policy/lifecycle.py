@@ -33,6 +33,19 @@ class Sight(Enum):
     LOST = "was made and is gone"
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """What one look at a pod or process came to: ``reason`` is one word, ``message`` in full.
+
+    ``ip`` is set as soon as it has an address.
+    """
+
+    sight: Sight
+    reason: str = ""
+    message: str = ""
+    ip: str | None = None
+
+
 class Action(Enum):
     """What the reconciler does."""
 

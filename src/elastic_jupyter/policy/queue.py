@@ -17,6 +17,11 @@ from elastic_jupyter.policy.accelerators import Request
 #: milliseconds. After that there may be none of this name, or it may not want the pod.
 SILENCE = timedelta(seconds=10)
 
+#: Why a kernel does not start whose turn it is: its gate cannot be lifted.
+GATE_REFUSED = "GateRefused"
+#: Why a kernel is not in the line: no scheduler has said anything of its pod.
+UNHEARD = "NoScheduler"
+
 
 class ClassKey(NamedTuple):
     """What pods must have in common to compete: the same wish, on the same nodes, as urgent.

@@ -57,7 +57,7 @@ def test_every_condition_and_reason_that_the_operator_says_is_in_the_table() -> 
 
 
 def test_every_word_of_a_pod_s_sight_is_a_reason_in_the_table() -> None:
-    said = [(where, words[1]) for where, words in calls("PodSight") if len(words) > 1]
+    said = [(where, words[1]) for where, words in calls("Sighting") if len(words) > 1]
     assert len(said) > 3
     assert [(where, word) for where, words in said for word in words - REASONS["Running"]] == []
 

@@ -2,7 +2,7 @@ import pytest
 
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator import deployment_status
-from elastic_jupyter.operator.report import Condition
+from elastic_jupyter.policy.report import Condition
 from tests.support.objects import an_object
 
 

@@ -22,9 +22,9 @@ from elastic_jupyter.kube.kinds import (
     Object,
     key_of,
 )
+from elastic_jupyter.operator.children import BLOCKED_RETRY
 from elastic_jupyter.operator.gateway import GatewayReconciler
 from elastic_jupyter.operator.objects import gateway as objects
-from elastic_jupyter.operator.report import BLOCKED_RETRY
 from elastic_jupyter.policy.keys import digest
 from elastic_jupyter.runtime.controller import DONE
 from tests.support.kernels import (

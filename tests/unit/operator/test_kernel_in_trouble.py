@@ -7,8 +7,8 @@ import pytest
 from elastic_jupyter.api import names
 from elastic_jupyter.errors import Forbidden
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, POD, SECRET, Key, Object
+from elastic_jupyter.operator.children import BLOCKED_RETRY
 from elastic_jupyter.operator.kernel import KernelCaches
-from elastic_jupyter.operator.report import BLOCKED_RETRY
 from elastic_jupyter.policy.queue import Place, Refused
 from elastic_jupyter.runtime.controller import DONE
 from tests.support.kernels import (

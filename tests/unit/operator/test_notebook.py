@@ -17,8 +17,8 @@ from elastic_jupyter.kube.kinds import (
     Kind,
     Object,
 )
+from elastic_jupyter.operator.children import BLOCKED_RETRY
 from elastic_jupyter.operator.notebook import NotebookReconciler
-from elastic_jupyter.operator.report import BLOCKED_RETRY
 from elastic_jupyter.policy import tokens
 from elastic_jupyter.policy.tokens import NotebookIdentity
 from elastic_jupyter.runtime.controller import DONE

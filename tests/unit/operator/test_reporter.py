@@ -3,7 +3,7 @@ import pytest
 from elastic_jupyter.api.gateway import JupyterGateway
 from elastic_jupyter.errors import Conflict
 from elastic_jupyter.kube.kinds import JUPYTER_GATEWAY, Key
-from elastic_jupyter.operator.report import Condition, Event
+from elastic_jupyter.policy.report import Condition, Event
 from tests.support.kernels import a_gateway, model
 from tests.unit.operator.world import World
 

@@ -5,8 +5,8 @@ import pytest
 from elastic_jupyter.api.gateway import JupyterGateway
 from elastic_jupyter.errors import Conflict
 from elastic_jupyter.kube.kinds import JUPYTER_GATEWAY, JUPYTER_KERNEL, Key, Kind, Object
-from elastic_jupyter.operator.report import Condition
 from elastic_jupyter.operator.safety_net import SafetyNet
+from elastic_jupyter.policy.report import Condition
 from elastic_jupyter.runtime.controller import DONE, Result
 from tests.support.kernels import a_gateway, a_kernel, model
 from tests.unit.operator.world import Pass, World

@@ -3,8 +3,7 @@ import pytest
 from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator import sight
-from elastic_jupyter.operator.sight import PodSight
-from elastic_jupyter.policy.lifecycle import Sight
+from elastic_jupyter.policy.lifecycle import Sight, Sighting
 from tests.support.kernels import RUNNING, a_kernel, a_pod_of, ended, pod_condition, waiting
 
 NO_GPU = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
@@ -48,7 +47,7 @@ def gated_by(*gates: str, kernel: Object = GPU) -> Object:
 #: A pod that was killed over its limit, and what is seen in it, whether it is there or gone.
 OUT_OF_MEMORY = (
     a_pod_of(LIMITED, **failed(ended(137, reason="OOMKilled"))),
-    PodSight(
+    Sighting(
         Sight.FAILED,
         "OOMKilled",
         "the kernel used more memory than its limit of 2Gi and was killed",
@@ -60,31 +59,31 @@ OUT_OF_MEMORY = (
     ("pod", "want"),
     [
         pytest.param(
-            a_pod_of(GPU, gated=True, **GATED), PodSight(Sight.WAITING, "Queued"), id="gated"
+            a_pod_of(GPU, gated=True, **GATED), Sighting(Sight.WAITING, "Queued"), id="gated"
         ),
         pytest.param(
             a_pod_of(GPU, **UNSCHEDULABLE),
-            PodSight(Sight.WAITING, "Unschedulable", NO_GPU),
+            Sighting(Sight.WAITING, "Unschedulable", NO_GPU),
             id="first in the queue and no GPU free",
         ),
         pytest.param(
             a_pod_of(PLAIN, **UNSCHEDULABLE),
-            PodSight(Sight.STARTING, "Unschedulable", NO_GPU),
+            Sighting(Sight.STARTING, "Unschedulable", NO_GPU),
             id="unschedulable without a GPU is no queue",
         ),
         pytest.param(
             a_pod_of(GPU, conditions=[unschedulable(NO_MEMORY)]),
-            PodSight(Sight.STARTING, "Unschedulable", NO_MEMORY),
+            Sighting(Sight.STARTING, "Unschedulable", NO_MEMORY),
             id="a GPU would not help",
         ),
         pytest.param(
             a_pod_of(KUEUE, **UNSCHEDULABLE),
-            PodSight(Sight.STARTING, "Unschedulable", NO_GPU),
+            Sighting(Sight.STARTING, "Unschedulable", NO_GPU),
             id="what Kueue admits is not in our queue",
         ),
         pytest.param(
             gated_by("kueue.x-k8s.io/admission", kernel=KUEUE),
-            PodSight(
+            Sighting(
                 Sight.STARTING,
                 "SchedulingGated",
                 "the pod waits for the scheduling gate kueue.x-k8s.io/admission",
@@ -93,7 +92,7 @@ OUT_OF_MEMORY = (
         ),
         pytest.param(
             gated_by("x/hold", names.GATE_QUEUE, "x/other"),
-            PodSight(
+            Sighting(
                 Sight.STARTING,
                 "SchedulingGated",
                 "the pod waits for the scheduling gates x/hold, x/other",
@@ -102,26 +101,26 @@ OUT_OF_MEMORY = (
         ),
         pytest.param(
             a_pod_of(GPU, conditions=[NO_REASON]),
-            PodSight(Sight.WAITING, "Unschedulable", "queue team-a is full"),
+            Sighting(Sight.WAITING, "Unschedulable", "queue team-a is full"),
             id="another scheduler, which gives no reason",
         ),
         pytest.param(
             a_pod_of(GPU, conditions=[pod_condition("PodScheduled", "False", "SchedulerError")]),
-            PodSight(Sight.STARTING, "SchedulerError"),
+            Sighting(Sight.STARTING, "SchedulerError"),
             id="a fault of the scheduler is no word on a GPU",
         ),
         pytest.param(
             a_pod_of(GPU, **GATED),
-            PodSight(Sight.STARTING, "ContainerCreating"),
+            Sighting(Sight.STARTING, "ContainerCreating"),
             id="the word on a gate that was just lifted is old",
         ),
         pytest.param(
-            a_pod_of(PLAIN), PodSight(Sight.STARTING, "ContainerCreating"), id="just made"
+            a_pod_of(PLAIN), Sighting(Sight.STARTING, "ContainerCreating"), id="just made"
         ),
         *(
             pytest.param(
                 a_pod_of(PLAIN, podIP="10.0.0.7", containerStatuses=[waiting(reason, "why")]),
-                PodSight(want, told, why, ip="10.0.0.7"),
+                Sighting(want, told, why, ip="10.0.0.7"),
                 id=f"waits for {reason}",
             )
             for reason, want, told, why in (
@@ -139,32 +138,32 @@ OUT_OF_MEMORY = (
                 initContainerStatuses=[waiting("ImagePullBackOff", "no such image")],
                 containerStatuses=[waiting("PodInitializing")],
             ),
-            PodSight(Sight.STALLED, "ImagePullBackOff", "no such image"),
+            Sighting(Sight.STALLED, "ImagePullBackOff", "no such image"),
             id="an init container cannot be pulled",
         ),
         pytest.param(
-            a_pod_of(PLAIN, **RUNNING), PodSight(Sight.RUNNING, ip="10.0.0.7"), id="running"
+            a_pod_of(PLAIN, **RUNNING), Sighting(Sight.RUNNING, ip="10.0.0.7"), id="running"
         ),
         pytest.param(
             a_pod_of(PLAIN, **RUNNING, conditions=[NOT_DISRUPTED]),
-            PodSight(Sight.RUNNING, ip="10.0.0.7"),
+            Sighting(Sight.RUNNING, ip="10.0.0.7"),
             id="a disruption that did not come",
         ),
         pytest.param(
             a_pod_of(PLAIN, **RUNNING, being_deleted=True),
-            PodSight(
+            Sighting(
                 Sight.RUNNING, "Terminating", "the kernel's pod is being deleted", ip="10.0.0.7"
             ),
             id="running and being deleted",
         ),
         pytest.param(
             a_pod_of(PLAIN, **RUNNING, being_deleted=True, conditions=[EVICTED]),
-            PodSight(Sight.RUNNING, "EvictionByEvictionAPI", "drained", ip="10.0.0.7"),
+            Sighting(Sight.RUNNING, "EvictionByEvictionAPI", "drained", ip="10.0.0.7"),
             id="running and drained",
         ),
         pytest.param(
             a_pod_of(PLAIN, being_deleted=True),
-            PodSight(Sight.STARTING, "Terminating", "the kernel's pod is being deleted"),
+            Sighting(Sight.STARTING, "Terminating", "the kernel's pod is being deleted"),
             id="deleted before it ran",
         ),
         *(
@@ -176,19 +175,19 @@ OUT_OF_MEMORY = (
                     conditions=[PREEMPTED],
                     containerStatuses=[waiting("ContainerCreating")],
                 ),
-                PodSight(Sight.STARTING, "PreemptionByScheduler", "preempted"),
+                Sighting(Sight.STARTING, "PreemptionByScheduler", "preempted"),
                 id=f"preempted before it ran, {when}",
             )
             for being_deleted, when in ((False, "as is known at once"), (True, "and is to go"))
         ),
         pytest.param(
             a_pod_of(GPU, gated=True, conditions=[*GATED["conditions"], EVICTED]),
-            PodSight(Sight.STARTING, "EvictionByEvictionAPI", "drained"),
+            Sighting(Sight.STARTING, "EvictionByEvictionAPI", "drained"),
             id="evicted while it waits in line",
         ),
         pytest.param(
             a_pod_of(PLAIN, **failed(ended(137)), conditions=[PREEMPTED]),
-            PodSight(Sight.FAILED, "PreemptionByScheduler", "preempted"),
+            Sighting(Sight.FAILED, "PreemptionByScheduler", "preempted"),
             id="preempted",
         ),
         pytest.param(
@@ -197,7 +196,7 @@ OUT_OF_MEMORY = (
         ),
         pytest.param(
             a_pod_of(PLAIN, **failed(ended(1, message=" Traceback\nNo module ipykernel\n"))),
-            PodSight(
+            Sighting(
                 Sight.FAILED,
                 "Error",
                 "the kernel's process ended with exit code 1: Traceback\nNo module ipykernel",
@@ -206,7 +205,7 @@ OUT_OF_MEMORY = (
         ),
         pytest.param(
             a_pod_of(PLAIN, **failed(ended(137, reason="OOMKilled"))),
-            PodSight(
+            Sighting(
                 Sight.FAILED,
                 "OOMKilled",
                 "the kernel has no memory limit of its own and was killed when the memory ran out",
@@ -215,14 +214,14 @@ OUT_OF_MEMORY = (
         ),
         pytest.param(
             a_pod_of(PLAIN, **failed(ended(139))),
-            PodSight(
+            Sighting(
                 Sight.FAILED, "Error", "the kernel's process ended with exit code 139 (SIGSEGV)"
             ),
             id="a signal has a name",
         ),
         pytest.param(
             a_pod_of(PLAIN, **failed(ended(137)), being_deleted=True),
-            PodSight(Sight.FAILED, "PodDeleted", "the kernel's pod was deleted"),
+            Sighting(Sight.FAILED, "PodDeleted", "the kernel's pod was deleted"),
             id="ended because it was deleted",
         ),
         *(
@@ -233,7 +232,7 @@ OUT_OF_MEMORY = (
                     initContainerStatuses=[{**ended(3, message="no route\n"), "name": "fetch"}],
                     containerStatuses=[waiting("PodInitializing")],
                 ),
-                PodSight(
+                Sighting(
                     Sight.FAILED,
                     "Error",
                     "the init container fetch ended with exit code 3: no route",
@@ -248,12 +247,12 @@ OUT_OF_MEMORY = (
                 initContainerStatuses=[{**ended(1), "name": "proxy"}],
                 containerStatuses=[waiting("PodInitializing")],
             ),
-            PodSight(Sight.STARTING, "ContainerCreating"),
+            Sighting(Sight.STARTING, "ContainerCreating"),
             id="a sidecar that ended is started again",
         ),
         pytest.param(
             a_pod_of(PLAIN, **RUNNING, node="n", conditions=LOST_NODE),
-            PodSight(
+            Sighting(
                 Sight.RUNNING,
                 "NodeLost",
                 "node n does not answer; the kernel may still run there",
@@ -263,27 +262,27 @@ OUT_OF_MEMORY = (
         ),
         pytest.param(
             a_pod_of(PLAIN, **RUNNING, node="n", being_deleted=True, conditions=TAINTED),
-            PodSight(Sight.FAILED, "DeletionByTaintManager", "tainted", ip="10.0.0.7"),
+            Sighting(Sight.FAILED, "DeletionByTaintManager", "tainted", ip="10.0.0.7"),
             id="to be deleted from a node that does not answer",
         ),
         pytest.param(
             a_pod_of(PLAIN, phase="Running", containerStatuses=[ended(3)]),
-            PodSight(Sight.FAILED, "Error", "the kernel's process ended with exit code 3"),
+            Sighting(Sight.FAILED, "Error", "the kernel's process ended with exit code 3"),
             id="ended while a sidecar still runs",
         ),
         pytest.param(
             a_pod_of(PLAIN, phase="Failed", reason="Evicted", message="low on memory"),
-            PodSight(Sight.FAILED, "Evicted", "low on memory"),
+            Sighting(Sight.FAILED, "Evicted", "low on memory"),
             id="evicted by the kubelet",
         ),
         pytest.param(
             a_pod_of(PLAIN, phase="Succeeded", containerStatuses=[ended(0, reason="Completed")]),
-            PodSight(Sight.SUCCEEDED, "Completed", "the kernel's process ended with exit code 0"),
+            Sighting(Sight.SUCCEEDED, "Completed", "the kernel's process ended with exit code 0"),
             id="succeeded",
         ),
     ],
 )
-def test_what_a_pod_says(pod: Object, want: PodSight) -> None:
+def test_what_a_pod_says(pod: Object, want: Sighting) -> None:
     assert sight.look(pod) == want
 
 
@@ -333,7 +332,7 @@ def test_only_the_end_of_long_last_words_is_kept() -> None:
     ],
 )
 def test_a_pod_that_is_gone(condition: Object, want: tuple[str, str]) -> None:
-    assert sight.lost([condition]) == PodSight(Sight.LOST, *want)
+    assert sight.lost([condition]) == Sighting(Sight.LOST, *want)
 
 
 #: As the garbage collector of a deleted node leaves a pod, in the milliseconds before it is gone.
@@ -351,17 +350,17 @@ COLLECTED = {
     [
         pytest.param(
             a_pod_of(PLAIN, node="n", **COLLECTED),
-            PodSight(Sight.FAILED, "DeletionByPodGC", "PodGC: node no longer exists"),
+            Sighting(Sight.FAILED, "DeletionByPodGC", "PodGC: node no longer exists"),
             id="its node was deleted",
         ),
         pytest.param(
             a_pod_of(PLAIN, **RUNNING, being_deleted=True, conditions=[EVICTED]),
-            PodSight(Sight.LOST, "EvictionByEvictionAPI", "drained"),
+            Sighting(Sight.LOST, "EvictionByEvictionAPI", "drained"),
             id="it was evicted",
         ),
         pytest.param(
             a_pod_of(PLAIN, conditions=[PREEMPTED]),
-            PodSight(Sight.LOST, "PreemptionByScheduler", "preempted"),
+            Sighting(Sight.LOST, "PreemptionByScheduler", "preempted"),
             id="it was preempted before it ran",
         ),
         pytest.param(
@@ -370,17 +369,17 @@ COLLECTED = {
         ),
         pytest.param(
             a_pod_of(PLAIN, **RUNNING, being_deleted=True),
-            PodSight(Sight.LOST, "PodDeleted", "the kernel's pod was deleted"),
+            Sighting(Sight.LOST, "PodDeleted", "the kernel's pod was deleted"),
             id="somebody deleted it",
         ),
         pytest.param(
             a_pod_of(PLAIN, **failed(ended(137)), being_deleted=True),
-            PodSight(Sight.LOST, "PodDeleted", "the kernel's pod was deleted"),
+            Sighting(Sight.LOST, "PodDeleted", "the kernel's pod was deleted"),
             id="somebody deleted it, and it ended",
         ),
     ],
 )
 def test_a_pod_that_is_gone_tells_why_by_what_was_last_seen_of_it(
-    last: Object, want: PodSight
+    last: Object, want: Sighting
 ) -> None:
     assert sight.lost([pod_condition("Running", "True", "Started")], last) == want

@@ -5,12 +5,12 @@ import pytest
 from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import EVENT, Object
 from elastic_jupyter.operator import sight, slow_start
-from elastic_jupyter.operator.sight import PodSight
-from elastic_jupyter.policy.lifecycle import Sight
+from elastic_jupyter.policy import queue
+from elastic_jupyter.policy.lifecycle import Sight, Sighting
 from tests.support.kernels import a_kernel, a_pod_of, pod_condition, waiting
 from tests.unit.operator.world import World
 
-STARTING = PodSight(Sight.STARTING, sight.STARTING)
+STARTING = Sighting(Sight.STARTING, sight.STARTING)
 GATED = pod_condition("PodScheduled", "False", "SchedulingGated", "gated")
 NO_SECRET = 'MountVolume.SetUp failed for volume "v" : secret "nowhere" not found'
 
@@ -28,7 +28,7 @@ def an_event(
     world.server.put(EVENT, event)
 
 
-async def explained(world: World, *, after: float) -> PodSight:
+async def explained(world: World, *, after: float) -> Sighting:
     scheduled = {
         **pod_condition("PodScheduled", "True", ""),
         "lastTransitionTime": world.clock.now().isoformat(),
@@ -47,7 +47,7 @@ async def test_a_slow_start_is_told_in_the_kubelets_newest_words(world: World) -
     an_event(world, 2, "FailedMount", "an older word")
     an_event(world, 3, "FailedMount", NO_SECRET)
     an_event(world, 99, "FailedMount", "of another pod", uid="another")
-    want = PodSight(Sight.STARTING, "FailedMount", NO_SECRET)
+    want = Sighting(Sight.STARTING, "FailedMount", NO_SECRET)
     assert await explained(world, after=3) == want
 
 
@@ -84,8 +84,8 @@ async def test_events_that_cannot_be_read_are_no_error(world: World) -> None:
     ("after", "spec", "conditions", "want"),
     [
         pytest.param(9, {}, [], sight.STARTING, id="the scheduler has its time"),
-        pytest.param(10, {}, [], sight.UNHEARD, id="nobody spoke of it"),
-        pytest.param(10, {}, [GATED], sight.UNHEARD, id="nobody spoke since its gate was lifted"),
+        pytest.param(10, {}, [], queue.UNHEARD, id="nobody spoke of it"),
+        pytest.param(10, {}, [GATED], queue.UNHEARD, id="nobody spoke since its gate was lifted"),
         pytest.param(10, {"nodeName": "n"}, [], sight.STARTING, id="it has a node"),
     ],
 )
@@ -98,5 +98,5 @@ async def test_a_pod_that_no_scheduler_has_taken_is_told(
     seen = await slow_start.explain(world.client, pod, sight.look(pod), now=now)
     assert (seen.sight, seen.reason) == (Sight.STARTING, want)
     assert seen.message.startswith("no scheduler named y has taken the pod") == (
-        want == sight.UNHEARD
+        want == queue.UNHEARD
     )

@@ -5,9 +5,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from elastic_jupyter.api.kernel import JupyterKernel, Phase
-from elastic_jupyter.kube.kinds import Object
-from elastic_jupyter.operator.report import (
+from elastic_jupyter.api import names
+from elastic_jupyter.api.kernel import MAX_EPOCH, JupyterKernel, Phase
+from elastic_jupyter.policy import notices
+from elastic_jupyter.policy.images import Choice
+from elastic_jupyter.policy.lifecycle import STALL_PATIENCE, Sight, Sighting
+from elastic_jupyter.policy.queue import GATE_REFUSED, UNHEARD, Place
+from elastic_jupyter.policy.report import (
     IMAGE_REPLACED,
     Condition,
     Event,
@@ -16,11 +20,6 @@ from elastic_jupyter.operator.report import (
     merge_patch,
     timestamp,
 )
-from elastic_jupyter.operator.sight import GATE_REFUSED, UNHEARD, PodSight
-from elastic_jupyter.policy import notices
-from elastic_jupyter.policy.images import Choice
-from elastic_jupyter.policy.lifecycle import STALL_PATIENCE, Sight
-from elastic_jupyter.policy.queue import Place
 
 STARTED = "Started"
 STALLED = "Stalled"
@@ -33,12 +32,12 @@ class Told:
     phase: Phase
     epoch: int
     pod_made: bool
-    seen: PodSight
+    seen: Sighting
     place: Place | None = None
     image: Choice | None = None
 
 
-def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> Object:
+def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> dict[str, Any]:
     """Return the merge patch of the status; empty: it says all that already.
 
     A field that is None is removed. ``activity`` is the gateway's and never touched.
@@ -66,6 +65,17 @@ def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> Object:
     return {**difference, "lastReconcileTime": timestamp(now)} if difference else {}
 
 
+def epoch_of(kernel: JupyterKernel) -> int:
+    """Return which incarnation of a kernel is wanted or runs, counted from 1."""
+    if kernel.status and kernel.status.epoch:
+        return kernel.status.epoch
+    last = (kernel.metadata.annotations or {}).get(names.ANNOTATION_LAST_EPOCH, "")
+    # Anybody may write the annotation; int() takes no more than some thousand digits.
+    if not last.isdecimal() or len(last) > len(str(MAX_EPOCH)):
+        return 1
+    return min(int(last) + 1, MAX_EPOCH)
+
+
 def is_ended(phase: Phase) -> bool:
     """Say whether a phase is an end."""
     return phase in (Phase.FAILED, Phase.SUCCEEDED)
@@ -79,7 +89,7 @@ def stalled_since(kernel: JupyterKernel) -> datetime | None:
     return None
 
 
-def given_up(seen: PodSight) -> PodSight:
+def given_up(seen: Sighting) -> Sighting:
     """Return the end of a kernel that was stalled for too long."""
     waited = f"given up after {notices.duration(STALL_PATIENCE)}"
     return replace(seen, sight=Sight.FAILED, message=f"{seen.message} ({waited})".lstrip())
@@ -144,7 +154,7 @@ def events(kernel: JupyterKernel, told: Told) -> list[Event]:
     return found
 
 
-def _is_bad_news(seen: PodSight) -> bool:
+def _is_bad_news(seen: Sighting) -> bool:
     """Say whether what is seen of a kernel that has not ended is worth a warning."""
     if seen.sight in (Sight.NEVER_MADE, Sight.RUNNING):
         return bool(seen.reason)  # something is in the way, or takes the pod away

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from elastic_jupyter.api.base import MAX_MESSAGE
 from elastic_jupyter.api.gateway import GatewayStatus
 from elastic_jupyter.kube.kinds import Object
-from elastic_jupyter.operator import report
-from elastic_jupyter.operator.report import Condition
+from elastic_jupyter.policy import report
+from elastic_jupyter.policy.report import Condition
 
 NOW = datetime(2026, 11, 24, 18, tzinfo=UTC)
 BEFORE, STAMP = "2026-11-24T17:00:00Z", "2026-11-24T18:00:00Z"

@@ -4,18 +4,17 @@ import pytest
 
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.kube.kinds import Object
-from elastic_jupyter.operator import kernel_status
-from elastic_jupyter.operator.kernel_status import Told
-from elastic_jupyter.operator.report import Event
-from elastic_jupyter.operator.sight import PodSight
+from elastic_jupyter.policy import kernel_status
 from elastic_jupyter.policy.images import Choice
-from elastic_jupyter.policy.lifecycle import Sight
+from elastic_jupyter.policy.kernel_status import Told
+from elastic_jupyter.policy.lifecycle import Sight, Sighting
 from elastic_jupyter.policy.queue import Place
+from elastic_jupyter.policy.report import Event
 from tests.support.kernels import a_kernel, model
 
 NOW = datetime(2026, 11, 24, 18, tzinfo=UTC)
 BEFORE, STAMP = "2026-11-24T17:00:00Z", "2026-11-24T18:00:00Z"
-GONE = PodSight(Sight.LOST, "PodDeleted", "the kernel's pod was deleted")
+GONE = Sighting(Sight.LOST, "PodDeleted", "the kernel's pod was deleted")
 REPLACED = Choice("ours", replaced="theirs")
 REPLACED_TEXT = "theirs is an image of the original; ours runs in its place"
 
@@ -62,11 +61,11 @@ def kernel(status: Object | None = None) -> JupyterKernel:
     return model(JupyterKernel, a_kernel(status=status))
 
 
-def told(phase: Phase, seen: PodSight, *, place: Place | None = None) -> Told:
+def told(phase: Phase, seen: Sighting, *, place: Place | None = None) -> Told:
     return Told(phase, 3, pod_made=True, seen=seen, place=place)
 
 
-RUNS = told(Phase.RUNNING, PodSight(Sight.RUNNING, ip="10.0.0.7"))
+RUNS = told(Phase.RUNNING, Sighting(Sight.RUNNING, ip="10.0.0.7"))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ RUNS = told(Phase.RUNNING, PodSight(Sight.RUNNING, ip="10.0.0.7"))
     [
         pytest.param(
             None,
-            Told(Phase.PENDING, 3, False, PodSight(Sight.NEVER_MADE, "Forbidden", "quota")),
+            Told(Phase.PENDING, 3, False, Sighting(Sight.NEVER_MADE, "Forbidden", "quota")),
             {
                 "phase": "Pending",
                 "epoch": 3,
@@ -86,7 +85,7 @@ RUNS = told(Phase.RUNNING, PodSight(Sight.RUNNING, ip="10.0.0.7"))
         ),
         pytest.param(
             None,
-            told(Phase.QUEUED, PodSight(Sight.WAITING, "Queued"), place=Place(1, 2, "")),
+            told(Phase.QUEUED, Sighting(Sight.WAITING, "Queued"), place=Place(1, 2, "")),
             {
                 "phase": "Queued",
                 "epoch": 3,
@@ -100,7 +99,7 @@ RUNS = told(Phase.RUNNING, PodSight(Sight.RUNNING, ip="10.0.0.7"))
         ),
         pytest.param(
             QUEUED,
-            told(Phase.QUEUED, PodSight(Sight.WAITING), place=Place(1, 1, "")),
+            told(Phase.QUEUED, Sighting(Sight.WAITING), place=Place(1, 1, "")),
             {
                 "queue": {"position": 1, "length": 1, "reason": None},
                 "conditions": [
@@ -145,7 +144,7 @@ RUNS = told(Phase.RUNNING, PodSight(Sight.RUNNING, ip="10.0.0.7"))
         ),
         pytest.param(
             RUNNING,
-            told(Phase.SUCCEEDED, PodSight(Sight.SUCCEEDED, "Completed", "code 0", ip="10.0.0.7")),
+            told(Phase.SUCCEEDED, Sighting(Sight.SUCCEEDED, "Completed", "code 0", ip="10.0.0.7")),
             {
                 "phase": "Succeeded",
                 "conditions": [
@@ -160,7 +159,7 @@ RUNS = told(Phase.RUNNING, PodSight(Sight.RUNNING, ip="10.0.0.7"))
         pytest.param({**RUNNING, "phase": "Failed"}, RUNS, {}, id="the end is written once"),
         pytest.param(
             None,
-            Told(Phase.RUNNING, 1, True, PodSight(Sight.RUNNING), image=REPLACED),
+            Told(Phase.RUNNING, 1, True, Sighting(Sight.RUNNING), image=REPLACED),
             {
                 "phase": "Running",
                 "epoch": 1,
@@ -181,8 +180,8 @@ def test_the_patch_of_a_status(status: Object | None, new: Told, want: Object) -
 
 
 KNOWN = {**RUNNING, "conditions": [condition("ImageReplaced", "True", "OriginalImage")]}
-QUEUED_AGAIN = told(Phase.QUEUED, PodSight(Sight.WAITING), place=Place(1, 1, "no GPU"))
-ORIGINAL = Told(Phase.RUNNING, 3, True, PodSight(Sight.RUNNING), image=REPLACED)
+QUEUED_AGAIN = told(Phase.QUEUED, Sighting(Sight.WAITING), place=Place(1, 1, "no GPU"))
+ORIGINAL = Told(Phase.RUNNING, 3, True, Sighting(Sight.RUNNING), image=REPLACED)
 
 
 @pytest.mark.parametrize(
@@ -201,32 +200,32 @@ ORIGINAL = Told(Phase.RUNNING, 3, True, PodSight(Sight.RUNNING), image=REPLACED)
         pytest.param(QUEUED, QUEUED_AGAIN, [], id="it waits still"),
         pytest.param(
             None,
-            told(Phase.QUEUED, PodSight(Sight.WAITING), place=Place(2, 2, "")),
+            told(Phase.QUEUED, Sighting(Sight.WAITING), place=Place(2, 2, "")),
             [Event("Normal", "Queued", "it waits for its turn to get a GPU")],
             id="it waits and nobody said why",
         ),
         pytest.param(
             None,
-            told(Phase.PENDING, PodSight(Sight.NEVER_MADE, "Forbidden", "quota")),
+            told(Phase.PENDING, Sighting(Sight.NEVER_MADE, "Forbidden", "quota")),
             [Event("Warning", "Forbidden", "quota")],
             id="something is in the way",
         ),
         pytest.param(QUEUED, RUNS, [], id="that it runs is no news"),
         pytest.param(
             None,
-            told(Phase.PENDING, PodSight(Sight.STARTING, "Unschedulable", "no node")),
+            told(Phase.PENDING, Sighting(Sight.STARTING, "Unschedulable", "no node")),
             [Event("Warning", "Unschedulable", "no node")],
             id="no node for it",
         ),
         pytest.param(
             None,
-            told(Phase.PENDING, PodSight(Sight.STARTING, "ContainerCreating")),
+            told(Phase.PENDING, Sighting(Sight.STARTING, "ContainerCreating")),
             [],
             id="that it starts is no news",
         ),
         pytest.param(
             RUNNING,
-            told(Phase.RUNNING, PodSight(Sight.RUNNING, "NodeLost", "n is away")),
+            told(Phase.RUNNING, Sighting(Sight.RUNNING, "NodeLost", "n is away")),
             [Event("Warning", "NodeLost", "n is away")],
             id="its node is lost",
         ),

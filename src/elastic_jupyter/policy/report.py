@@ -3,19 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from elastic_jupyter.api.base import MAX_MESSAGE, Model
-from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.policy.images import Choice
+
+#: A dict of the API's JSON.
+Object: TypeAlias = dict[str, Any]
 
 READY = "Ready"
 AVAILABLE = "Available"
 IMAGE_REPLACED = "ImageReplaced"
-
-#: Seconds until something is tried again that nothing in the cluster will tell us about: a quota,
-#: a policy, an object of a child's name which is not ours.
-BLOCKED_RETRY = 10.0
 
 
 @dataclass(frozen=True)
