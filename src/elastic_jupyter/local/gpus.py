@@ -1,0 +1,116 @@
+"""The GPUs of this machine, as NVML tells them, or stand-ins for a machine that has none."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from elastic_jupyter import logs
+from elastic_jupyter.errors import ConfigError
+
+log = logs.get(__name__)
+
+#: Hides all GPUs from CUDA, and from what is built on it.
+NONE_VISIBLE = {"CUDA_VISIBLE_DEVICES": ""}
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What one kernel has to itself: a GPU, or a slice of one that is in MIG mode.
+
+    ``id`` is the same for all users of the machine and after a reboot: NVML's UUID, which
+    ``CUDA_VISIBLE_DEVICES`` takes. ``label`` is for people.
+    """
+
+    id: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The GPUs that kernels can have. ``note`` is a line for the user, empty: nothing to say."""
+
+    gpus: tuple[Gpu, ...] = ()
+    stand_in: bool = False
+    note: str = ""
+
+    def env(self, gpus: Sequence[Gpu]) -> dict[str, str]:
+        """Return the variables that show a process these GPUs, and no other."""
+        if self.stand_in or not gpus:
+            return dict(NONE_VISIBLE)
+        return {"CUDA_VISIBLE_DEVICES": ",".join(gpu.id for gpu in gpus)}
+
+
+def inventory(wanted: int | Literal["auto"]) -> Inventory:
+    """Return what NVML finds ("auto"), or so many stand-ins for hardware.
+
+    A machine without a GPU or without its driver has none, and that is no error. Raises
+    ``ConfigError`` for a negative number.
+    """
+    if wanted == "auto":
+        return _found()
+    if wanted < 0:
+        raise ConfigError(f"gpus: {wanted} is less than 0; it is a number of stand-ins, or auto")
+    names = [f"stand-in {number}" for number in range(wanted)]
+    note = {
+        0: "",
+        1: "1 stand-in for a GPU: one kernel at a time gets it, and computes without hardware",
+    }.get(wanted, f"{wanted} stand-ins for GPUs: kernels get them, and compute without hardware")
+    return Inventory(tuple(Gpu(name, name) for name in names), stand_in=True, note=note)
+
+
+def _found() -> Inventory:
+    try:
+        import pynvml  # type: ignore[import-untyped]  # it loads the driver's library
+    except ImportError:
+        log.debug("no GPU is looked for: nvidia-ml-py is not installed")
+        return Inventory()
+    try:
+        pynvml.nvmlInit()
+    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded) as error:
+        log.debug("no NVIDIA driver", error=error)
+        return Inventory()
+    except pynvml.NVMLError as error:
+        return Inventory(note=f"no GPU is offered: the NVIDIA driver answers: {error}")
+    try:
+        return _counted(pynvml)
+    except pynvml.NVMLError as error:
+        return Inventory(note=f"no GPU is offered: the NVIDIA driver cannot count them: {error}")
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _counted(nvml: Any) -> Inventory:
+    gpus: list[Gpu] = []
+    left_out: list[str] = []
+    for index in range(nvml.nvmlDeviceGetCount()):
+        label = f"GPU {index}"
+        try:
+            found = list(_parts(nvml, nvml.nvmlDeviceGetHandleByIndex(index), label))
+        except nvml.NVMLError as error:  # one that broke must not take the others with it
+            left_out.append(f"{label} is left out: the NVIDIA driver answers: {error}")
+            continue
+        if not found:
+            left_out.append(f"{label} is left out: it is in MIG mode and has no slices")
+        gpus += found
+    return Inventory(tuple(gpus), note="; ".join(left_out))
+
+
+def _parts(nvml: Any, device: Any, label: str) -> Iterator[Gpu]:
+    """Yield the GPU itself, or its slices: in MIG mode CUDA takes only these."""
+    if not _is_sliced(nvml, device):
+        yield Gpu(nvml.nvmlDeviceGetUUID(device), label)
+        return
+    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(device)):
+        try:
+            part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, index)
+        except nvml.NVMLError_NotFound:
+            continue  # there may be fewer than the most there could be, with gaps
+        yield Gpu(nvml.nvmlDeviceGetUUID(part), f"{label} slice {index}")
+
+
+def _is_sliced(nvml: Any, device: Any) -> bool:
+    try:
+        current, _pending = nvml.nvmlDeviceGetMigMode(device)
+    except nvml.NVMLError_NotSupported:
+        return False  # most models
+    return bool(current == nvml.NVML_DEVICE_MIG_ENABLE)

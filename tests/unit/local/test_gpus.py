@@ -1,0 +1,192 @@
+import logging
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from elastic_jupyter.errors import ConfigError
+from elastic_jupyter.local import gpus
+from elastic_jupyter.local.gpus import Gpu, Inventory
+
+
+class NVMLError(Exception):
+    pass
+
+
+class NotSupported(NVMLError):
+    pass
+
+
+class NotFound(NVMLError):
+    pass
+
+
+class LibraryNotFound(NVMLError):
+    pass
+
+
+class DriverNotLoaded(NVMLError):
+    pass
+
+
+@dataclass
+class Device:
+    """A GPU as NVML shows it. ``slices`` None: it knows no MIG; a slice None: a gap."""
+
+    uuid: str
+    slices: list[str | None] | None = None
+    mig: bool = False
+    broken: str = ""
+
+
+@dataclass
+class FakeNvml:
+    """As much of pynvml as we call, with its names."""
+
+    devices: list[Device] = field(default_factory=list)
+    init: Exception | None = None
+    count: Exception | None = None
+    open: bool = False
+
+    NVML_DEVICE_MIG_ENABLE = 1
+    NVMLError = NVMLError
+    NVMLError_NotSupported = NotSupported
+    NVMLError_NotFound = NotFound
+    NVMLError_LibraryNotFound = LibraryNotFound
+    NVMLError_DriverNotLoaded = DriverNotLoaded
+
+    def nvmlInit(self) -> None:
+        if self.init:
+            raise self.init
+        self.open = True
+
+    def nvmlShutdown(self) -> None:
+        self.open = False
+
+    def nvmlDeviceGetCount(self) -> int:
+        if self.count:
+            raise self.count
+        return len(self.devices)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> Device:
+        return self.devices[index]
+
+    def nvmlDeviceGetUUID(self, device: Device) -> str:
+        if device.broken:
+            raise NVMLError(device.broken)
+        return device.uuid
+
+    def nvmlDeviceGetMigMode(self, device: Device) -> list[int]:
+        if device.slices is None:
+            raise NotSupported("Not Supported")
+        return [int(device.mig), int(device.mig)]
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, device: Device) -> int:
+        return len(device.slices or ())
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, device: Device, index: int) -> Device:
+        assert device.slices is not None
+        uuid = device.slices[index]
+        if uuid is None:
+            raise NotFound("Not Found")
+        return Device(uuid)
+
+
+PLAIN = Device("GPU-a")
+SLICED = Device("GPU-b", mig=True, slices=["MIG-1", None, "MIG-2"])
+
+
+@pytest.mark.parametrize(
+    ("nvml", "want"),
+    [
+        pytest.param(FakeNvml(), Inventory(), id="none there"),
+        pytest.param(
+            FakeNvml([PLAIN, Device("GPU-c", slices=["MIG-9"])]),
+            Inventory((Gpu("GPU-a", "GPU 0"), Gpu("GPU-c", "GPU 1"))),
+            id="whole where MIG is unknown or off",
+        ),
+        pytest.param(
+            FakeNvml([PLAIN, SLICED]),
+            Inventory(
+                (
+                    Gpu("GPU-a", "GPU 0"),
+                    Gpu("MIG-1", "GPU 1 slice 0"),
+                    Gpu("MIG-2", "GPU 1 slice 2"),
+                )
+            ),
+            id="as its slices where MIG is on",
+        ),
+        pytest.param(
+            FakeNvml([Device("GPU-d", mig=True, slices=[None])]),
+            Inventory(note="GPU 0 is left out: it is in MIG mode and has no slices"),
+            id="MIG on and nothing cut yet",
+        ),
+        pytest.param(
+            FakeNvml([Device("GPU-e", broken="GPU is lost"), PLAIN]),
+            Inventory(
+                (Gpu("GPU-a", "GPU 1"),),
+                note="GPU 0 is left out: the NVIDIA driver answers: GPU is lost",
+            ),
+            id="a broken one takes no other with it",
+        ),
+        pytest.param(
+            FakeNvml(init=NVMLError("Driver/library version mismatch")),
+            Inventory(
+                note="no GPU is offered: the NVIDIA driver answers: Driver/library version mismatch"
+            ),
+            id="a driver that was updated without a reboot is told",
+        ),
+        pytest.param(
+            FakeNvml([PLAIN], count=NVMLError("Unknown Error")),
+            Inventory(note="no GPU is offered: the NVIDIA driver cannot count them: Unknown Error"),
+            id="an error while counting",
+        ),
+        pytest.param(FakeNvml(init=LibraryNotFound()), Inventory(), id="no driver installed"),
+        pytest.param(FakeNvml(init=DriverNotLoaded()), Inventory(), id="driver not loaded"),
+    ],
+)
+def test_what_nvml_finds_is_offered(
+    nvml: FakeNvml, want: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)  # type: ignore[arg-type]
+    assert gpus.inventory("auto") == want
+    assert not nvml.open
+
+
+def test_without_the_library_there_is_no_gpu_and_no_noise(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    with caplog.at_level(logging.INFO):
+        assert gpus.inventory("auto") == Inventory()
+    assert not caplog.records
+
+
+def test_the_real_library_is_asked_by_the_right_names() -> None:
+    pynvml: Any = pytest.importorskip("pynvml")
+    ours = [name for name in vars(FakeNvml) if name.lower().startswith("nvml")]
+    assert len(ours) > 8
+    assert [name for name in ours if not hasattr(pynvml, name)] == []
+
+
+@pytest.mark.parametrize(("number", "want"), [(0, ""), (1, "1 stand-in for"), (2, "2 stand-ins")])
+def test_stand_ins_say_that_they_are_no_hardware(number: int, want: str) -> None:
+    found = gpus.inventory(number)
+    assert [gpu.label for gpu in found.gpus] == [f"stand-in {n}" for n in range(number)]
+    assert found.note.startswith(want)
+    assert bool(found.note) == bool(number)
+
+
+def test_a_negative_number_of_stand_ins_is_refused() -> None:
+    with pytest.raises(ConfigError, match="gpus: -1"):
+        gpus.inventory(-1)
+
+
+def test_a_process_sees_its_gpus_and_no_other() -> None:
+    one, other = Gpu("GPU-a", "GPU 0"), Gpu("MIG-1", "GPU 1 slice 0")
+    hardware = Inventory((one, other))
+    assert hardware.env([one, other]) == {"CUDA_VISIBLE_DEVICES": "GPU-a,MIG-1"}
+    assert hardware.env([]) == {"CUDA_VISIBLE_DEVICES": ""}
+    stand_ins = gpus.inventory(1)
+    assert stand_ins.env(stand_ins.gpus) == {"CUDA_VISIBLE_DEVICES": ""}
