@@ -32,7 +32,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@touch $@
 
 test: venv ## unit tests, then the cluster tests on a real Kubernetes
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest
 	devcluster/with.sh $(MAKE) cluster-tests
 
 # A hang ends with a stack.

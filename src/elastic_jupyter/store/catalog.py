@@ -80,5 +80,5 @@ class _Shelf(Generic[R]):
         else:
             self.items.pop(key.name, None)
             if new is None and old is not None:
-                self._parser.forget(old)
+                self._parser.forget(old["metadata"]["uid"])
         self._tell()

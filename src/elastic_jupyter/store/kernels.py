@@ -104,7 +104,8 @@ def _change(seen: _Seen, parser: LenientParser) -> Put | Gone | None:
     if new is None:
         if old is None:
             return None
-        parser.forget(old)
-        return Gone(key, old["metadata"]["uid"])
+        uid = old["metadata"]["uid"]
+        parser.forget(uid)
+        return Gone(key, uid)
     kernel = parser.parse(JupyterKernel, new)
     return None if kernel is None else Put(kernel)

@@ -46,6 +46,6 @@ class LenientParser:
         self._reported.discard(uid)
         return parsed
 
-    def forget(self, obj: Object) -> None:
+    def forget(self, uid: str) -> None:
         """Forget an object that is gone."""
-        self._reported.discard(obj["metadata"]["uid"])
+        self._reported.discard(uid)

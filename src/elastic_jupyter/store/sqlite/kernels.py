@@ -1,0 +1,131 @@
+"""JupyterKernels in the file."""
+
+import contextlib
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping
+from sqlite3 import Connection
+from typing import Any
+
+from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.names import LABEL_GATEWAY
+from elastic_jupyter.clock import Clock, SystemClock
+from elastic_jupyter.errors import Conflict, Invalid, NotFound
+from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, Key, Object
+from elastic_jupyter.store.parsing import LenientParser, parse
+from elastic_jupyter.store.protocol import Change, Gone, Put
+from elastic_jupyter.store.sqlite import objects
+from elastic_jupyter.store.sqlite.database import Database
+from elastic_jupyter.store.sqlite.feed import Written, follow
+from elastic_jupyter.store.sqlite.merge import merge
+
+KIND = str(JUPYTER_KERNEL)
+
+#: What the API server takes as the name of a JupyterKernel; the length is a rule of our CRD.
+_NAME = re.compile(r"(?=.{1,242}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+class SqliteKernelStore:
+    """``KernelStore`` in a SQLite file."""
+
+    def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
+        self._database = database
+        self._clock = clock or SystemClock()
+
+    async def get(self, key: Key) -> JupyterKernel:
+        found = await self._database.read(lambda connection: objects.get(connection, KIND, key))
+        return parse(JupyterKernel, found)
+
+    async def watch(
+        self, namespace: str | None, *, gateway: str | None
+    ) -> AsyncGenerator[Change, None]:
+        parser = LenientParser()
+        feed = follow(self._database, KIND, namespace, matches=_serves(gateway))
+        async with contextlib.aclosing(feed):
+            async for event in feed:
+                if isinstance(event, Written):
+                    kernel = parser.parse(JupyterKernel, event.obj)
+                    if kernel is not None:
+                        yield Put(kernel)
+                    continue
+                if isinstance(event, Gone):
+                    parser.forget(event.uid)
+                yield event
+
+    async def create(self, kernel: JupyterKernel) -> JupyterKernel:
+        wish = _wish(kernel)
+        return await self._write(
+            lambda connection: objects.create(connection, KIND, wish, now=self._clock.now())
+        )
+
+    async def delete(self, key: Key, *, uid: str) -> None:
+        def delete(connection: Connection) -> None:
+            found = objects.find(connection, KIND, key)
+            if found is not None and found["metadata"]["uid"] == uid:
+                objects.remove(connection, KIND, found)
+
+        await self._database.write(delete)
+
+    async def annotate(self, key: Key, annotations: Mapping[str, str | None], *, uid: str) -> None:
+        await self._patch_own(key, {"metadata": {"annotations": annotations}}, uid=uid)
+
+    async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
+        await self._patch_own(key, {"status": {"activity": activity}}, uid=uid)
+
+    async def _patch_own(self, key: Key, patch: Object, *, uid: str) -> None:
+        """Patch what is the gateway's, of the object with this uid."""
+
+        def same_uid(metadata: Object) -> None:
+            if metadata["uid"] != uid:
+                raise NotFound(f"{KIND} {key} with uid {uid} is gone")
+
+        await self._patch(key, patch, fence=same_uid)
+
+    async def patch_status(
+        self, key: Key, status: dict[str, Any], *, version: str
+    ) -> JupyterKernel:
+        def same_version(metadata: Object) -> None:
+            if metadata["resourceVersion"] != version:
+                raise Conflict(
+                    f"{KIND} {key} was changed: it has version {metadata['resourceVersion']}, "
+                    f"not {version}"
+                )
+
+        return await self._patch(key, {"status": status}, fence=same_version)
+
+    async def _patch(
+        self, key: Key, patch: Object, *, fence: Callable[[Object], None]
+    ) -> JupyterKernel:
+        """Merge into the object as it is, unless the fence, called with its metadata, raises."""
+
+        def write(connection: Connection) -> Object:
+            old = objects.get(connection, KIND, key)
+            fence(old["metadata"])
+            return objects.replace(connection, KIND, old, merge(old, patch))
+
+        return await self._write(write)
+
+    async def _write(self, work: Callable[[Connection], Object]) -> JupyterKernel:
+        # Within the transaction: what does not fit its model is not written.
+        return await self._database.write(lambda connection: parse(JupyterKernel, work(connection)))
+
+
+def _wish(kernel: JupyterKernel) -> Object:
+    """Return what is kept of a wish: not its status, which is for those who report facts."""
+    wish = kernel.to_dict()
+    wish.pop("status", None)
+    metadata = wish["metadata"]
+    if not _NAME.fullmatch(metadata.get("name", "")):
+        raise Invalid(
+            f"{KIND}: metadata.name: {metadata.get('name')!r} must have 1 to 242 lower-case "
+            "letters, digits, hyphens and dots, and start and end with a letter or digit"
+        )
+    if not metadata.get("namespace"):
+        raise Invalid(f"{KIND} {metadata['name']}: metadata.namespace: it is missing")
+    return wish
+
+
+def _serves(gateway: str | None) -> Callable[[Object], bool]:
+    """Return what tells whether a kernel is of that gateway (None: of any)."""
+    return lambda obj: (
+        gateway is None or (obj["metadata"].get("labels") or {}).get(LABEL_GATEWAY) == gateway
+    )
