@@ -30,6 +30,7 @@ from elastic_jupyter.gateway.config import GatewayConfig
 from elastic_jupyter.policy import tokens
 from elastic_jupyter.policy.keys import connection_key
 from elastic_jupyter.store.protocol import Change, Gone, Key, Put, Synced
+from elastic_jupyter.store.stores import Stores
 
 MASTER = b"loopback master key, 32 bytes ok"
 ANN = tokens.NotebookIdentity("team", "ann-notebook", "uid-ann", "ann")
@@ -314,10 +315,12 @@ class Loopback:
             launch_timeout=timedelta(seconds=launch_timeout),
             queue_timeout=timedelta(seconds=queue_timeout),
             allowed_env=allowed_env,
+            store="in memory",
+            host="127.0.0.1",
+            port=0,
         )
-        stores = app.Stores(self.store, self.catalog, self.tombstones, self.notebooks, self.lease)
+        stores = Stores(self.store, self.catalog, self.tombstones, self.notebooks, self.lease)
         config = Config(app.server_config(settings))
-        config.ServerApp.update(ip="127.0.0.1", port=0, allow_root=True)
         gateway = app.GatewayApp(config=config, log=_quiet())
         gateway.settings_of_pod = settings
         gateway.clients = []

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -15,7 +14,6 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.manager import AsyncContentsManager
 from traitlets.config import Config
 
-from elastic_jupyter.api import names
 from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.gateway.config import GatewayConfig
 from elastic_jupyter.gateway.connection import ElasticConnection
@@ -23,13 +21,7 @@ from elastic_jupyter.gateway.identity import OwnKernelsOnly, TokenIdentityProvid
 from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
 from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
 from elastic_jupyter.gateway.retry import insist
-from elastic_jupyter.store.protocol import (
-    Catalog,
-    HandoverLease,
-    KernelStore,
-    ServedNotebooks,
-    TombstoneStore,
-)
+from elastic_jupyter.store.stores import Stores, connect
 
 #: Bytes of a request's body. A pod's whole definition has no more.
 MAX_BODY = 2**20
@@ -37,32 +29,9 @@ MAX_BODY = 2**20
 HANDOVER_PATIENCE = 50.0
 
 
-@dataclass(frozen=True)
-class Stores:
-    """Where this gateway's objects are: a cluster's, or anything else that keeps the protocols."""
-
-    kernels: KernelStore
-    catalog: Catalog
-    tombstones: TombstoneStore
-    notebooks: ServedNotebooks
-    lease: HandoverLease
-
-
-def kubernetes_stores(settings: GatewayConfig) -> Stores:
-    """Return the stores of the cluster that this process runs in."""
-    from elastic_jupyter.store import kubernetes
-
-    client = kubernetes.connect()
-    namespace, name = settings.namespace, settings.name
-    return Stores(
-        kernels=kubernetes.KubernetesKernelStore(client),
-        catalog=kubernetes.KubernetesCatalog(client, namespace),
-        tombstones=kubernetes.SecretTombstones(
-            client, namespace, names.tombstones_secret_name(name)
-        ),
-        notebooks=kubernetes.SecretNotebooks(client, namespace, names.notebooks_secret_name(name)),
-        lease=kubernetes.KubernetesLease(client, namespace, names.handover_lease_name(name)),
-    )
+def stores_of(settings: GatewayConfig) -> Stores:
+    """Return the stores that the settings name."""
+    return connect(settings.store, namespace=settings.namespace, gateway=settings.name)
 
 
 class NoContents(AsyncContentsManager):
@@ -90,7 +59,7 @@ class GatewayApp(ServerApp):
     default_services = ()  # type: ignore[assignment]  # upstream's type is of 13 names
     no_browser_open_file = True
     settings_of_pod: GatewayConfig
-    connect: Callable[[GatewayConfig], Stores] = staticmethod(kubernetes_stores)
+    connect: Callable[[GatewayConfig], Stores] = staticmethod(stores_of)
 
     @property
     def kernels(self) -> ElasticMappingKernelManager:
@@ -107,7 +76,7 @@ class GatewayApp(ServerApp):
         self.extension_manager = ExtensionManager(log=self.log, serverapp=self)
 
     def init_configurables(self) -> None:
-        """Connect the managers that upstream made to the cluster."""
+        """Connect the managers that upstream made to the stores."""
         super().init_configurables()
         settings = self.settings_of_pod
         identity_provider = cast("TokenIdentityProvider", self.identity_provider)
@@ -197,9 +166,10 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
     """Return the traits that make a ServerApp a gateway."""
     return {
         "ServerApp": {
-            "ip": "0.0.0.0",
-            "port": names.HTTP_PORT,
+            "ip": settings.host,
+            "port": settings.port,
             "port_retries": 0,
+            "allow_root": True,  # it runs no code of users
             "open_browser": False,
             "log_level": logging.getLevelNamesMapping()[settings.log_level],
             "terminals_enabled": False,

@@ -1,4 +1,4 @@
-"""What a gateway process must know before it can read anything from the cluster."""
+"""What a gateway process must know before it can read anything from its stores."""
 
 import logging
 import os
@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from elastic_jupyter.api import names
 from elastic_jupyter.errors import ConfigError
+from elastic_jupyter.store.stores import KUBERNETES
 
 
 @dataclass(frozen=True)
 class GatewayConfig:
-    """The environment of the gateway's pod, read once by ``main``.
+    """The environment of the gateway's process, read once by ``main``.
 
     ``uid`` is the JupyterGateway's, the owner of every kernel; ``kernels`` empty offers every
     JupyterKernelSpec of the namespace; ``launch_timeout`` limits the phase Pending and
     ``queue_timeout`` the phase Queued, where 0 is no limit; ``allowed_env`` are the variables,
-    beside ``KERNEL_*``, that a client may set.
+    beside ``KERNEL_*``, that a client may set; ``store`` is a URL of ``store.stores``; it listens
+    at ``host`` and ``port``.
     """
 
     name: str
@@ -34,6 +37,9 @@ class GatewayConfig:
     launch_timeout: timedelta
     queue_timeout: timedelta
     allowed_env: frozenset[str]
+    store: str
+    host: str
+    port: int
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "GatewayConfig":
@@ -63,6 +69,9 @@ class GatewayConfig:
             launch_timeout=_seconds(environ, "ELASTIC_JUPYTER_LAUNCH_TIMEOUT", 600, least=1),
             queue_timeout=_seconds(environ, "ELASTIC_JUPYTER_QUEUE_TIMEOUT", 0, least=0),
             allowed_env=frozenset(_list(environ, "ELASTIC_JUPYTER_ALLOWED_ENV")),
+            store=environ.get("ELASTIC_JUPYTER_STORE") or KUBERNETES,
+            host=environ.get("ELASTIC_JUPYTER_HOST") or "0.0.0.0",
+            port=_port(environ, "ELASTIC_JUPYTER_PORT", names.HTTP_PORT),
         )
 
 
@@ -82,6 +91,13 @@ def _log_level(environ: Mapping[str, str]) -> str:
     if level not in logging.getLevelNamesMapping():
         raise ConfigError(f"ELASTIC_JUPYTER_LOG_LEVEL must be a level like INFO, not {level!r}")
     return level
+
+
+def _port(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ConfigError(f"{name} must be a port from 1 to 65535, not {text!r}")
+    return int(text)
 
 
 def _seconds(

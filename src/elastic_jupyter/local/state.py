@@ -1,0 +1,112 @@
+"""The state directory of one ``up``: who uses it, its keys, and where the rest is.
+
+<state>/              0700
+    lock              held while an ``up`` runs; contents: where its JupyterLab is
+    objects.db        the objects (store/sqlite)
+    master-key        32 random bytes, from which kernels' keys and the notebook's token derive
+    login-token       of JupyterLab, so that an open tab survives a restart
+    notebook-uid      by which the gateway knows the notebook server
+    kernels/          a folder each incarnation of a kernel
+    gateway.log
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from elastic_jupyter.errors import ConfigError
+
+
+def default_directory() -> Path:
+    """Return where the state is unless somebody says otherwise (XDG base directories)."""
+    root = os.environ.get("XDG_STATE_HOME")
+    return (Path(root) if root else Path.home() / ".local" / "state") / "elastic-jupyter"
+
+
+class State:
+    """The directory, locked for this process until ``close``.
+
+    Raises ``ConfigError`` when it cannot be written, or another ``up`` uses it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.chmod(0o700)
+            self._lock = open(self.directory / "lock", "a+", opener=_private)  # noqa: SIM115
+        except OSError as error:
+            raise ConfigError(
+                f"the state directory {self.directory} cannot be written: {error.strerror}"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            where = self._lock.read().strip()
+            self._lock.close()
+            raise ConfigError(
+                f"elastic-jupyter is running already with the state directory {self.directory}"
+                + (f": {where}" if where else "")
+            ) from None
+        try:
+            self.master_key = self._kept("master-key", lambda: secrets.token_bytes(32))
+            self.login_token = self._kept("login-token", _token).decode()
+            self.notebook_uid = self._kept("notebook-uid", lambda: str(uuid.uuid4()).encode())
+        except OSError as error:
+            self.close()
+            raise ConfigError(
+                f"the state directory {self.directory} cannot be used: {error}"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another ``up`` use the directory."""
+        self._lock.close()
+
+    def announce(self, address: str) -> None:
+        """Say where JupyterLab is to whoever finds the directory in use."""
+        self._lock.truncate(0)
+        self._lock.write(address)
+        self._lock.flush()
+
+    @property
+    def database(self) -> Path:
+        """The file with the objects."""
+        return self.directory / "objects.db"
+
+    @property
+    def master_key_file(self) -> Path:
+        """The file with the master key."""
+        return self.directory / "master-key"
+
+    def _kept(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Return what a file holds; made once, whole or not at all."""
+        path = self.directory / name
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_bytes()
+        fresh = path.with_name(f".{name}.new")
+        with open(fresh, "wb", opener=_private) as file:
+            file.write(made := make())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        return made
+
+
+def _token() -> bytes:
+    return secrets.token_hex(24).encode()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
