@@ -173,6 +173,22 @@ class LoopbackStore:
         body["metadata"]["annotations"] = {k: v for k, v in merged.items() if v is not None}
         self.report(key)
 
+    async def wish(
+        self,
+        key: Key,
+        *,
+        uid: str,
+        suspend: bool | None = None,
+        keep_until: datetime | None = None,
+    ) -> None:
+        body = self.objects.get(key)
+        if body is None or body["metadata"]["uid"] != uid:
+            raise NotFound(f"{key} not found")
+        until = keep_until and keep_until.isoformat()
+        given = {"suspend": suspend, "keepUntil": until}
+        body["spec"].update({name: value for name, value in given.items() if value is not None})
+        self.report(key)
+
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         if key not in self.objects:
             raise NotFound(f"{key} not found")

@@ -70,14 +70,22 @@ def _fixed(field: str) -> tuple[str, str]:
 
 
 class KernelSpec(Model):
-    """What is wanted: written once, by the gateway or by hand."""
+    """What is wanted: written once, by the gateway or by hand.
+
+    ``suspend`` and ``keepUntil`` may change, by anyone with the right.
+    """
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             *map(
                 _fixed,
                 ("template", "kernelID", "kernelSpecName", "gatewayRef", "notebookRef", "user"),
-            )
+            ),
+            (
+                "has(self.gatewayRef) || (!has(self.suspend) && !has(self.keepUntil))",
+                "spec.gatewayRef: a gateway heeds spec.suspend and spec.keepUntil, and this kernel "
+                "has none",
+            ),
         )
     )
 
@@ -104,6 +112,16 @@ class KernelSpec(Model):
     )
     user: Annotated[str, Field(max_length=253)] | None = Field(
         default=None, description="Name of the user."
+    )
+    suspend: bool | None = Field(
+        default=None,
+        description="Give the resources back now, as if the kernel had been idle for too long: a "
+        "running cell ends first, and the next execution gets a new kernel.",
+    )
+    keep_until: datetime | None = Field(
+        default=None,
+        description="Until when an idle kernel is kept, whatever `cullIdleTimeout` says. `suspend` "
+        "wins.",
     )
 
 

@@ -59,6 +59,13 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         """The kernel behind this websocket."""
         return cast("ElasticKernelManager", self.parent)
 
+    @property
+    def executes(self) -> bool:
+        """Whether the kernel has an execution of this front end that it has not answered."""
+        return any(
+            header.get("msg_type") == "execute_request" for header in self._unanswered.values()
+        )
+
     # -- life of the websocket
 
     async def prepare(self) -> None:
@@ -245,6 +252,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             return
         self._unanswered.pop(reply[0], None)
         self._write(channel, reply[1])
+        self.manager.release_if_asked()
 
     def say(self, parent: messages.Header, *said: Said) -> None:
         """Send messages in the kernel's name, as answers to ``parent``."""

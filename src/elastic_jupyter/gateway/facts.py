@@ -13,7 +13,7 @@ class Facts:
     """The status of one JupyterKernel. ``(uid, epoch)`` names the incarnation.
 
     ``waiting``, ``disturbance`` and ``reason`` say why it does not run yet, why it may end soon,
-    and why it ended.
+    and why it ended. ``suspend`` and ``keep_until`` are wishes of its ``spec``.
     """
 
     uid: str
@@ -24,6 +24,8 @@ class Facts:
     disturbance: str
     reason: str
     last_activity: datetime | None
+    suspend: bool = False
+    keep_until: datetime | None = None
 
     @classmethod
     def of(cls, kernel: JupyterKernel) -> "Facts":
@@ -39,6 +41,8 @@ class Facts:
             disturbance=_disturbance(kernel),
             reason=_failure(kernel),
             last_activity=activity.last_activity if activity else None,
+            suspend=bool(kernel.spec.suspend),
+            keep_until=kernel.spec.keep_until,
         )
 
     def after(self, older: "Facts | None") -> "Facts":

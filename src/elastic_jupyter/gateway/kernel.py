@@ -213,6 +213,9 @@ class ElasticKernelManager(ServerKernelManager):
         self._changed.set()
         if self.state is KernelState.RUNNING and facts.ended:
             self.lose(facts.reason)
+        wished = (before.suspend, before.keep_until) if before else (False, None)
+        if (facts.suspend, facts.keep_until) != wished:
+            self.spawn(self._heed())
 
     def take_address(self, address: str, *, epoch: int, token: str) -> bool:
         """Take the address that this incarnation tells itself, long before its pod's status does.
@@ -294,6 +297,7 @@ class ElasticKernelManager(ServerKernelManager):
         self._busy_unknown = facts.phase is Phase.RUNNING
         self.waiting_text = facts.waiting
         self.begin()
+        self.release_if_asked()
 
     async def _launch(self) -> None:
         try:
@@ -350,6 +354,7 @@ class ElasticKernelManager(ServerKernelManager):
             self.touch()
             self.parked.forward(self.connect_channel, self.session, iopub_from=self.iopub.ring.next)
             self.iopub.ring.limit(AWAITED)
+        self.release_if_asked()
 
     def _make_provisioner(self) -> JupyterKernelProvisioner:
         if self.provisioner is None:
@@ -420,6 +425,7 @@ class ElasticKernelManager(ServerKernelManager):
         self._busy_unknown = False
         if datetime.now(UTC) - asked > timedelta(seconds=1):
             self.touch()
+        self.release_if_asked()
 
     # -- activity
 
@@ -439,11 +445,22 @@ class ElasticKernelManager(ServerKernelManager):
             self._busy_unknown = False
         self.execution_state = "busy" if self._executing else "idle"
         self.touch()
+        self.release_if_asked()
 
     def verdict(self, now: datetime) -> idle.Verdict:
         """Say whether the kernel is to be reclaimed now."""
+        facts = self.facts
+        suspend = facts is not None and facts.suspend
+        # A cell may be on its way to the kernel, or its reply on the way back.
+        asked = suspend and any(connection.executes for connection in self.connections)
         return idle.decide(
-            idle.Activity(self.busy, self.last_execution, self.unreachable_since),
+            idle.Activity(
+                self.busy or asked,
+                self.last_execution,
+                self.unreachable_since,
+                keep_until=facts.keep_until if facts else None,
+                suspend=suspend,
+            ),
             timeout=self.mapping.idle_timeout(self.wish.spec_name),
             now=now,
         )
@@ -454,11 +471,16 @@ class ElasticKernelManager(ServerKernelManager):
         """Give the GPU back by policy Delete: the object goes, websockets stay open.
 
         The tombstone comes first. While it cannot be written the kernel runs on, and the next round
-        of the culler tries again; so it does when the user executes something meanwhile.
+        of the culler tries again; so it does when the user executes something meanwhile. Does
+        nothing unless the kernel runs.
         """
         async with self._changing:
+            if self.state is not KernelState.RUNNING:
+                return
+            released = self.verdict(datetime.now(UTC)).reason == idle.RELEASED
+            reason = notices.RELEASED if released else ""
             try:
-                await self.mapping.remember(self)
+                await self.mapping.remember(self, reason=reason)
             except Invalid as error:  # another round would not change it, and a GPU is held
                 self.log.error(
                     "kernel %s is reclaimed, and unknown after this gateway's end: %s",
@@ -471,7 +493,10 @@ class ElasticKernelManager(ServerKernelManager):
                 await self.mapping.forget(self)
                 return
             self.state = KernelState.RECLAIMED
-            self._notice = notices.reclaimed(now - self.last_execution)
+            self.reason = reason
+            self._notice = (
+                notices.replaced(reason) if reason else notices.reclaimed(now - self.last_execution)
+            )
             self.parked.fail("KernelStopped", "The kernel was stopped while nobody was connected.")
             await self._stop()
 
@@ -536,18 +561,38 @@ class ElasticKernelManager(ServerKernelManager):
         if self.state is KernelState.RUNNING:
             self.spawn(self._interrupt())
             return
+        await self._give_up("KeyboardInterrupt", "The wait for the kernel was interrupted.")
+
+    def release_if_asked(self) -> None:
+        """Look whether a kernel that is to be released has come to its cell's end."""
+        if self.facts is not None and self.facts.suspend:
+            self.spawn(self._heed())
+
+    async def _heed(self) -> None:
+        """Do what ``spec`` wishes of the present incarnation, as far as it can be done now."""
+        if self.state is KernelState.RUNNING:
+            await self.mapping.cull_kernel_if_idle(self.kernel_id)
+        elif self.facts and self.facts.suspend and not self._busy_unknown:
+            await self._give_up("KernelReleased", notices.NOT_RUN, reason=notices.RELEASED)
+
+    async def _give_up(self, ename: str, evalue: str, *, reason: str = "") -> None:
+        """Ask no longer for a kernel that does not run yet; what waits for it ends with an error.
+
+        ``reason``: why its user finds a new one, where that is to be told.
+        """
         async with self._changing:
             if self.state is not KernelState.STARTING:
                 return
             self._cancel_launch()
-            self._fail("KeyboardInterrupt", "The wait for the kernel was interrupted.")
+            self._fail(ename, evalue)
             self.state = KernelState.RECLAIMED
+            self.reason = reason or self.reason
             self.execution_state = "idle"
             try:
                 await self.mapping.remember(self)
             finally:
                 await self._stop()
-                self._refuse(LaunchFailed("the wait for the kernel was interrupted"))
+                self._refuse(LaunchFailed(reason or "the wait for the kernel was interrupted"))
 
     async def _interrupt(self) -> None:
         """Ask the kernel to end its cell, and tell the user when it does not listen.

@@ -196,15 +196,23 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         lost = str(tombstone.get("lost") or "")
         manager.set_notice(notices.remade(notice, lost, wish.spec_name) if lost else notice)
 
-    async def remember(self, manager: ElasticKernelManager, wish: Wish | None = None) -> None:
-        """Write the tombstone of a kernel whose object goes; ``wish``: what it is to say.
+    async def remember(
+        self,
+        manager: ElasticKernelManager,
+        wish: Wish | None = None,
+        *,
+        reason: str | None = None,
+    ) -> None:
+        """Write the tombstone of a kernel whose object goes.
+
+        ``wish`` and ``reason``: what it is to say in the place of the manager's own.
 
         Of what is too large for the store the most that fits. Raises ``Invalid`` when nothing does.
         """
         manager.remembered_at = datetime.now(UTC)
         about: dict[str, Any] = {
             "epoch": manager.epoch,
-            "reason": manager.reason,
+            "reason": manager.reason if reason is None else reason,
             "at": manager.remembered_at.isoformat(),
         }
         info = manager.kernel_info

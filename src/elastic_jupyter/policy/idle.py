@@ -2,7 +2,7 @@
 
 Idle counts from the user's last execution. Open tabs, completion requests, comm messages and
 kernel_info do not count: a tab that was left open sends such messages by itself. A busy kernel is
-never idle.
+never idle. Whoever may edit the kernel may keep it (``keepUntil``) or release it (``suspend``).
 
 A kernel that nobody may reach ends also where nothing is culled, since nobody could shut it down.
 """
@@ -14,6 +14,9 @@ from enum import Enum
 #: How long such a kernel stays: who made it unreachable by mistake may not lose its variables.
 UNREACHABLE_TIMEOUT = timedelta(hours=1)
 
+#: The verdict's reason where somebody asks for the resources.
+RELEASED = "Released"
+
 
 class Action(Enum):
     """What to do with a kernel now."""
@@ -24,14 +27,17 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Activity:
-    """What is known of a running kernel, in aware UTC.
+    """What is known of a running kernel, and wished for it, in aware UTC.
 
-    ``unreachable_since``: since when its notebook is not served; None: it is.
+    ``unreachable_since``: since when its notebook is not served; None: it is. ``keep_until`` and
+    ``suspend`` are the wishes of its ``spec``.
     """
 
     busy: bool
     last_execution: datetime
     unreachable_since: datetime | None = None
+    keep_until: datetime | None = None
+    suspend: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ def decide(activity: Activity, *, timeout: timedelta, now: datetime) -> Verdict:
 
     A ``timeout`` of zero or less means never (``cullIdleTimeout``) while anybody can reach it.
     """
+    if activity.suspend:
+        return Verdict(Action.KEEP if activity.busy else Action.RECLAIM, RELEASED, None)
     since = activity.last_execution
     if timeout <= timedelta(0):
         if activity.unreachable_since is None:
@@ -56,6 +64,8 @@ def decide(activity: Activity, *, timeout: timedelta, now: datetime) -> Verdict:
     if activity.busy:
         return Verdict(Action.KEEP, "Busy", None)
     reclaim_at = since + timeout
+    if activity.keep_until is not None:
+        reclaim_at = max(reclaim_at, activity.keep_until)
     if now < reclaim_at:
         return Verdict(Action.KEEP, "RecentlyUsed", reclaim_at)
     return Verdict(Action.RECLAIM, "IdleTimeout", reclaim_at)

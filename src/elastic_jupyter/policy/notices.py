@@ -46,6 +46,11 @@ def replaced(reason: str) -> str:
     )
 
 
+#: Why a kernel ended, and the answer to what it did not run, where ``spec.suspend`` asked for it.
+RELEASED = "it was released by request"
+NOT_RUN = "The kernel was released by request before it ran this. Run it again to ask for one."
+
+
 def remade(notice: str, lost: str, spec_name: str) -> str:
     """Return a notice and what of the kernel's description was too large to be remembered."""
     return (

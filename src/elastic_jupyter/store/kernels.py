@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from elastic_jupyter.api.kernel import JupyterKernel
@@ -11,11 +12,13 @@ from elastic_jupyter.errors import Conflict, Invalid, NotFound
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, Key, Object
 from elastic_jupyter.kube.reflector import Reflector
+from elastic_jupyter.policy.report import timestamp
 from elastic_jupyter.store.parsing import LenientParser, parse
 from elastic_jupyter.store.protocol import Change, Gone, Put, Synced
 
 GATEWAY_MANAGER = "elastic-jupyter-gateway"
 OPERATOR_MANAGER = "elastic-jupyter-operator"
+PERSON_MANAGER = "elastic-jupyter"
 
 _Seen: TypeAlias = tuple[Key, Object | None, Object | None]
 
@@ -68,19 +71,39 @@ class KubernetesKernelStore:
 
     async def annotate(self, key: Key, annotations: Mapping[str, str | None], *, uid: str) -> None:
         body = {"metadata": {"uid": uid, "annotations": dict(annotations)}}
-        await self._patch_own(key, body, uid=uid)
+        await self._patch(key, body, uid=uid)
+
+    async def wish(
+        self,
+        key: Key,
+        *,
+        uid: str,
+        suspend: bool | None = None,
+        keep_until: datetime | None = None,
+    ) -> None:
+        until = keep_until and timestamp(keep_until)
+        given = {"suspend": suspend, "keepUntil": until}
+        spec = {name: value for name, value in given.items() if value is not None}
+        body = {"metadata": {"uid": uid}, "spec": spec}
+        await self._patch(key, body, uid=uid, manager=PERSON_MANAGER)
 
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         body = {"metadata": {"uid": uid}, "status": {"activity": activity}}
-        await self._patch_own(key, body, uid=uid, subresource="status")
+        await self._patch(key, body, uid=uid, subresource="status")
 
-    async def _patch_own(
-        self, key: Key, body: Object, *, uid: str, subresource: str | None = None
+    async def _patch(
+        self,
+        key: Key,
+        body: Object,
+        *,
+        uid: str,
+        subresource: str | None = None,
+        manager: str = GATEWAY_MANAGER,
     ) -> None:
-        """Patch what is the gateway's, of the object with this uid."""
+        """Patch the object with this uid, by default what is the gateway's of it."""
         try:
             await self._client.patch(
-                JUPYTER_KERNEL, *key, body, subresource=subresource, field_manager=GATEWAY_MANAGER
+                JUPYTER_KERNEL, *key, body, subresource=subresource, field_manager=manager
             )
         except (Conflict, Invalid) as error:
             # A uid that does not match is refused as one or the other; so may be other things.

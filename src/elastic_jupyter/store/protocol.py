@@ -8,6 +8,7 @@ besides those named, any of them may raise ``Unavailable`` and ``Forbidden``.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn, Protocol, TypeAlias
 
 from elastic_jupyter.api.kernel import JupyterKernel
@@ -85,6 +86,21 @@ class KernelStore(Protocol):
         """Merge into the annotations of the object with this uid; None removes one. The gateway's.
 
         Raises ``NotFound`` when it is gone.
+        """
+        ...
+
+    async def wish(
+        self,
+        key: Key,
+        *,
+        uid: str,
+        suspend: bool | None = None,
+        keep_until: datetime | None = None,
+    ) -> None:
+        """Change what may change in the ``spec`` of the object with this uid; None: as it is.
+
+        Called for a person. ``keep_until`` is aware UTC. Raises ``NotFound`` when the object is
+        gone, ``Invalid`` when its kernel has no gateway, which would heed it.
         """
         ...
 

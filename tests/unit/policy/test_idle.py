@@ -73,6 +73,36 @@ HOUR = timedelta(hours=1)
             Action.RECLAIM,
             id="where kernels are culled there is one limit",
         ),
+        pytest.param(
+            Activity(False, NOW - 9 * HOUR, keep_until=NOW + timedelta(seconds=1)),
+            HOUR,
+            Action.KEEP,
+            id="idle for too long but kept by request",
+        ),
+        pytest.param(
+            Activity(False, NOW - 9 * HOUR, keep_until=NOW),
+            HOUR,
+            Action.RECLAIM,
+            id="the request has run out",
+        ),
+        pytest.param(
+            Activity(False, NOW - timedelta(minutes=1), keep_until=NOW - timedelta(minutes=30)),
+            HOUR,
+            Action.KEEP,
+            id="to be kept does not shorten the time",
+        ),
+        pytest.param(
+            Activity(False, NOW, keep_until=NOW + HOUR, suspend=True),
+            timedelta(0),
+            Action.RECLAIM,
+            id="a release wins over all else",
+        ),
+        pytest.param(
+            Activity(True, NOW - 9 * HOUR, suspend=True),
+            HOUR,
+            Action.KEEP,
+            id="a release waits for the cell's end",
+        ),
     ],
 )
 def test_idle_verdict(activity: Activity, timeout: timedelta, want: Action) -> None:

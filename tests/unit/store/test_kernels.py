@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,6 +13,7 @@ from elastic_jupyter.store.protocol import Change, Gone, KernelStore, Put, Synce
 from tests.support.objects import an_object, until
 
 KEY = Key("team", "jovyan-1")
+UNTIL = datetime(2026, 11, 24, 18, tzinfo=UTC)
 
 
 def a_kernel(name: str = KEY.name, *, gateway: str = "gw", **spec: object) -> Object:
@@ -126,6 +128,22 @@ async def test_activity_and_facts_do_not_undo_each_other(store, server):
         "elastic-jupyter-gateway",
         "elastic-jupyter-operator",
     }
+
+
+async def test_a_wish_changes_what_it_names_and_nothing_else(store, server):
+    uid = server.put(JUPYTER_KERNEL, a_kernel())["metadata"]["uid"]
+    await store.wish(KEY, uid=uid, suspend=True)
+    await store.wish(KEY, uid=uid, keep_until=UNTIL)
+    wanted = {"kernelID": "1", "template": {}, "suspend": True, "keepUntil": "2026-11-24T18:00:00Z"}
+    assert server.get(JUPYTER_KERNEL, KEY)["spec"] == wanted
+    assert (await store.get(KEY)).spec.keep_until == UNTIL
+
+
+async def test_a_wish_for_a_kernel_that_was_replaced_is_not_found(store, server):
+    server.put(JUPYTER_KERNEL, a_kernel())
+    server.fail(409, verb="patch")
+    with pytest.raises(NotFound, match="uid old is gone"):
+        await store.wish(KEY, uid="old", suspend=True)
 
 
 async def test_facts_that_were_decided_on_an_old_version_are_refused(store, server):
