@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import TypeVar
 
+from elastic_jupyter.clock import Clock, SystemClock
 from elastic_jupyter.errors import ConfigError, Unavailable
 from elastic_jupyter.store.sqlite.bell import Bell
 
@@ -58,11 +59,13 @@ class Database:
 
     Attributes:
         path: where the file is.
+        clock: what the objects' times are of.
         bell: rings in all processes after each change.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Clock) -> None:
         self.path = path
+        self.clock = clock
         self.bell = Bell(path.parent / "bells")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=path.name)
         try:
@@ -149,13 +152,13 @@ class Database:
             raise Unavailable(f"{self.path}: it cannot be opened ({error})") from error
 
 
-def open_database(path: Path) -> Database:
+def open_database(path: Path, *, clock: Clock | None = None) -> Database:
     """Open the file, or make it with mode 0600 in a directory that exists.
 
     Raises ``Unavailable``, which names the file; ``ConfigError`` when it is of a newer version.
     Call ``close`` at the end.
     """
-    return Database(path)
+    return Database(path, clock=clock or SystemClock())
 
 
 def _make_schema(connection: Connection) -> None:

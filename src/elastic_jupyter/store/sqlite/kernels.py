@@ -8,7 +8,6 @@ from typing import Any
 
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.api.names import LABEL_GATEWAY
-from elastic_jupyter.clock import Clock, SystemClock
 from elastic_jupyter.errors import Conflict, Invalid, NotFound
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, Key, Object
 from elastic_jupyter.store.parsing import LenientParser, parse
@@ -27,9 +26,8 @@ _NAME = re.compile(r"(?=.{1,242}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-
 class SqliteKernelStore:
     """``KernelStore`` in a SQLite file."""
 
-    def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock or SystemClock()
 
     async def get(self, key: Key) -> JupyterKernel:
         found = await self._database.read(lambda connection: objects.get(connection, KIND, key))
@@ -53,9 +51,8 @@ class SqliteKernelStore:
 
     async def create(self, kernel: JupyterKernel) -> JupyterKernel:
         wish = _wish(kernel)
-        return await self._write(
-            lambda connection: objects.create(connection, KIND, wish, now=self._clock.now())
-        )
+        now = self._database.clock.now()
+        return await self._write(lambda connection: objects.create(connection, KIND, wish, now=now))
 
     async def delete(self, key: Key, *, uid: str) -> None:
         def delete(connection: Connection) -> None:

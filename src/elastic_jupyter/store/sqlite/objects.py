@@ -20,6 +20,9 @@ KEPT_REMOVALS = 1000
 #: Longest object, in bytes of JSON: what the API server takes.
 MAX_BYTES = 3 * 2**19
 
+#: What the store says of an object, in its metadata.
+_OF_THE_STORE = ("uid", "resourceVersion", "generation", "creationTimestamp")
+
 
 def get(connection: Connection, kind: str, key: Key) -> Object:
     """Return an object. Raises ``NotFound``."""
@@ -46,6 +49,16 @@ def all_of(connection: Connection, kind: str, namespace: str) -> list[Object]:
     return [_decode(body) for (body,) in rows]
 
 
+def oldest_beyond(connection: Connection, kind: str, namespace: str, *, size: int) -> list[Object]:
+    """Return the objects that must go so that the others have at most ``size`` bytes of JSON."""
+    rows = connection.execute(
+        "SELECT body FROM (SELECT body, SUM(LENGTH(body)) OVER (ORDER BY version DESC) AS total"
+        " FROM objects WHERE kind = ? AND namespace = ?) WHERE total > ?",
+        (kind, namespace, size),
+    )
+    return [_decode(body) for (body,) in rows.fetchall()]
+
+
 def create(connection: Connection, kind: str, obj: Object, *, now: datetime) -> Object:
     """Add an object; return it with what the store says of it. Raises ``AlreadyExists``."""
     key = key_of(obj)
@@ -61,6 +74,18 @@ def create(connection: Connection, kind: str, obj: Object, *, now: datetime) -> 
         },
     }
     return _write(connection, kind, obj)
+
+
+def put(connection: Connection, kind: str, obj: Object, *, now: datetime) -> Object:
+    """Create an object, or write what is new of it; return it."""
+    old = find(connection, kind, key_of(obj))
+    if old is None:
+        return create(connection, kind, obj, now=now)
+    kept = {name: old["metadata"][name] for name in _OF_THE_STORE}
+    new = {**obj, "metadata": {**obj["metadata"], **kept}}
+    if {**new, "metadata": None} != {**old, "metadata": None}:
+        new["metadata"]["generation"] += 1
+    return replace(connection, kind, old, new)
 
 
 def replace(connection: Connection, kind: str, old: Object, new: Object) -> Object:
