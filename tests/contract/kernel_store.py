@@ -109,6 +109,7 @@ class KernelStoreContract:
             store.get(key),
             store.annotate(key, {"a": "b"}, uid="1"),
             store.patch_activity(key, {"connected": True}, uid="1"),
+            store.wish(key, uid="1", suspend=True),
             store.patch_status(key, {"phase": "Running"}, version="1"),
         ):
             with pytest.raises(NotFound, match=key.name):
@@ -133,12 +134,22 @@ class KernelStoreContract:
         assert seen.metadata.annotations == {"a": "3", "c": "4"}
         assert seen.metadata.generation == 1
 
+    async def test_a_changed_wish_leaves_the_others_as_they_are(self, store, key):
+        created = await store.create(a_kernel(key, gatewayRef={"name": "gw"}, user="ann"))
+        until = datetime(2026, 11, 24, 18, tzinfo=UTC)
+        await store.wish(key, uid=created.metadata.uid, suspend=True)
+        await store.wish(key, uid=created.metadata.uid, keep_until=until)
+        wanted = created.spec.model_copy(update={"suspend": True, "keep_until": until})
+        assert (await store.get(key)).spec == wanted
+
     async def test_what_is_wished_of_a_predecessor_is_not_found(self, store, key):
         created = await store.create(a_kernel(key))
         with pytest.raises(NotFound, match="uid old is gone"):
             await store.annotate(key, {"a": "b"}, uid="old")
         with pytest.raises(NotFound, match="uid old is gone"):
             await store.patch_activity(key, {"connected": True}, uid="old")
+        with pytest.raises(NotFound, match="uid old is gone"):
+            await store.wish(key, suspend=True, uid="old")
         assert await store.get(key) == created
 
     # -- facts

@@ -12,9 +12,9 @@ from elastic_jupyter.errors import Conflict, Invalid, NotFound
 from elastic_jupyter.kube.client import Client
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, Key, Object
 from elastic_jupyter.kube.reflector import Reflector
-from elastic_jupyter.policy.report import timestamp
 from elastic_jupyter.store.parsing import LenientParser, parse
 from elastic_jupyter.store.protocol import Change, Gone, Put, Synced
+from elastic_jupyter.store.wishes import spec_patch
 
 GATEWAY_MANAGER = "elastic-jupyter-gateway"
 OPERATOR_MANAGER = "elastic-jupyter-operator"
@@ -81,9 +81,7 @@ class KubernetesKernelStore:
         suspend: bool | None = None,
         keep_until: datetime | None = None,
     ) -> None:
-        until = keep_until and timestamp(keep_until)
-        given = {"suspend": suspend, "keepUntil": until}
-        spec = {name: value for name, value in given.items() if value is not None}
+        spec = spec_patch(suspend=suspend, keep_until=keep_until)
         body = {"metadata": {"uid": uid}, "spec": spec}
         await self._patch(key, body, uid=uid, manager=PERSON_MANAGER)
 

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
+from datetime import datetime
 from sqlite3 import Connection
 from typing import Any
 
@@ -16,6 +17,7 @@ from elastic_jupyter.store.sqlite import objects
 from elastic_jupyter.store.sqlite.database import Database
 from elastic_jupyter.store.sqlite.feed import Written, follow
 from elastic_jupyter.store.sqlite.merge import merge
+from elastic_jupyter.store.wishes import spec_patch
 
 KIND = str(JUPYTER_KERNEL)
 
@@ -65,11 +67,22 @@ class SqliteKernelStore:
     async def annotate(self, key: Key, annotations: Mapping[str, str | None], *, uid: str) -> None:
         await self._patch_own(key, {"metadata": {"annotations": annotations}}, uid=uid)
 
+    async def wish(
+        self,
+        key: Key,
+        *,
+        uid: str,
+        suspend: bool | None = None,
+        keep_until: datetime | None = None,
+    ) -> None:
+        spec = spec_patch(suspend=suspend, keep_until=keep_until)
+        await self._patch_own(key, {"spec": spec}, uid=uid)
+
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         await self._patch_own(key, {"status": {"activity": activity}}, uid=uid)
 
     async def _patch_own(self, key: Key, patch: Object, *, uid: str) -> None:
-        """Patch what is the gateway's, of the object with this uid."""
+        """Patch the object with this uid."""
 
         def same_uid(metadata: Object) -> None:
             if metadata["uid"] != uid:
