@@ -11,7 +11,9 @@ from elastic_jupyter.launcher.command import command
 from tests.support import pages
 
 SOURCE = pages.ROOT / "src"
-VARIABLE = re.compile(r"(ELASTIC_JUPYTER|KERNEL|JUPYTER|POD|EG)_[A-Z_]+|HOME|JPY_PARENT_PID")
+VARIABLE = re.compile(
+    r"(ELASTIC_JUPYTER|KERNEL|JUPYTER|POD|EG)_[A-Z_]+|HOME|JPY_PARENT_PID|SPT_NOENV"
+)
 REFERENCE = Path("docs", "reference")
 
 

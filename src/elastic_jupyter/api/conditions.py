@@ -82,6 +82,14 @@ _ENDS = {
     "Invalid": _REFUSED["Invalid"],
     "Forbidden": _REFUSED["Forbidden"],
 }
+_ENDS_ON_ONE_MACHINE = {
+    "ProcessGone": "On one machine: its process is gone, and nobody saw how it ended: it had "
+    "outlived the elastic-jupyter that started it.",
+    "StartError": "On one machine: its command cannot be executed, or its `workingDir` is no "
+    "folder.",
+    "TooFewGPUs": "On one machine: it asks for more GPUs than that has.",
+    "Stopped": "On one machine: elastic-jupyter was stopped, and its kernels with it.",
+}
 
 #: By kind, in the order in which they are shown.
 CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
@@ -216,8 +224,11 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
                 "NameTaken": "A pod or Secret of this name exists that is not this kernel's.",
                 "GatewayNotFound": "The JupyterGateway of `spec.gatewayRef` does not exist, or has "
                 "no master key to be used, from which the kernel's key derives.",
+                "Unavailable": "On one machine: it lacks something for the moment, as the message "
+                "says; it is tried again.",
                 "Completed": "It ended with exit code 0.",
                 **_ENDS,
+                **_ENDS_ON_ONE_MACHINE,
             },
             "The kubelet's own words, for example `ErrImagePull` or `Evicted`, or the cause of a "
             "disruption, for example `PreemptionByScheduler`.",
@@ -233,7 +244,7 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
             "Failed",
             "This kernel ended and will not run again; a restart, or the next execution from an "
             "open notebook, starts the next one.",
-            _ENDS,
+            {**_ENDS, **_ENDS_ON_ONE_MACHINE},
             "The kubelet's own words.",
         ),
         ConditionType(

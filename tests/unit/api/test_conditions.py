@@ -1,4 +1,4 @@
-"""The table of conditions says what the operator says: found in its source, in both directions."""
+"""The table of conditions says what the reconcilers say, found in their source, both ways."""
 
 import ast
 import importlib
@@ -11,7 +11,7 @@ import pytest
 from elastic_jupyter.api.conditions import CONDITIONS
 
 SOURCE = Path(__file__).parents[3] / "src"
-OPERATOR = SOURCE / "elastic_jupyter" / "operator"
+RECONCILERS = ("operator", "local")
 TYPES = {one.type: one for kind in CONDITIONS.values() for one in kind}
 REASONS = {
     name: {reason for kind in CONDITIONS.values() for one in kind if one.type == name
@@ -21,8 +21,9 @@ REASONS = {
 
 
 def calls(name: str) -> Iterator[tuple[str, list[set[str]]]]:
-    """Yield where the operator calls ``name``, and the words in each of its arguments."""
-    for path in sorted(OPERATOR.rglob("*.py")):
+    """Yield where a reconciler calls ``name``, and the words in each of its arguments."""
+    package = SOURCE / "elastic_jupyter"
+    for path in sorted(path for one in RECONCILERS for path in (package / one).rglob("*.py")):
         module = importlib.import_module(
             ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
         )
@@ -44,7 +45,7 @@ def _words(argument: ast.expr, known: dict[str, object]) -> set[str]:
     return words
 
 
-def test_every_condition_and_reason_that_the_operator_says_is_in_the_table() -> None:
+def test_every_condition_and_reason_that_a_reconciler_says_is_in_the_table() -> None:
     unknown = []
     said = list(calls("Condition"))
     for where, [types, _, reasons, *_] in said:
@@ -56,7 +57,7 @@ def test_every_condition_and_reason_that_the_operator_says_is_in_the_table() -> 
     assert unknown == []
 
 
-def test_every_word_of_a_pod_s_sight_is_a_reason_in_the_table() -> None:
+def test_every_word_of_a_sight_is_a_reason_in_the_table() -> None:
     said = [(where, words[1]) for where, words in calls("Sighting") if len(words) > 1]
     assert len(said) > 3
     assert [(where, word) for where, words in said for word in words - REASONS["Running"]] == []

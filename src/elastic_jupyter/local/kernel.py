@@ -1,0 +1,274 @@
+"""JupyterKernel: keeps its process as the life cycle says.
+
+What it makes is in ``making.py``. Writes all of the status but ``activity``. Woken by the kernel,
+by the end of its process, and by time while it waits for a GPU.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from elastic_jupyter import logs
+from elastic_jupyter.api import names
+from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.clock import Clock
+from elastic_jupyter.errors import Conflict, Invalid, LaunchFailed, NotFound, Unavailable
+from elastic_jupyter.local import sight
+from elastic_jupyter.local.command import GPU, Command
+from elastic_jupyter.local.line import Applicant, GpuLine, Lease
+from elastic_jupyter.local.making import Made, Maker, incarnation_of
+from elastic_jupyter.policy import kernel_status, lifecycle
+from elastic_jupyter.policy.kernel_status import Told
+from elastic_jupyter.policy.lifecycle import Action, Sight, Sighting
+from elastic_jupyter.policy.queue import Place
+from elastic_jupyter.runtime.controller import DONE, Result
+from elastic_jupyter.store.protocol import KernelStore, Key
+
+#: Seconds until a decision on a kernel that somebody else has written meanwhile is made again.
+_STALE_RETRY = 0.02
+#: Seconds between two looks at the line for GPUs; the kernels of other users wake nobody here.
+_LINE_RETRY = 0.2
+#: Seconds until something is tried again that the machine did not grant.
+_BLOCKED_RETRY = 5.0
+#: How often the end of a kernel is written while others write, too.
+_LAST_WRITES = 5
+
+log = logs.get(__name__)
+
+
+class KernelReconciler:
+    """Makes JupyterKernels true on one machine.
+
+    ``kernels`` is a live view of what the store has, in which own writes are put before the watch
+    tells them; ``wake`` has a kernel looked at again.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: KernelStore,
+        kernels: dict[Key, JupyterKernel],
+        maker: Maker,
+        line: GpuLine,
+        clock: Clock,
+        wake: Callable[[Key], None],
+    ) -> None:
+        self._store = store
+        self._kernels = kernels
+        self._maker = maker
+        self._line = line
+        self._clock = clock
+        self._wake = wake
+        self._made: dict[Key, Made] = {}
+        self._waiting: dict[Key, Applicant] = {}
+
+    async def reconcile(self, key: Key) -> Result:
+        """Look at one kernel once."""
+        kernel = self._kernels.get(key)
+        await self._end_others(key, kernel)
+        if kernel is None:
+            return DONE
+        seen = self._observe(key, kernel)
+        starts = lifecycle.decide(_phase(kernel), seen.sight).action is Action.START
+        if starts:
+            seen = self._start(key, kernel)
+        told = self._told(key, kernel, seen)
+        try:
+            await self._report(key, kernel, told)
+        except Conflict:
+            return Result(_STALE_RETRY)
+        if kernel_status.is_ended(told.phase):
+            await self._clean_up(key)
+        elif starts and (made := self._made.get(key)) and made.process:
+            await made.process.gather()
+        return _result(told)
+
+    async def recover(self) -> None:
+        """Take over what an earlier supervisor left; end what nobody wants.
+
+        Called once, when all kernels are known and before the first pass.
+        """
+        remains = await self._maker.remains()
+        wanted = {incarnation_of(kernel): key for key, kernel in self._kernels.items()}
+        for incarnation, key in wanted.items():
+            if incarnation in remains:
+                made = self._maker.take_over(
+                    self._kernels[key], remains[incarnation], on_end=self._waker(key)
+                )
+                if made is not None:
+                    self._made[key] = made
+                    del remains[incarnation]
+        for incarnation, orphan in remains.items():
+            try:
+                await self._maker.clear(incarnation, orphan)
+            except Unavailable as error:
+                log.error("processes of a kernel that is gone stay", error=error)
+
+    async def close(self) -> None:
+        """End all kernels, and say so in their status. Called when no pass runs any more."""
+        async with asyncio.TaskGroup() as group:
+            for key in list(self._kernels):
+                group.create_task(self._stop(key))
+
+    # -- observe
+
+    def _observe(self, key: Key, kernel: JupyterKernel) -> Sighting:
+        if made := self._made.get(key):
+            return made.look()
+        return sight.lost() if _was_made(kernel) else Sighting(Sight.NEVER_MADE)
+
+    # -- act
+
+    def _start(self, key: Key, kernel: JupyterKernel) -> Sighting:
+        """Make the process, or find out what is in the way; return what is seen then."""
+        try:
+            plan = self._maker.plan(kernel)
+            if plan.gpus > self._line.total:
+                text = f"{GPU}: {plan.gpus} is asked for, and this machine has {self._line.total}"
+                return sight.refused(sight.TOO_FEW_GPUS, text)
+            lease = self._try_lease(key, kernel, plan.gpus) if plan.gpus else None
+            if plan.gpus and lease is None:
+                return sight.waiting()
+            self._made[key] = self._make(key, kernel, plan, lease)
+        except Invalid as error:
+            return sight.refused(error.reason, str(error))
+        except LaunchFailed as error:
+            return sight.refused(sight.START_ERROR, str(error))
+        except Unavailable as error:
+            return Sighting(Sight.NEVER_MADE, error.reason, str(error))
+        return self._made[key].look()
+
+    def _make(self, key: Key, kernel: JupyterKernel, plan: Command, lease: Lease | None) -> Made:
+        try:
+            made = self._maker.make(
+                kernel,
+                plan,
+                env=lease.env if lease else self._line.no_gpu_env,
+                fds=lease.fds if lease else (),
+                on_end=self._waker(key),
+            )
+        except BaseException:
+            self._give_back(lease)
+            raise
+        made.lease = lease
+        return made
+
+    def _waker(self, key: Key) -> Callable[[], None]:
+        return lambda: self._wake(key)
+
+    # -- the line for GPUs
+
+    def _try_lease(self, key: Key, kernel: JupyterKernel, amount: int) -> Lease | None:
+        applicant = self._waiting.setdefault(key, self._applicant(kernel))
+        self._line.enter(applicant, amount)
+        lease = self._line.try_lease(applicant)
+        if lease is not None:
+            del self._waiting[key]
+        return lease
+
+    def _applicant(self, kernel: JupyterKernel) -> Applicant:
+        user = kernel.spec.user or names.DEFAULT_USER
+        return Applicant(str(incarnation_of(kernel)), user, self._asked_at(kernel))
+
+    def _asked_at(self, kernel: JupyterKernel) -> datetime:
+        stamp = (kernel.metadata.annotations or {}).get(names.ANNOTATION_ASKED_AT, "")
+        try:
+            asked = datetime.fromisoformat(stamp)
+        except ValueError:
+            asked = kernel.metadata.creation_timestamp or self._clock.now()
+        return asked if asked.tzinfo else asked.replace(tzinfo=UTC)
+
+    def _leave_line(self, key: Key) -> None:
+        if applicant := self._waiting.pop(key, None):
+            self._line.leave(applicant)
+
+    def _give_back(self, lease: Lease | None) -> None:
+        """Let others have the GPUs of a process that is gone, or was never made."""
+        if lease is not None:
+            lease.hand_over()
+            for key in self._waiting:
+                self._wake(key)
+
+    # -- report
+
+    def _told(self, key: Key, kernel: JupyterKernel, seen: Sighting) -> Told:
+        phase = lifecycle.decide(_phase(kernel), seen.sight).phase
+        made = key in self._made or _was_made(kernel)
+        return Told(phase, kernel_status.epoch_of(kernel), made, seen, place=self._place(key, seen))
+
+    def _place(self, key: Key, seen: Sighting) -> Place | None:
+        waits = seen.sight is Sight.WAITING
+        return self._line.place(self._waiting[key]) if waits else None
+
+    async def _report(self, key: Key, kernel: JupyterKernel, told: Told) -> None:
+        patch = kernel_status.patch(kernel, told, now=self._clock.now())
+        if not patch:
+            return
+        version = kernel.metadata.resource_version or ""
+        try:
+            after = await self._store.patch_status(key, patch, version=version)
+        except NotFound:
+            return  # deleted meanwhile; its end wakes us
+        if self._kernels.get(key) is kernel:
+            self._kernels[key] = after
+        if told.phase is not _phase(kernel):
+            log.info("phase changed", kernel=key, new=told.phase, reason=told.seen.reason)
+
+    # -- clean up
+
+    async def _end_others(self, key: Key, kernel: JupyterKernel | None) -> None:
+        """End what was made for an object that is gone, and remove all that is left of it."""
+        wanted = incarnation_of(kernel) if kernel else None
+        made, applicant = self._made.get(key), self._waiting.get(key)
+        if applicant is not None and applicant.kernel != str(wanted):
+            self._leave_line(key)
+        if made is not None and made.incarnation != wanted:
+            await self._end(made, asked=True)
+            await asyncio.to_thread(made.folder.remove)
+            del self._made[key]
+
+    async def _clean_up(self, key: Key) -> None:
+        """End what is left of a kernel that has ended and stays; its log stays, too."""
+        self._leave_line(key)
+        if made := self._made.get(key):
+            await self._end(made, asked=False)
+
+    async def _end(self, made: Made, *, asked: bool) -> None:
+        await self._maker.end(made, asked=asked)
+        lease, made.lease = made.lease, None
+        self._give_back(lease)
+
+    async def _stop(self, key: Key) -> None:
+        """End one kernel because we end. The reason comes first: a gateway may still tell it."""
+        for _ in range(_LAST_WRITES):
+            try:
+                kernel = await self._store.get(key)
+                await self._report(key, kernel, self._told(key, kernel, sight.stopped()))
+                break
+            except Conflict:
+                continue
+            except NotFound:
+                break
+            except Exception as error:
+                log.error("the end of a kernel cannot be written", kernel=key, error=error)
+                break
+        try:
+            await self._clean_up(key)
+        except Unavailable as error:
+            log.error("processes of a kernel stay", kernel=key, error=error)
+
+
+def _phase(kernel: JupyterKernel) -> Phase | None:
+    return kernel.status.phase if kernel.status else None
+
+
+def _was_made(kernel: JupyterKernel) -> bool:
+    return kernel.status is not None and kernel.status.pod_name is not None
+
+
+def _result(told: Told) -> Result:
+    if told.phase is Phase.QUEUED:
+        return Result(_LINE_RETRY)
+    if told.seen.sight is Sight.NEVER_MADE and not kernel_status.is_ended(told.phase):
+        return Result(_BLOCKED_RETRY)
+    return DONE
