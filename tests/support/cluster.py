@@ -21,8 +21,6 @@ from urllib3.util import Retry
 
 from tests.support.pod_forward import PodForward
 
-from tests.support.pod_forward import PodForward
-
 GROUP = "apis/kubeflow.tkestack.io/v1alpha1"
 PREFIXES = {
     "deployments": "apis/apps/v1",

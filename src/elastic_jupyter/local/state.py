@@ -57,7 +57,9 @@ class State:
         try:
             self.master_key = self._kept("master-key", lambda: secrets.token_bytes(32))
             self.login_token = self._kept("login-token", _token).decode()
-            self.notebook_uid = self._kept("notebook-uid", lambda: str(uuid.uuid4()).encode())
+            self.notebook_uid = self._kept(
+                "notebook-uid", lambda: str(uuid.uuid4()).encode()
+            ).decode()
         except OSError as error:
             self.close()
             raise ConfigError(

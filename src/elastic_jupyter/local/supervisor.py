@@ -40,6 +40,8 @@ class Supervised:
     def __init__(self, service: Service) -> None:
         self.service = service
         self._process: asyncio.subprocess.Process | None = None
+        #: How often the process has ended by itself.
+        self.ends = 0
 
     @property
     def pid(self) -> int | None:
@@ -54,6 +56,7 @@ class Supervised:
             begun = loop.time()
             self._process = await self._spawn()
             code = await self._process.wait()
+            self.ends += 1
             failures = 0 if loop.time() - begun > SETTLED else failures + 1
             log.warning(
                 "a process ended and is started again",

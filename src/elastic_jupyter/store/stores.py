@@ -66,4 +66,13 @@ def _kubernetes(namespace: str, gateway: str) -> Stores:
 
 
 def _sqlite(path: Path, namespace: str, gateway: str) -> Stores:
-    raise NotImplementedError
+    from elastic_jupyter.store import sqlite
+
+    database = sqlite.open_database(path)
+    return Stores(
+        kernels=sqlite.SqliteKernelStore(database),
+        catalog=sqlite.SqliteCatalog(database, namespace),
+        tombstones=sqlite.SqliteTombstones(database, namespace),
+        notebooks=sqlite.SqliteNotebooks(database, namespace, gateway),
+        lease=sqlite.SqliteLease(database, namespace, gateway),
+    )

@@ -1,0 +1,214 @@
+"""``elastic-jupyter up``: JupyterLab on this machine, with elastic kernels."""
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import signal
+import sys
+import tomllib
+import webbrowser
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
+
+from elastic_jupyter.cli.duration import DURATION
+from elastic_jupyter.errors import ConfigError, ElasticJupyterError
+
+_NEVER = timedelta()
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_file() -> Path:
+    """Return the file that is read unless ``--config`` names one (XDG base directories)."""
+    root = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(root) if root else Path.home() / ".config") / "elastic-jupyter" / "config.toml"
+
+
+class Gpus(click.ParamType[int | Literal["auto"]]):
+    """``auto``, or a number of stand-ins."""
+
+    name = "auto|N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Literal["auto"]:
+        """Return ``auto`` or a number; a usage error names the option."""
+        text = str(value).lower()
+        if text == "auto":
+            return "auto"
+        if not text.isdecimal():
+            self.fail(f"{value!r} is neither auto nor a number of GPUs", param, ctx)
+        return int(text)
+
+
+def _read_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Make the file's settings the defaults: flags win over environment, that over the file."""
+    path = value or config_file()
+    try:
+        settings = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if value is None:
+            return None
+        raise click.BadParameter(f"{path} does not exist", ctx, param) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise click.BadParameter(f"{path} cannot be read: {error}", ctx, param) from None
+    known = {one.name for one in ctx.command.params if one.name not in ("config", "help_all")}
+    unknown = sorted(settings.keys() - known)
+    if unknown:
+        raise click.BadParameter(
+            f"{path} has the unknown setting {unknown[0]}; known are {', '.join(sorted(known))}",
+            ctx,
+            param,
+        )
+    ctx.default_map = {**(ctx.default_map or {}), **settings}
+    return path
+
+
+def _help_all(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    click.echo(ctx.get_help())
+    click.echo("\nEvery option is also an environment variable, and a setting of the file:\n")
+    for one in ctx.command.params:
+        if one.name not in ("config", "help_all") and one.envvar:
+            click.echo(f"  {one.envvar:<32} {one.name}")
+    click.echo(
+        f'\nThe file is {config_file()} or what --config names, in TOML: idle = "10m".\n'
+        "A flag wins over the environment, that over the file, that over the default."
+    )
+    ctx.exit()
+
+
+def _option(*names: str, **more: Any) -> Callable[[F], F]:
+    """Make an option that is an environment variable, too: ELASTIC_JUPYTER_UP_<NAME>."""
+    name = names[0].split("/")[0].removeprefix("--").replace("-", "_")
+    return click.option(
+        *names, envvar=f"ELASTIC_JUPYTER_UP_{name.upper()}", show_default=True, **more
+    )
+
+
+@click.command(short_help="Start JupyterLab with elastic kernels on this machine.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="ELASTIC_JUPYTER_CONFIG",
+    is_eager=True,
+    callback=_read_file,
+    help="A TOML file with settings.  [default: ~/.config/elastic-jupyter/config.toml]",
+)
+@_option("--gpus", type=Gpus(), default="auto", help="GPUs of this machine, or N stand-ins.")
+@_option(
+    "--idle", type=DURATION, default="10m", help="A kernel that is idle for so long is stopped."
+)
+@_option(
+    "--policy",
+    type=click.Choice(["delete", "keep"]),
+    default="delete",
+    help="What becomes of an idle kernel: delete stops it and gives its GPU back, keep does not.",
+)
+@_option("--port", type=click.IntRange(1, 65535), default=8888, help="Port of JupyterLab.")
+@_option("--browser/--no-browser", default=True, help="Open JupyterLab in a browser.")
+@_option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Directory of what is remembered.  [default: ~/.local/state/elastic-jupyter]",
+)
+@_option("--user", default=None, help="Whom others see that wait for a GPU.  [default: login name]")
+@_option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="INFO",
+    help="Least level of what the logs in the state directory tell.",
+)
+@click.argument(
+    "directory", type=click.Path(exists=True, file_okay=False, path_type=Path), default="."
+)
+@click.option(
+    "--help-all",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_help_all,
+    help="Show this message, environment variables and settings of the file, and exit.",
+)
+def up(
+    config: Path | None,
+    gpus: Any,
+    idle: timedelta,
+    policy: str,
+    port: int,
+    browser: bool,
+    state: Path | None,
+    user: str | None,
+    log_level: str,
+    directory: Path,
+) -> None:
+    """Start JupyterLab in DIRECTORY, with kernels that give their GPU back when idle.
+
+    Ctrl-C ends all of it, kernels included; a second one does so at once.
+    """
+    from elastic_jupyter import logs
+    from elastic_jupyter.local.machine import Machine, MachineConfig, login_name
+    from elastic_jupyter.local.state import State, default_directory
+
+    for needed, project in (("jupyterlab", "JupyterLab"), ("jupyter_server", "Jupyter Server")):
+        if importlib.util.find_spec(needed) is None:
+            _fail(f"{project} is not installed: pip install 'elastic-jupyter[local]'", 2)
+    settings = MachineConfig(
+        directory=directory.absolute(),
+        port=port,
+        gpus=gpus,
+        idle=idle if policy == "delete" else _NEVER,
+        user=user or login_name(),
+        log_level=log_level.upper(),
+    )
+    logs.configure("WARNING", "text")
+    try:
+        with State(state or default_directory()) as held:
+            machine = Machine(settings, held, say=click.echo)
+            asyncio.run(_run(machine, browser=browser))
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except ElasticJupyterError as error:
+        _fail(str(error), 1)
+
+
+async def _run(machine: Any, *, browser: bool) -> None:
+    """Run until a signal; then end everything, and at the second signal at once."""
+    running = asyncio.ensure_future(machine.run(ready=lambda: _ready(machine.url, browser)))
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def stop() -> None:
+        nonlocal asked
+        if asked:
+            machine.kill()
+            os._exit(130)
+        asked = True
+        click.echo("stopping; Ctrl-C again ends everything at once")
+        running.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    finally:
+        await machine.close()
+    click.echo("stopped")
+
+
+def _ready(url: str, browser: bool) -> None:
+    click.echo(f"JupyterLab: {url}")
+    if browser:
+        webbrowser.open(url)
+
+
+def _fail(message: str, status: int) -> None:
+    click.echo(f"elastic-jupyter up: {message}", err=True)
+    sys.exit(status)
