@@ -116,9 +116,10 @@ class Database:
             lock = os.open(self.bell.directory, os.O_RDONLY | os.O_DIRECTORY)
             stack.callback(os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # SQLite gives the files beside it the same mode.
-            with contextlib.suppress(PermissionError):
-                os.close(os.open(self.path, os.O_RDONLY | os.O_CREAT, 0o600))
+            # SQLite gives the files beside it the same mode. One that exists is not opened here:
+            # whoever closes it takes all locks from it that this process has.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
             closing = stack.enter_context(contextlib.ExitStack())
             closing.callback(connection.close)
@@ -149,7 +150,8 @@ class Database:
             what = f"{trouble} ({error})" if trouble else str(error)
             raise Unavailable(f"{self.path}: {what}") from error
         except OSError as error:
-            raise Unavailable(f"{self.path}: it cannot be opened ({error})") from error
+            trouble = _TROUBLE[sqlite3.SQLITE_CANTOPEN]
+            raise Unavailable(f"{self.path}: {trouble} ({error})") from error
 
 
 def open_database(path: Path, *, clock: Clock | None = None) -> Database:
