@@ -57,14 +57,15 @@ class OneMachine:
         self.engine: LocalEngine | None = None
         self._running: asyncio.Task[Any] | None = None
 
-    def start(self) -> None:
-        """Start an engine in this process."""
+    def start(self, environ: Mapping[str, str] | None = None) -> None:
+        """Start an engine in this process. ``environ``: what kernels inherit."""
         self.engine = LocalEngine(
             store=self.store,
             state=self.state,
             notebooks=self.notebooks,
             master_key=MASTER,
             line=self.line,
+            environ=environ,
         )
         self._running = asyncio.create_task(self.engine.run())
 

@@ -12,7 +12,14 @@ from elastic_jupyter import logs
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.clock import Clock
-from elastic_jupyter.errors import Conflict, Invalid, LaunchFailed, NotFound, Unavailable
+from elastic_jupyter.errors import (
+    Conflict,
+    Invalid,
+    LaunchFailed,
+    NotFound,
+    StoreError,
+    Unavailable,
+)
 from elastic_jupyter.local import sight
 from elastic_jupyter.local.command import GPU, Command
 from elastic_jupyter.local.line import Applicant, GpuLine, Lease
@@ -107,7 +114,7 @@ class KernelReconciler:
     async def close(self) -> None:
         """End all kernels, and say so in their status. Called when no pass runs any more."""
         async with asyncio.TaskGroup() as group:
-            for key in list(self._kernels):
+            for key in self._kernels.keys() | self._made.keys():
                 group.create_task(self._stop(key))
 
     # -- observe
@@ -240,22 +247,25 @@ class KernelReconciler:
 
     async def _stop(self, key: Key) -> None:
         """End one kernel because we end. The reason comes first: a gateway may still tell it."""
+        try:
+            if key in self._kernels:
+                await self._write_stopped(key)
+                await self._clean_up(key)
+            else:  # its object went a moment ago
+                await self._end_others(key, None)
+        except Unavailable as error:
+            log.error("processes of a kernel stay", kernel=key, error=error)
+
+    async def _write_stopped(self, key: Key) -> None:
         for _ in range(_LAST_WRITES):
             try:
                 kernel = await self._store.get(key)
                 await self._report(key, kernel, self._told(key, kernel, sight.stopped()))
-                break
             except Conflict:
                 continue
-            except NotFound:
-                break
-            except Exception as error:
-                log.error("the end of a kernel cannot be written", kernel=key, error=error)
-                break
-        try:
-            await self._clean_up(key)
-        except Unavailable as error:
-            log.error("processes of a kernel stay", kernel=key, error=error)
+            except StoreError as error:
+                log.warning("the end of a kernel is not written", kernel=key, error=error)
+            return
 
 
 def _phase(kernel: JupyterKernel) -> Phase | None:
