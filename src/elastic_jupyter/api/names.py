@@ -36,6 +36,9 @@ ANNOTATION_CLIENT_ENV = f"{GROUP}/client-env"
 #: The Jupyter sessions on the kernel, as JSON: a notebook server that starts anew reads them here.
 ANNOTATION_SESSIONS = f"{GROUP}/sessions"
 
+#: GPU seconds that earlier incarnations used, and the kernel gave back asleep, as JSON.
+ANNOTATION_GPU_USAGE = f"{GROUP}/gpu-usage"
+
 #: Scheduling gate of a pod that waits for its turn.
 GATE_QUEUE = f"{GROUP}/queue"
 

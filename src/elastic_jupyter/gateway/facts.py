@@ -6,6 +6,7 @@ from datetime import datetime
 from elastic_jupyter.api.base import Condition
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.policy import notices
+from elastic_jupyter.policy.usage import NOTHING, Usage, running_since, usage_of
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class Facts:
     """The status of one JupyterKernel. ``(uid, epoch)`` names the incarnation.
 
     ``waiting``, ``disturbance`` and ``reason`` say why it does not run yet, why it may end soon,
-    and why it ended. ``suspend`` and ``keep_until`` are wishes of its ``spec``.
+    and why it ended. ``suspend`` and ``keep_until`` are wishes of its ``spec``; ``usage`` is the
+    GPU time before this incarnation, which holds its GPU from ``running_since`` to ``ended_at``.
     """
 
     uid: str
@@ -26,6 +28,9 @@ class Facts:
     last_activity: datetime | None
     suspend: bool = False
     keep_until: datetime | None = None
+    usage: Usage = NOTHING
+    running_since: datetime | None = None
+    ended_at: datetime | None = None
 
     @classmethod
     def of(cls, kernel: JupyterKernel) -> "Facts":
@@ -43,13 +48,23 @@ class Facts:
             last_activity=activity.last_activity if activity else None,
             suspend=bool(kernel.spec.suspend),
             keep_until=kernel.spec.keep_until,
+            usage=usage_of(kernel),
+            running_since=running_since(kernel),
+            ended_at=status.completion_time if status else None,
         )
 
     def after(self, older: "Facts | None") -> "Facts":
-        """Return these facts with the address that the kernel told before its status has one."""
-        if self.pod_ip or older is None or older.uid != self.uid:
+        """Return these facts with what the status does not say yet, or any more.
+
+        That is the address, which the kernel tells before, and since when it ran.
+        """
+        if older is None or older.uid != self.uid:
             return self
-        return replace(self, pod_ip=older.pod_ip)
+        return replace(
+            self,
+            pod_ip=self.pod_ip or older.pod_ip,
+            running_since=self.running_since or older.running_since,
+        )
 
     @property
     def ended(self) -> bool:

@@ -26,7 +26,13 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import Phase
-from elastic_jupyter.errors import ElasticJupyterError, Invalid, LaunchFailed, NotFound
+from elastic_jupyter.errors import (
+    ElasticJupyterError,
+    Invalid,
+    LaunchFailed,
+    NotFound,
+    StoreError,
+)
 from elastic_jupyter.gateway import messages, sessions
 from elastic_jupyter.gateway.connection import ElasticConnection, new_session
 from elastic_jupyter.gateway.facts import Facts
@@ -36,7 +42,7 @@ from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connec
 from elastic_jupyter.gateway.replay import ATTACHED, AWAITED
 from elastic_jupyter.gateway.sessions import Sessions
 from elastic_jupyter.gateway.wish import Wish
-from elastic_jupyter.policy import idle, notices
+from elastic_jupyter.policy import idle, notices, usage
 from elastic_jupyter.policy.keys import address_token
 from elastic_jupyter.store.protocol import KernelStore, Key
 
@@ -237,6 +243,7 @@ class ElasticKernelManager(ServerKernelManager):
         """Note that the object ``uid`` is gone; nothing to do when we deleted it ourselves."""
         if self.facts is None or self.facts.uid != uid or uid in self.retired:
             return
+        self.wish = self._after_run()
         self.retired.add(uid)
         self._changed.set()
         if self.state is KernelState.RUNNING:
@@ -250,13 +257,32 @@ class ElasticKernelManager(ServerKernelManager):
         self.reason = reason
         self._notice = notices.replaced(reason)
         self._fail("KernelDied", f"The kernel ended: {reason}")
-        if gone:
-            self.spawn(self._remember_lost())
+        self.wish = self._after_run()
+        self.spawn(self._remember_lost() if gone else self._note_usage())
 
     async def _remember_lost(self) -> None:
         async with self._changing:
             if self.state is not KernelState.RUNNING and self.kernel_id in self.mapping.kernels:
                 await self.mapping.remember(self)
+
+    def _after_run(self) -> Wish:
+        """Return the wish with the GPU time of the incarnation that ends, once."""
+        facts = self.facts if self.facts and self.facts.uid not in self.retired else None
+        used = usage.after_run(
+            self.wish.usage,
+            gpus=usage.gpus(self.wish.template),
+            since=facts.running_since if facts else None,
+            until=(facts.ended_at if facts else None) or datetime.now(UTC),
+        )
+        return self.wish.with_usage(used)
+
+    async def _note_usage(self) -> None:
+        """Write the GPU time on the object of a kernel that ended; it is only to be looked at."""
+        uid = self._make_provisioner().uid
+        if uid is not None:
+            said = {names.ANNOTATION_GPU_USAGE: usage.annotation(self.wish.usage)}
+            with contextlib.suppress(StoreError):
+                await self.store.annotate(self.key, said, uid=uid)
 
     # -- launch
 
@@ -268,6 +294,10 @@ class ElasticKernelManager(ServerKernelManager):
         self.execution_state = "starting"
         self.waiting_text = notices.STARTING
         self._waited = None
+        awake = usage.after_sleep(
+            self.wish.usage, gpus=usage.gpus(self.wish.template), until=datetime.now(UTC)
+        )
+        self.wish = self.wish.with_usage(awake)
         self._launching = self.spawn(self._launch())
 
     async def accepted(self) -> None:
@@ -286,6 +316,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.epoch = max(self.epoch, facts.epoch)
         self._recovered_at = datetime.now(UTC)
         self._make_provisioner().uid = facts.uid
+        self.wish = self.wish.with_usage(facts.usage)
         if facts.last_activity:
             self.last_execution = facts.last_activity
         if facts.ended:
@@ -480,7 +511,7 @@ class ElasticKernelManager(ServerKernelManager):
             released = self.verdict(datetime.now(UTC)).reason == idle.RELEASED
             reason = notices.RELEASED if released else ""
             try:
-                await self.mapping.remember(self, reason=reason)
+                await self.mapping.remember(self, self._after_run(), reason=reason)
             except Invalid as error:  # another round would not change it, and a GPU is held
                 self.log.error(
                     "kernel %s is reclaimed, and unknown after this gateway's end: %s",
@@ -524,6 +555,7 @@ class ElasticKernelManager(ServerKernelManager):
         """Ask the kernel to end and delete its object; the reconciler takes the pod away."""
         self._leave()
         self._cancel_launch()
+        self.wish = self._after_run()
         provisioner = self._make_provisioner()
         if provisioner.uid is not None:
             if self.facts and self.facts.pod_ip and not self.facts.ended:
@@ -587,6 +619,7 @@ class ElasticKernelManager(ServerKernelManager):
             self._fail(ename, evalue)
             self.state = KernelState.RECLAIMED
             self.reason = reason or self.reason
+            self.wish = self._after_run()
             self.execution_state = "idle"
             try:
                 await self.mapping.remember(self)
@@ -626,7 +659,8 @@ class ElasticKernelManager(ServerKernelManager):
             self._notice = None
             self.state = KernelState.STARTING
             await self._stop()
-            self.wish = wish.with_sessions(self.wish.sessions)  # the watch may have told of others
+            # The watch may have told of other sessions.
+            self.wish = wish.with_sessions(self.wish.sessions).with_usage(self.wish.usage)
             self.begin()
         await self.accepted()
 

@@ -14,6 +14,7 @@ from elastic_jupyter.gateway.sessions import KernelSession, Sessions
 from elastic_jupyter.policy.compose import unescaped
 from elastic_jupyter.policy.pod_template import first_container, variables
 from elastic_jupyter.policy.tokens import NotebookIdentity
+from elastic_jupyter.policy.usage import NOTHING, Usage, annotation, from_json, to_json
 
 _ENV_NAME = re.compile(r"KERNEL_[A-Z0-9_]+\Z")
 #: What says whose kernel it is. Comes from the notebook's token and the object alone.
@@ -41,10 +42,12 @@ class Wish:
     env: Mapping[str, str]
     template: Mapping[str, Any] | None
     sessions: Sessions = ()
+    usage: Usage = NOTHING
 
     def build(self, last_epoch: int) -> JupyterKernel:
         """Return the object to create; its first pod has the epoch after ``last_epoch``."""
         said = sessions.write(self.sessions)
+        used = annotation(self.usage) if self.usage != NOTHING else ""
         return JupyterKernel.model_validate(
             {
                 "metadata": {
@@ -62,6 +65,7 @@ class Wish:
                         names.ANNOTATION_LAST_EPOCH: str(last_epoch),
                         names.ANNOTATION_CLIENT_ENV: ",".join(sorted(self.env)),
                         **({names.ANNOTATION_SESSIONS: said} if said else {}),
+                        **({names.ANNOTATION_GPU_USAGE: used} if used else {}),
                     },
                     "ownerReferences": [
                         {
@@ -121,6 +125,10 @@ class Wish:
         """Return the same wish with other sessions."""
         return replace(self, sessions=kept)
 
+    def with_usage(self, usage: Usage) -> "Wish":
+        """Return the same wish with another usage."""
+        return replace(self, usage=usage)
+
     def with_template(self, template: Mapping[str, Any]) -> "Wish":
         """Return the same wish with another pod template."""
         return replace(self, template=template)
@@ -144,6 +152,7 @@ class Wish:
             "env": {},
             "template": None,
             "sessions": [],
+            "usage": to_json(self.usage),
             **more,
         }
         rest = {"env": dict(self.env), "sessions": sessions.to_json(self.sessions)}
@@ -174,6 +183,7 @@ class Wish:
             env=env if isinstance(env, Mapping) else _client_env(template or {}, env),
             template=template,
             sessions=tuple(KernelSession.of(one) for one in tombstone["sessions"]),
+            usage=from_json(tombstone.get("usage")),
         )
 
 

@@ -1,0 +1,102 @@
+"""What the gateway notes of a kernel's GPU time, over reclaims, ends and restarts."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from elastic_jupyter.api import names
+from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.policy import usage
+from elastic_jupyter.policy.usage import Usage
+from tests.support.front_end import FrontEnd, Tab
+from tests.support.loopback import Loopback, now, only_key
+from tests.support.objects import until
+from tests.unit.gateway.test_gateway import edit
+from tests.unit.gateway.test_wishes import release
+
+GPUS = 2
+SLACK = timedelta(minutes=2)
+
+
+async def a_gpu_kernel(world: Loopback, *, interval: float = 3600) -> tuple[str, Tab]:
+    """Start a kernel that seems to have run for an hour."""
+    edit(world, "gpu", resources={"limits": {"nvidia.com/gpu": GPUS}})
+    front_end = FrontEnd(await world.gateway(interval=interval))
+    kernel_id = await front_end.start("gpu")
+    tab = await front_end.open(kernel_id)
+    await tab.run("1")
+    runs_for(world, timedelta(hours=1))
+    return kernel_id, tab
+
+
+def runs_for(world: Loopback, span: timedelta) -> None:
+    since = (now() - span).isoformat()
+    running = {"type": "Running", "status": "True", "lastTransitionTime": since}
+    world.store.report(only_key(world), conditions=[running])
+
+
+def noted(world: Loopback) -> Usage:
+    [body] = world.store.objects.values()
+    return usage.usage_of(JupyterKernel.model_validate(body))
+
+
+def sleeps_for(tombstone: dict[str, Any], span: timedelta) -> None:
+    tombstone["usage"]["asleepSince"] = (now() - span).isoformat()
+
+
+async def test_a_kernel_that_slept_gave_that_time_back(world: Loopback) -> None:
+    kernel_id, _ = await a_gpu_kernel(world)
+    await release(world)
+    await until(lambda: not world.store.objects)
+    told = usage.from_json(world.tombstones[kernel_id]["usage"])
+    assert GPUS * timedelta(hours=1) <= told.used < GPUS * timedelta(hours=1) + SLACK
+    assert told.asleep_since is not None
+
+    await world.end(world.gateways[0])
+    sleeps_for(world.tombstones[kernel_id], timedelta(hours=3))
+    await (await FrontEnd(await world.gateway()).open(kernel_id)).run("1")
+    woken = noted(world)
+    assert woken.used == told.used
+    assert GPUS * timedelta(hours=3) <= woken.given_back < GPUS * timedelta(hours=3) + SLACK
+    assert woken.asleep_since is None
+
+
+async def test_a_restart_by_its_user_goes_on_counting(world: Loopback) -> None:
+    kernel_id, tab = await a_gpu_kernel(world)
+    front_end = FrontEnd(world.gateways[0])
+    await front_end.rest("POST", f"/api/kernels/{kernel_id}/restart")
+    await tab.run("1")
+    assert GPUS * timedelta(hours=1) <= noted(world).used < GPUS * timedelta(hours=1) + SLACK
+    assert noted(world).given_back < SLACK
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["failed", "deleted by somebody"])
+async def test_a_kernel_that_ended_by_itself_is_counted_too(world: Loopback, *, gone: bool) -> None:
+    kernel_id, tab = await a_gpu_kernel(world)
+    key = only_key(world)
+    if gone:
+        await world.store.delete(key, uid=world.store.objects[key]["metadata"]["uid"])
+        await until(lambda: kernel_id in world.tombstones)
+        told = usage.from_json(world.tombstones[kernel_id]["usage"])
+    else:
+        ended = (now() - timedelta(minutes=30)).isoformat()
+        world.store.report(key, phase="Failed", completionTime=ended, conditions=[])
+        await until(lambda: noted(world).used)
+        told = noted(world)
+    ran = timedelta(hours=1) if gone else timedelta(minutes=30)
+    assert abs(told.used - GPUS * ran) < SLACK
+    await tab.run("1")
+    assert noted(world).used == told.used
+
+
+async def test_a_kernel_without_a_gpu_is_noted_nothing_of(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(interval=3600))
+    tab = await front_end.open(await front_end.start())
+    await tab.run("1")
+    runs_for(world, timedelta(hours=1))
+    await release(world)
+    await until(lambda: not world.store.objects)
+    await tab.run("1")
+    [body] = world.store.objects.values()
+    assert names.ANNOTATION_GPU_USAGE not in body["metadata"]["annotations"]
