@@ -230,6 +230,13 @@ class KernelStoreContract:
             await until(lambda: Gone(a, uid) in changes)
             assert in_words(changes) == ["+a", "+b", "synced", "+c", "-a"]
 
+    async def test_a_list_has_all_of_the_namespace(self, store, namespace):
+        assert await store.list(namespace) == []
+        made = [await store.create(a_kernel(Key(namespace, name))) for name in ("a", "b")]
+        listed = sorted(await store.list(namespace), key=lambda kernel: kernel.metadata.name)
+        assert listed == made
+        assert await store.list(f"{namespace}-other") == []
+
     async def test_a_watch_of_nothing_is_synced_at_once(self, store, namespace):
         async with watching(store, namespace) as changes:
             assert changes == [Synced()]

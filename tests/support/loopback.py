@@ -64,6 +64,9 @@ class LoopbackStore:
             raise NotFound(f"{key} not found")
         return JupyterKernel.model_validate(self.objects[key])
 
+    async def list(self, namespace: str) -> list[JupyterKernel]:
+        return [JupyterKernel.model_validate(body) for body in self.objects.values()]
+
     async def watch(self, namespace: str | None, *, gateway: str | None) -> AsyncIterator[Change]:
         queue: asyncio.Queue[Change] = asyncio.Queue()
         for body in self.objects.values():

@@ -7,10 +7,12 @@ never becomes a model loses nothing and costs less.
 """
 
 import contextlib
+import os
 import random
 import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -110,6 +112,20 @@ class Client:
             return cls(_selected(KubeConfig.from_env()))
         except Exception as error:  # a broken file raises whatever its parser happens to meet
             raise ConfigError(f"no usable Kubernetes configuration: {error}") from error
+
+    @classmethod
+    def of_person(cls, context: str | None = None) -> Self:
+        """Connect as kubectl does: ``$KUBECONFIG``, ``~/.kube/config`` or the pod's account.
+
+        ``context`` None is the current one. Raises ``ConfigError``.
+        """
+        file = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+        if context is None and not file.exists() and "KUBECONFIG" not in os.environ:
+            return cls.from_environment()
+        try:
+            return cls(_selected(KubeConfig.from_file(file), context))
+        except Exception as error:  # as above
+            raise ConfigError(f"no usable Kubernetes configuration in {file}: {error}") from error
 
     @classmethod
     def from_server(cls, url: str, *, namespace: str = "default") -> Self:
@@ -285,6 +301,44 @@ class Client:
             field_selector=field_selector,
             timeout_seconds=round(WATCH_SECONDS * random.uniform(0.9, 1.1)),
         )
+        async with (
+            self._streamed(request, inactivity=inactivity) as response,
+            contextlib.aclosing(_lines(response)) as lines,
+        ):
+            async for line in lines:
+                yield _event(kind, line, what=request.what)
+
+    async def log(
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str,
+        follow: bool = False,
+        tail: int | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield what a container printed, in pieces of any size; ``tail``: so many last lines.
+
+        ``follow``: and what comes, until the container ends. Raises ``NotFound`` without pod,
+        ``Invalid`` before the container was started. Close it.
+        """
+        request = requests.pod_log(namespace, pod, container=container, follow=follow, tail=tail)
+        # A kernel may print nothing for days.
+        async with (
+            self._streamed(request, inactivity=None if follow else READ_TIMEOUT) as response,
+            contextlib.aclosing(response.aiter_bytes()) as pieces,
+        ):
+            async for piece in pieces:
+                yield piece
+
+    @contextlib.asynccontextmanager
+    async def _streamed(
+        self, request: Request, *, inactivity: float | None
+    ) -> AsyncGenerator[httpx2.Response, None]:
+        """Send a request whose answer is read while it comes; its errors and the reader's are ours.
+
+        ``inactivity``: seconds without a byte of it that are borne; None: any.
+        """
         timeout = httpx2.Timeout(inactivity, connect=CONNECT_TIMEOUT)
         with _translated(request.what):
             response = await self._http.send(self._build(request, timeout), stream=True)
@@ -294,9 +348,7 @@ class Client:
                     raise responses.error_of(
                         response.status_code, content, response.headers, what=request.what
                     )
-                async with contextlib.aclosing(_lines(response)) as lines:
-                    async for line in lines:
-                        yield _event(kind, line, what=request.what)
+                yield response
             finally:
                 await response.aclose()
 
@@ -320,8 +372,8 @@ class Client:
         )
 
 
-def _selected(config: KubeConfig) -> SingleConfig:
-    selected = config.get()  # None only where a default is passed
+def _selected(config: KubeConfig, context: str | None = None) -> SingleConfig:
+    selected = config.get(context)  # None only where a default is passed
     if selected is None:
         raise ConfigError("the Kubernetes configuration selects no context")
     return selected

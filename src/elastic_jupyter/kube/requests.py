@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from elastic_jupyter.kube.kinds import Kind, Object, key_of
+from elastic_jupyter.kube.kinds import POD, Kind, Object, key_of
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -92,6 +92,19 @@ def watch(
         fieldSelector=field_selector,
     )
     return Request("GET", path(kind, namespace), _what("watch", kind, namespace), params)
+
+
+def pod_log(
+    namespace: str, name: str, *, container: str, follow: bool, tail: int | None
+) -> Request:
+    """Read what a container printed, as plain text."""
+    params = _given(
+        container=container,
+        follow="true" if follow else None,
+        tailLines=None if tail is None else str(tail),
+    )
+    what = f"logs of {_what('get', POD, namespace, name)}"
+    return Request("GET", path(POD, namespace, name, subresource="log"), what, params)
 
 
 def create(

@@ -32,6 +32,12 @@ class KubernetesKernelStore:
     async def get(self, key: Key) -> JupyterKernel:
         return parse(JupyterKernel, await self._client.get(JUPYTER_KERNEL, *key))
 
+    async def list(self, namespace: str) -> list[JupyterKernel]:
+        parser = LenientParser()
+        listing = await self._client.list(JUPYTER_KERNEL, namespace)
+        parsed = (parser.parse(JupyterKernel, obj) for obj in listing.items)
+        return [kernel for kernel in parsed if kernel is not None]
+
     async def watch(
         self, namespace: str | None, *, gateway: str | None
     ) -> AsyncGenerator[Change, None]:

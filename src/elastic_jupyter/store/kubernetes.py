@@ -4,6 +4,7 @@ from elastic_jupyter.kube.client import Client
 from elastic_jupyter.store.catalog import KubernetesCatalog
 from elastic_jupyter.store.kernels import KubernetesKernelStore
 from elastic_jupyter.store.lease import KubernetesLease
+from elastic_jupyter.store.logs import PodLogs
 from elastic_jupyter.store.notebooks import SecretNotebooks
 from elastic_jupyter.store.tombstones import SecretTombstones
 
@@ -11,6 +12,7 @@ __all__ = [
     "KubernetesCatalog",
     "KubernetesKernelStore",
     "KubernetesLease",
+    "PodLogs",
     "SecretNotebooks",
     "SecretTombstones",
     "connect",

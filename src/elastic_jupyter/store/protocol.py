@@ -21,6 +21,7 @@ __all__ = [
     "Change",
     "Gone",
     "HandoverLease",
+    "KernelLogs",
     "KernelStore",
     "Key",
     "Put",
@@ -58,6 +59,10 @@ class KernelStore(Protocol):
 
     async def get(self, key: Key) -> JupyterKernel:
         """Return the object. Raises ``NotFound``; ``Invalid`` when it does not fit the model."""
+        ...
+
+    async def list(self, namespace: str) -> list[JupyterKernel]:
+        """Return all kernels of a namespace. One that does not fit the model is left out."""
         ...
 
     def watch(self, namespace: str | None, *, gateway: str | None) -> AsyncGenerator[Change, None]:
@@ -119,6 +124,20 @@ class KernelStore(Protocol):
         ``status`` has the JSON names; ``version`` is the ``metadata.resourceVersion`` that the
         decision was made on. Raises ``Conflict`` when there is a newer one, ``NotFound``,
         ``Invalid``.
+        """
+        ...
+
+
+class KernelLogs(Protocol):
+    """What kernels print beside their cells' output: standard output and error."""
+
+    def read(
+        self, kernel: JupyterKernel, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield what the present incarnation of a kernel printed, in pieces of any size.
+
+        ``tail``: only so many lines at the end. ``follow``: and what comes, until its end. Raises
+        ``NotFound`` when there is no log: it did not start yet, or is gone. Close the iterator.
         """
         ...
 

@@ -35,6 +35,14 @@ class SqliteKernelStore:
         found = await self._database.read(lambda connection: objects.get(connection, KIND, key))
         return parse(JupyterKernel, found)
 
+    async def list(self, namespace: str) -> list[JupyterKernel]:
+        parser = LenientParser()
+        found = await self._database.read(
+            lambda connection: objects.all_of(connection, KIND, namespace)
+        )
+        parsed = (parser.parse(JupyterKernel, obj) for obj in found)
+        return [kernel for kernel in parsed if kernel is not None]
+
     async def watch(
         self, namespace: str | None, *, gateway: str | None
     ) -> AsyncGenerator[Change, None]:
