@@ -11,12 +11,15 @@ import webbrowser
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from elastic_jupyter.cli.duration import DURATION
 from elastic_jupyter.errors import ConfigError, ElasticJupyterError
+
+if TYPE_CHECKING:
+    from elastic_jupyter.local.machine import Machine, MachineConfig
 
 _NEVER = timedelta()
 F = TypeVar("F", bound=Callable[..., Any])
@@ -152,13 +155,11 @@ def up(
 
     Ctrl-C ends all of it, kernels included; a second one does so at once.
     """
-    from elastic_jupyter import logs
-    from elastic_jupyter.local.machine import Machine, MachineConfig, login_name
-    from elastic_jupyter.local.state import State, default_directory
-
-    for needed, project in (("jupyterlab", "JupyterLab"), ("jupyter_server", "Jupyter Server")):
+    for needed, project in (("jupyter_server", "Jupyter Server"), ("jupyterlab", "JupyterLab")):
         if importlib.util.find_spec(needed) is None:
             _fail(f"{project} is not installed: pip install 'elastic-jupyter[local]'", 2)
+    from elastic_jupyter.local.machine import MachineConfig, login_name
+
     settings = MachineConfig(
         directory=directory.absolute(),
         port=port,
@@ -167,18 +168,30 @@ def up(
         user=user or login_name(),
         log_level=log_level.upper(),
     )
-    logs.configure("WARNING", "text")
     try:
-        with State(state or default_directory()) as held:
-            machine = Machine(settings, held, say=click.echo)
-            asyncio.run(_run(machine, browser=browser))
+        start(settings, state=state, browser=browser)
     except ConfigError as error:
         _fail(str(error), 2)
     except ElasticJupyterError as error:
         _fail(str(error), 1)
 
 
-async def _run(machine: Any, *, browser: bool) -> None:
+def start(settings: "MachineConfig", *, state: Path | None, browser: bool) -> None:
+    """Run the machine until a signal ends it.
+
+    Raises ``ConfigError`` for what a person must change first, ``LaunchFailed`` when a part does
+    not come up.
+    """
+    from elastic_jupyter import logs
+    from elastic_jupyter.local.machine import Machine
+    from elastic_jupyter.local.state import State, default_directory
+
+    logs.configure("WARNING", "text")
+    with State(state or default_directory()) as held:
+        asyncio.run(_run(Machine(settings, held, say=click.echo), browser=browser))
+
+
+async def _run(machine: "Machine", *, browser: bool) -> None:
     """Run until a signal; then end everything, and at the second signal at once."""
     running = asyncio.ensure_future(machine.run(ready=lambda: _ready(machine.url, browser)))
     loop = asyncio.get_running_loop()
