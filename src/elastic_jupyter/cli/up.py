@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
 import tomllib
 import webbrowser
 from collections.abc import Callable
@@ -218,8 +219,8 @@ async def _run(machine: "Machine", *, browser: bool) -> None:
 
 def _ready(url: str, browser: bool) -> None:
     click.echo(f"JupyterLab: {url}")
-    if browser:
-        webbrowser.open(url)
+    if browser:  # some browsers hold up whoever opens them until they end
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def _fail(message: str, status: int) -> None:
