@@ -1,6 +1,7 @@
 """An engine of one machine on a store in a file, with real processes.
 
-Run as a module (``python -m tests.support.one_machine STATE``) it is an engine that can be killed.
+Run as a program, with state directory, number of GPUs and folder for the leases as arguments, it is
+an engine that can be killed.
 """
 
 import asyncio
@@ -10,13 +11,18 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
-from elastic_jupyter.local import proc, process
+from elastic_jupyter.clock import SystemClock
+from elastic_jupyter.local import gpus, proc, process
 from elastic_jupyter.local.app import LocalEngine
+from elastic_jupyter.local.leases import Leases
 from elastic_jupyter.local.line import Applicant, GpuLine, Lease
+from elastic_jupyter.local.shared_directory import SharedDirectory
 from elastic_jupyter.policy.queue import Place
 from elastic_jupyter.store.protocol import Key
 from elastic_jupyter.store.sqlite import SqliteKernelStore, open_database
@@ -80,8 +86,9 @@ class OneMachine:
         await engine.close()
 
     async def create(self, name: str = "jovyan-1", **fields: Any) -> Key:
-        """Wish for a kernel; ``fields`` as ``tests.support.kernels.a_kernel`` has them."""
-        body = a_kernel(name, **fields)
+        """Wish for a kernel now; ``fields`` as ``tests.support.kernels.a_kernel`` has them."""
+        asked = {names.ANNOTATION_ASKED_AT: datetime.now(UTC).isoformat()}
+        body = a_kernel(name, **{"annotations": asked, **fields})
         del body["metadata"]["uid"]
         await self.store.create(model(JupyterKernel, body))
         return Key("team", name)
@@ -117,6 +124,10 @@ class OneMachine:
         """Return all running processes of this machine's kernels that say so."""
         return [seen for seen in proc.processes(self.state) if seen.incarnation]
 
+    def pids(self) -> list[int]:
+        """Return the pids of ``processes``."""
+        return [seen.pid for seen in self.processes()]
+
     async def until_processes(self, count: int, *, within: float = 20) -> list[proc.Seen]:
         """Return the kernels' processes once they are so many."""
         deadline = time.monotonic() + within
@@ -131,10 +142,17 @@ class OneMachine:
         return self.state / "kernels" / f"{key.name}-{epoch}"
 
     @contextlib.contextmanager
-    def another_supervisor(self) -> Iterator[None]:
-        """Have an engine in a process of its own, which is killed with the block."""
+    def another_supervisor(self, *, gpus: int = 0, leases: Path | None = None) -> Iterator[None]:
+        """Have an engine in a process of its own, which is killed with the block.
+
+        It has so many stand-ins for GPUs, and its leases in that folder.
+        """
+        directory = leases or self.state / "leases"
         other = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.one_machine", str(self.state)],
+            [
+                *(sys.executable, "-m", "tests.support.one_machine"),
+                *(str(self.state), str(gpus), str(directory)),
+            ],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         try:
@@ -163,11 +181,12 @@ async def one_machine(state: Path, line: GpuLine | None = None) -> AsyncIterator
         await machine.close()
 
 
-async def _main(state: Path) -> None:
-    machine = OneMachine(state)
+async def _main(state: Path, total: int, leases: Path) -> None:
+    line = Leases(SharedDirectory(leases), gpus.inventory(total), SystemClock())
+    machine = OneMachine(state, line)
     machine.start()
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(Path(sys.argv[1])))
+    asyncio.run(_main(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))

@@ -144,10 +144,10 @@ def machine_oom_kills() -> int:
 
 
 def _places(own: str, mounts: str) -> Iterator[Groups]:
-    for folder in _own_folders(own, mounts, controller="memory"):
+    for folder in own_folders(own, mounts, controller="memory"):
         if _writable(folder):
             yield Groups(folder, GroupV1)
-    for folder in _own_folders(own, mounts, controller=""):
+    for folder in own_folders(own, mounts, controller=""):
         # A group below has a limit only where its parent passes the controller on.
         with contextlib.suppress(OSError):
             passed_on = (folder / "cgroup.subtree_control").read_text().split()
@@ -155,7 +155,7 @@ def _places(own: str, mounts: str) -> Iterator[Groups]:
                 yield Groups(folder, GroupV2)
 
 
-def _own_folders(own: str, mounts: str, *, controller: str) -> Iterator[Path]:
+def own_folders(own: str, mounts: str, *, controller: str) -> Iterator[Path]:
     """Yield the folder of our group in the hierarchy of a controller, then those above it.
 
     An empty ``controller`` is version 2.
