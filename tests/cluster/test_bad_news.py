@@ -7,7 +7,6 @@ that has nothing of ours.
 
 import contextlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -359,6 +358,20 @@ def seats(cluster: Cluster) -> Iterator[None]:
         patch("remove")
 
 
+def confine(cluster: Cluster, namespace: str) -> None:
+    """Have the API server refuse what is too large, and what is insecure."""
+    limits = {"type": "Container", "max": {"cpu": "8"}, "defaultRequest": {"cpu": "1m"}}
+    limit_range = {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": "limits"},
+        "spec": {"limits": [limits]},
+    }
+    cluster.apply(namespace, limit_range)
+    enforce = "pod-security.kubernetes.io/enforce=baseline"
+    cluster.kubectl("label", "namespace", namespace, enforce)
+
+
 @pytest.fixture(scope="module")
 def team(cluster: Cluster, new_team: Callable[..., Team], seats: None) -> Iterator[Team]:
     """A patient team: its kernels may take their time."""
@@ -368,25 +381,14 @@ def team(cluster: Cluster, new_team: Callable[..., Team], seats: None) -> Iterat
         cullIdleTimeout=3600,
     )
     namespace = team.namespace
-    limits = {"type": "Container", "max": {"cpu": "8"}, "defaultRequest": {"cpu": "1m"}}
+    confine(cluster, namespace)
     urgent = {
         "apiVersion": "scheduling.k8s.io/v1",
         "kind": "PriorityClass",
         "metadata": {"name": namespace},
         "value": 1000,
     }
-    cluster.apply(
-        namespace,
-        {
-            "apiVersion": "v1",
-            "kind": "LimitRange",
-            "metadata": {"name": "limits"},
-            "spec": {"limits": [limits]},
-        },
-        urgent,
-    )
-    enforce = "pod-security.kubernetes.io/enforce=baseline"
-    cluster.kubectl("label", "namespace", namespace, enforce)
+    cluster.apply(namespace, urgent)
     template = manifests.stock_lab(foreign_image(cluster, "stock-lab"))
     cluster.apply(namespace, manifests.notebook("stock", namespace=namespace, template=template))
     yield team
@@ -696,6 +698,16 @@ def test_a_kernel_that_is_evicted_before_it_runs_says_so(place: Place) -> None:
     tab.shutdown()
 
 
+def by_hand(name: str, pod: Object) -> Object:
+    """A JupyterKernel that nobody's gateway made."""
+    return {
+        "apiVersion": manifests.API,
+        "kind": "JupyterKernel",
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": pod}},
+    }
+
+
 def test_a_head_that_no_gpu_would_help_does_not_hold_up_the_line(hasty: Place) -> None:
     """Both ask for 77 GPUs, so they are of one class; the first also for a volume."""
     place = hasty
@@ -723,60 +735,6 @@ def test_a_head_that_no_gpu_would_help_does_not_hold_up_the_line(hasty: Place) -
 
 def is_unschedulable(version: Version) -> bool:
     return condition(version, "PodScheduled").get("reason") == "Unschedulable"
-
-
-def by_hand(name: str, pod: Object) -> Object:
-    """A JupyterKernel that nobody's gateway made."""
-    return {
-        "apiVersion": manifests.API,
-        "kind": "JupyterKernel",
-        "metadata": {"name": name},
-        "spec": {"template": {"spec": pod}},
-    }
-
-
-def test_kernels_made_by_hand_show_their_end_in_the_table(cluster: Cluster, team: Team) -> None:
-    """Nobody deletes them, so that everybody can see it; they hold nothing."""
-    image = foreign_image(cluster, "plain-kernel")
-    namespace = team.namespace
-    news = [one for one in CANNOT_START if one.name != "init-crash"]
-    stalled = next(one for one in CANNOT_GO_ON if one.name == "no-image")
-    begun = time.monotonic()
-    for one in (*news, stalled):
-        pod = json.loads(json.dumps(one.pod).replace('"KERNEL"', json.dumps(image)))
-        cluster.apply(namespace, by_hand(f"by-hand-{one.name}", pod))
-    want = {f"by-hand-{one.name}": ("Failed", one.reason) for one in news}
-    eventually(
-        lambda: {
-            row["NAME"]: (row["PHASE"], row["REASON"])
-            for row in table(cluster.kubectl("get", "jk", "-n", namespace))
-        },
-        lambda seen: want.items() <= seen.items(),
-        within=30,
-        what="the ends of kernels made by hand",
-    )
-    given_up = eventually(
-        lambda: cluster.get(namespace, "jupyterkernels", "by-hand-no-image") or {},
-        lambda kernel: (kernel.get("status") or {}).get("phase") == "Failed",
-        within=160,
-        what="the end of patience with an image",
-    )
-    print(f"an image that is not there was given up after {time.monotonic() - begun:.0f} s")
-    [failed] = [one for one in given_up["status"]["conditions"] if one["type"] == "Failed"]
-    assert failed["message"].endswith("(given up after 2 min)")
-    eventually(
-        lambda: sorted(
-            name
-            for plural in ("pods", "secrets")
-            for name in cluster.names(namespace, plural)
-            if name.startswith("by-hand-")
-        ),
-        lambda left: not left,
-        within=15,
-        what="the end of all pods and Secrets",
-    )
-    for one in (*news, stalled):
-        cluster.delete(namespace, "jupyterkernels", f"by-hand-{one.name}")
 
 
 def test_a_kernel_spec_that_a_quota_refuses_is_looked_at_again(cluster: Cluster) -> None:
