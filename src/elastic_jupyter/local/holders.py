@@ -13,7 +13,7 @@ _NAMED = 4
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose the lease of a GPU is; empty or None: not known."""
+    """Whose the lease of a GPU is; empty or None: not known. ``kernel``: Jupyter's id."""
 
     user: str = ""
     kernel: str = ""
@@ -22,7 +22,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Holder:
-    """A GPU (its label) that is in use, and whose it is."""
+    """A GPU (its label) that is in use, and whose it is, as ``Owner``."""
 
     gpu: str
     user: str

@@ -21,7 +21,7 @@ from elastic_jupyter.errors import (
     Unavailable,
 )
 from elastic_jupyter.local import sight
-from elastic_jupyter.local.command import GPU, Command
+from elastic_jupyter.local.command import GPU, Command, kernel_id
 from elastic_jupyter.local.line import Applicant, GpuLine, Lease
 from elastic_jupyter.local.making import Made, Maker, incarnation_of
 from elastic_jupyter.policy import kernel_status, lifecycle
@@ -175,7 +175,12 @@ class KernelReconciler:
 
     def _applicant(self, kernel: JupyterKernel) -> Applicant:
         user = kernel.spec.user or names.DEFAULT_USER
-        return Applicant(str(incarnation_of(kernel)), user, self._asked_at(kernel))
+        return Applicant(
+            kernel=str(incarnation_of(kernel)),
+            user=user,
+            asked_at=self._asked_at(kernel),
+            kernel_id=kernel_id(kernel),
+        )
 
     def _asked_at(self, kernel: JupyterKernel) -> datetime:
         stamp = (kernel.metadata.annotations or {}).get(names.ANNOTATION_ASKED_AT, "")

@@ -173,7 +173,8 @@ class Leases:
             self._directory.remove(tickets.name(ticket))
 
     def _sign(self, files: list[int], applicant: Applicant) -> None:
-        content = holders.encode(Owner(applicant.user, applicant.kernel, self._clock.now()))
+        kernel = applicant.kernel_id or applicant.kernel
+        content = holders.encode(Owner(applicant.user, kernel, self._clock.now()))
         for file in files:
             try:
                 os.ftruncate(file, 0)

@@ -12,13 +12,14 @@ from elastic_jupyter.policy.queue import Place
 class Applicant:
     """Who wants GPUs: one incarnation of a kernel.
 
-    ``kernel`` is unique on this machine, ``user`` is whom the others read that they wait for.
-    First asked, first served.
+    ``kernel`` is unique on this machine. ``user`` and ``kernel_id``, which is Jupyter's, are what
+    the others read that they wait for. First asked, first served.
     """
 
     kernel: str
     user: str
     asked_at: datetime
+    kernel_id: str = ""
 
 
 class Lease(Protocol):
