@@ -31,8 +31,9 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-test: venv ## unit tests, then the cluster tests on a real Kubernetes
+test: venv ## unit tests, those of one machine, then the cluster tests on a real Kubernetes
 	$(BIN)/pytest
+	$(BIN)/pytest tests/local --durations 20 --timeout 300
 	devcluster/with.sh $(MAKE) cluster-tests
 
 # A hang ends with a stack.

@@ -1,26 +1,24 @@
 """When an idle kernel is reclaimed, and what the next cell finds."""
 
-import json
-import re
 import time
 from collections.abc import Callable
 
 import pytest
+from tests.scenarios.reclaim import Reclaim
 from tests.support import manifests
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Tab
-from tests.support.jupyterlab import jupyterlab
-from tests.support.team import GATEWAY, Object, Team, image_of, is_offered
+from tests.support.team import Object, Team, image_of, is_offered
 
 pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("gpus")]
 
 IDLE = 6
 INTERVAL = 2
-SLACK = 4
+SLACK = Team.slack - INTERVAL
 
 
 @pytest.fixture(scope="module")
-def hasty_team(new_team: Callable[..., Team]) -> Team:
+def hasty(new_team: Callable[..., Team]) -> Team:
     """A team whose kernels are reclaimed after six idle seconds."""
     return new_team(
         manifests.gpu_template("one-gpu"),
@@ -35,9 +33,9 @@ def is_scheduled(pod: Object | None) -> bool:
 
 
 def test_an_idle_kernel_gives_its_gpu_back_in_time_though_its_tab_is_open(
-    hasty_team: Team,
+    hasty: Team,
 ) -> None:
-    team = hasty_team
+    team = hasty
     tab = team.server.open("gpu")
     cell = tab.run("1", within=60)
     assert cell.idle_at is not None
@@ -71,9 +69,9 @@ def test_an_idle_kernel_gives_its_gpu_back_in_time_though_its_tab_is_open(
 
 
 def test_a_kernel_spec_has_the_last_word_on_when_its_kernels_are_reclaimed(
-    hasty_team: Team,
+    hasty: Team,
 ) -> None:
-    team = hasty_team
+    team = hasty
     team.cluster.apply(team.namespace, manifests.kernel_spec("patient", cullIdleTimeout=3600))
     eventually(
         lambda: team.server.look("kernelspecs"),
@@ -91,9 +89,9 @@ def test_a_kernel_spec_has_the_last_word_on_when_its_kernels_are_reclaimed(
 
 
 def test_a_kernel_too_large_to_be_remembered_is_reclaimed_and_says_what_it_lost(
-    hasty_team: Team,
+    hasty: Team,
 ) -> None:
-    team = hasty_team
+    team = hasty
     env = [{"name": f"LARGE_{number}", "value": "x" * 100_000} for number in range(8)]
     spec = manifests.kernel_spec("large", env=env)
     spec["metadata"]["namespace"] = team.namespace
@@ -108,8 +106,7 @@ def test_a_kernel_too_large_to_be_remembered_is_reclaimed_and_says_what_it_lost(
         ask = "import os; len(os.environ['LARGE_7'])"
         assert tab.run(ask, within=60).result == "100000"
         team.reclaimed(tab, within=IDLE + INTERVAL + SLACK)
-        team.cluster.kubectl("rollout", "restart", "-n", team.namespace, f"deploy/{GATEWAY}")
-        team.gateway_pod()
+        team.restart_gateway()
         cell = tab.run(ask, within=60)
         assert cell.result == "100000"
         assert "pod template could not be remembered" in " ".join([cell.text, *cell.displayed])
@@ -121,56 +118,5 @@ def look_busy(tab: Tab) -> None:
     tab.client.kernel_info()
 
 
-def test_a_cell_longer_than_the_timeout_is_not_touched(hasty_team: Team) -> None:
-    team = hasty_team
-    long = IDLE + INTERVAL + SLACK + 1
-    with team.server.notebook() as tab:
-        cell = tab.run(f"import time; time.sleep({long}); 'whole'", within=long + 30)
-        assert cell.result == "'whole'"
-        assert team.left_of(tab), "its idle time starts at its end"
-        assert [k["status"]["epoch"] for k in [team.kernel(tab)] if k] == [1]
-
-
-@pytest.mark.parametrize("gateway_restarts", [False, True], ids=["", "after a gateway restart"])
-def test_the_next_cell_after_a_reclaim_runs_and_says_what_is_lost(
-    hasty_team: Team, *, gateway_restarts: bool
-) -> None:
-    team = hasty_team
-    with team.server.notebook() as tab:
-        assert tab.run("kept = 1", within=60).reply["status"] == "ok"
-        team.reclaimed(tab, within=IDLE + INTERVAL + SLACK)
-        if gateway_restarts:
-            team.cluster.kubectl("rollout", "restart", "-n", team.namespace, f"deploy/{GATEWAY}")
-            team.gateway_pod()
-        assert tab.kernel_id in team.server.kernel_ids(), "JupyterLab still shows the kernel"
-        assert tab.session["id"] in team.server.session_ids()
-
-        first = tab.start("'kept' in dir()")
-        second = tab.start("1 + 1")
-        assert first.wait(within=40).result == "False"
-        assert second.wait(within=10).result == "2"
-
-        shown = " ".join([first.text, *first.displayed])
-        assert re.search(r"given back|reclaimed", shown), shown
-        assert "its variables are gone" in shown, shown
-        assert team.runs(tab)["status"]["epoch"] == 2, "the same kernel id"
-        assert tab.open
-        assert not {"restarting", "dead"} & set(tab.statuses())
-
-
-def test_jupyterlab_itself_sees_nothing_but_the_notice(hasty_team: Team) -> None:
-    team = hasty_team
-    with jupyterlab(team.server) as tab:
-        assert tab.run("kept = 1", within=60)["reply"]["status"] == "ok"
-        team.reclaimed(tab, within=IDLE + INTERVAL + SLACK)
-
-        answer = tab.run("print('kept' in dir())", within=40)
-        assert answer["reply"]["status"] == "ok"
-        shown = json.dumps(answer["outputs"])
-        assert "its variables are gone" in shown, shown
-        assert "False" in shown, shown
-
-        told = tab.close()
-    # Its own closing ends with "unknown" and "disconnected".
-    assert told["connections"] == ["connected", "disconnected"]
-    assert not {"restarting", "autorestarting", "terminating", "dead"} & set(told["statuses"])
+class TestReclaim(Reclaim):
+    """As on every engine."""

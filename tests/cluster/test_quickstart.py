@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.scenarios.running import runs_keeps_its_state_and_shows_rich_output
 from tests.support.cluster import Cluster, events_of
 from tests.support.eventually import eventually
-from tests.support.jupyter_tab import Message, NotebookServer, Tab
+from tests.support.jupyter_tab import NotebookServer, Tab
 from tests.support.rollout import server_pod
 from tests.support.team import ORIGINAL, image_of, kernel_name, served
 
@@ -14,11 +15,6 @@ MANIFESTS = {
     for kind in ("jupyternotebook", "jupytergateway")
 }
 NAMED_IMAGE = "ghcr.io/skai-x/enterprise-gateway-with-kernel-spec:latest"
-# A small but whole PNG: one transparent pixel.
-PNG = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
-    "Jggg=="
-)
 
 
 @pytest.fixture(params=["notebook first", "gateway first"])
@@ -37,45 +33,9 @@ def test_a_notebook_runs_keeps_its_state_and_shows_rich_output(
     quickstart: NotebookServer, cluster: Cluster
 ) -> None:
     with quickstart.notebook() as tab:
-        assert tab.run("x = 41", within=60).reply["status"] == "ok"
-        assert tab.run("x + 1").result == "42"
-        shows_a_picture(tab)
-        carries_binary_buffers_both_ways(tab)
-        assert not {"restarting", "dead"} & set(tab.statuses())
+        runs_keeps_its_state_and_shows_rich_output(tab)
         shows_every_pod_running(cluster, tab)
         runs_our_image_and_says_so(cluster)
-
-
-def shows_a_picture(tab: Tab) -> None:
-    cell = tab.run(
-        f"import base64, IPython.display as d\nd.display(d.Image(base64.b64decode('{PNG}')))"
-    )
-    [picture] = cell.messages("display_data")
-    assert picture["content"]["data"]["image/png"].strip() == PNG
-
-
-def carries_binary_buffers_both_ways(tab: Tab) -> None:
-    """What a widget does: the stock gateway client dies of either direction."""
-    cell = tab.run(
-        "from comm import create_comm\n"
-        "c = create_comm(target_name='t', data={'n': 1}, buffers=[bytes(range(256)), b''])\n"
-        "c.on_msg(lambda m: c.send({'n': 2}, buffers=[bytes(b)[::-1] for b in m['buffers']]))"
-    )
-    [opened] = cell.messages("comm_open")
-    assert [bytes(b) for b in opened["buffers"]] == [bytes(range(256)), b""]
-
-    message = tab.client.session.msg(
-        "comm_msg", {"comm_id": opened["content"]["comm_id"], "data": {}}
-    )
-    message["buffers"] = [bytes(range(256))]
-    tab.client.shell_channel.send(message)
-
-    def answers() -> list[Message]:
-        return [m for _, _, m in tab.inbox if m["header"]["msg_type"] == "comm_msg"]
-
-    tab.until(answers, within=10, what="the comm's answer")
-    [answer] = answers()
-    assert [bytes(b) for b in answer["buffers"]] == [bytes(range(256))[::-1]]
 
 
 def shows_every_pod_running(cluster: Cluster, tab: Tab) -> None:

@@ -63,8 +63,9 @@ def jupyterlab(server: NotebookServer) -> Iterator[LabTab]:
     with one_at_a_time(FOLDER):
         if not (FOLDER / "node_modules").is_dir():
             subprocess.run([npm, "ci", "--silent"], cwd=FOLDER, check=True, timeout=300)
+    headers = {} if server.token else server.headers  # it makes those of a token itself
     with subprocess.Popen(
-        [node, "tab.mjs", server.url, json.dumps(server.headers)],
+        [node, "tab.mjs", server.url, json.dumps(headers), server.token or ""],
         cwd=FOLDER,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -36,12 +36,23 @@ class Tab(Protocol):
 
 
 class Team:
-    """One namespace with the gateway ``gw`` and the notebook server ``nb``."""
+    """One namespace with the gateway ``gw`` and the notebook server ``nb``.
 
-    def __init__(self, cluster: Cluster, namespace: str, server: NotebookServer) -> None:
+    ``idle``: seconds after which its gateway reclaims an idle kernel.
+    """
+
+    #: Seconds that a reclaim may take beyond that.
+    slack = 6.0
+    #: The kernel spec with one GPU, where a team has it, and how many GPUs there are.
+    gpu, gpus = "gpu", 2
+
+    def __init__(
+        self, cluster: Cluster, namespace: str, server: NotebookServer, *, idle: float = 600
+    ) -> None:
         self.cluster = cluster
         self.namespace = namespace
         self.server = server
+        self.idle = idle
 
     def kernel(self, tab: Tab) -> Object | None:
         """Return the JupyterKernel behind a tab, or None."""
@@ -87,6 +98,24 @@ class Team:
             "patch", "-n", self.namespace, plural, name, "--type=merge",
             "-p", json.dumps({"spec": spec}),
         )  # fmt: skip
+
+    def touch(self, tab: Tab, file: str) -> None:
+        """Make a file where the kernel sees it."""
+        self.cluster.exec(self.namespace, kernel_name(tab), "touch", file, within=30)
+
+    @property
+    def gateway_address(self) -> tuple[str, int]:
+        """Host and port of the gateway, as the kernels see it."""
+        return f"{GATEWAY}.{self.namespace}", 8888
+
+    def restart_gateway(self) -> None:
+        """Have another gateway in good order, and wait until it is ready."""
+        self.cluster.kubectl("rollout", "restart", "-n", self.namespace, f"deploy/{GATEWAY}")
+        self.gateway_pod()
+
+    def kill_gateway(self) -> None:
+        """SIGKILL the gateway; its container starts again by itself."""
+        kill(self.cluster, self.gateway_pod(), helper_namespace=self.namespace)
 
     def gateway_pod(self) -> Object:
         """Wait until the gateway is rolled out and return its pod."""
@@ -244,7 +273,7 @@ def a_team(cluster: Cluster, *objects: Object, **gateway: Any) -> Iterator[Team]
             manifests.notebook(NOTEBOOK, gateway=GATEWAY, namespace=namespace),
         )
         with served(cluster, namespace) as server:
-            yield Team(cluster, namespace, server)
+            yield Team(cluster, namespace, server, idle=gateway.get("cullIdleTimeout", 600))
 
 
 def image_of(cluster: Cluster, part: str) -> str:

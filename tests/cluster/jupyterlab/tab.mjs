@@ -1,5 +1,5 @@
 // A JupyterLab tab without a browser: @jupyterlab/services opens a notebook session at argv[2],
-// with the headers in argv[3] (JSON). It prints {"kernel": id}, then executes each line of stdin
+// with the headers in argv[3] (JSON) and the token in argv[4], if any. It prints {"kernel": id}, then executes each line of stdin
 // (a JSON string) and prints {"reply", "outputs"}, and at the end of stdin
 // {"statuses", "connections"}: all that the tab was told about its kernel.
 import readline from 'node:readline';
@@ -9,13 +9,15 @@ import WebSocket from 'ws';
 // The client writes debug lines to stdout, which is ours to answer on.
 console.debug = console.error;
 const { KernelManager, ServerConnection, SessionManager } = services;
-const [url, headers] = [process.argv[2], JSON.parse(process.argv[3])];
+const [url, headers, token] = [process.argv[2], JSON.parse(process.argv[3]), process.argv[4]];
 const say = value => process.stdout.write(JSON.stringify(value) + '\n');
 
 const serverSettings = ServerConnection.makeSettings({
   baseUrl: url + '/',
   wsUrl: url.replace('http', 'ws') + '/',
   init: { headers },
+  token,
+  appendToken: token !== '',
   WebSocket
 });
 const kernelManager = new KernelManager({ serverSettings });

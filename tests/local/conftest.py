@@ -1,0 +1,64 @@
+"""Machines for the tests: ``elastic-jupyter up`` with real kernels. A failed test prints its logs.
+
+Those of the session are shared; who ends something of a machine for good makes one of its own.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.machine import Machine, a_machine
+
+MACHINES = pytest.StashKey[list[Machine]]()
+
+
+@pytest.fixture(scope="session")
+def patient(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Machine]:
+    """A machine that reclaims nothing."""
+    yield from _up(tmp_path_factory, request, "patient", idle=0)
+
+
+@pytest.fixture(scope="session")
+def hasty(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Machine]:
+    """A machine that reclaims a kernel after three idle seconds."""
+    yield from _up(tmp_path_factory, request, "hasty", idle=3)
+
+
+@pytest.fixture
+def new_machine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
+    """Make machines that live as long as the test, all of the same GPUs; none is started."""
+    with ExitStack() as stack:
+
+        def make(name: str = "one", **options: Any) -> Machine:
+            options = {"leases": tmp_path / "leases", **options}
+            machine = stack.enter_context(a_machine(tmp_path / name, **options))
+            request.node.stash.setdefault(MACHINES, []).append(machine)
+            return machine
+
+        yield make
+
+
+def _up(
+    folders: pytest.TempPathFactory, request: pytest.FixtureRequest, name: str, *, idle: float
+) -> Iterator[Machine]:
+    root = folders.mktemp(name)
+    with a_machine(root, leases=root / "leases", idle=idle) as machine:
+        request.session.stash.setdefault(MACHINES, []).append(machine)
+        yield machine.up()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """Add what the machines have said to the report of what failed."""
+    report = yield
+    if report.failed:
+        machines = item.stash.get(MACHINES, []) + item.session.stash.get(MACHINES, [])
+        report.sections += [(f"machine {m.root.name}", m.said + m.logs()) for m in machines]
+    return report

@@ -1,0 +1,61 @@
+"""When an idle kernel is reclaimed, and what the next cell finds."""
+
+import json
+import re
+
+import pytest
+
+from tests.scenarios.world import World
+from tests.support.jupyterlab import jupyterlab
+
+
+class Reclaim:
+    """A kernel that nobody uses, and one that only looks so."""
+
+    def test_a_cell_longer_than_the_timeout_is_not_touched(self, hasty: World) -> None:
+        long = hasty.idle + hasty.slack + 1
+        with hasty.server.notebook() as tab:
+            cell = tab.run(f"import time; time.sleep({long}); 'whole'", within=long + 30)
+            assert cell.result == "'whole'"
+            assert hasty.left_of(tab), "its idle time starts at its end"
+            assert [k["status"]["epoch"] for k in [hasty.kernel(tab)] if k] == [1]
+
+    @pytest.mark.parametrize("gateway_restarts", [False, True], ids=["", "after a gateway restart"])
+    def test_the_next_cell_after_a_reclaim_runs_and_says_what_is_lost(
+        self, hasty: World, *, gateway_restarts: bool
+    ) -> None:
+        with hasty.server.notebook() as tab:
+            assert tab.run("kept = 1", within=60).reply["status"] == "ok"
+            hasty.reclaimed(tab, within=hasty.idle + hasty.slack)
+            if gateway_restarts:
+                hasty.restart_gateway()
+            assert tab.kernel_id in hasty.server.kernel_ids(), "JupyterLab still shows the kernel"
+            assert tab.session["id"] in hasty.server.session_ids()
+
+            first = tab.start("'kept' in dir()")
+            second = tab.start("1 + 1")
+            assert first.wait(within=40).result == "False"
+            assert second.wait(within=10).result == "2"
+
+            shown = " ".join([first.text, *first.displayed])
+            assert re.search(r"given back|reclaimed", shown), shown
+            assert "its variables are gone" in shown, shown
+            assert hasty.runs(tab)["status"]["epoch"] == 2, "the same kernel id"
+            assert tab.open
+            assert not {"restarting", "dead"} & set(tab.statuses())
+
+    def test_jupyterlab_itself_sees_nothing_but_the_notice(self, hasty: World) -> None:
+        with jupyterlab(hasty.server) as tab:
+            assert tab.run("kept = 1", within=60)["reply"]["status"] == "ok"
+            hasty.reclaimed(tab, within=hasty.idle + hasty.slack)
+
+            answer = tab.run("print('kept' in dir())", within=40)
+            assert answer["reply"]["status"] == "ok"
+            shown = json.dumps(answer["outputs"])
+            assert "its variables are gone" in shown, shown
+            assert "False" in shown, shown
+
+            told = tab.close()
+        # Its own closing ends with "unknown" and "disconnected".
+        assert told["connections"] == ["connected", "disconnected"]
+        assert not {"restarting", "autorestarting", "terminating", "dead"} & set(told["statuses"])

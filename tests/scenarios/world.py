@@ -1,0 +1,53 @@
+"""What a scenario may ask of the engine that it runs on."""
+
+from typing import Any, Protocol
+
+from tests.support.jupyter_tab import NotebookServer
+
+Object = dict[str, Any]
+
+
+class Tab(Protocol):
+    """Whatever has a kernel of ours open."""
+
+    kernel_id: str
+
+
+class World(Protocol):
+    """A notebook server, its gateway, and what there is of their kernels."""
+
+    @property
+    def server(self) -> NotebookServer:
+        """The notebook server."""
+
+    #: Seconds after which an idle kernel is reclaimed, and those that it may take on top.
+    idle: float
+    slack: float
+    #: The kernel spec with one GPU, and how many of these can run at the same time.
+    gpu: str
+    gpus: int
+
+    def kernel(self, tab: Tab) -> Object | None:
+        """Return the JupyterKernel behind a tab, or None."""
+
+    def runs(self, tab: Tab) -> Object:
+        """Wait until the JupyterKernel of a kernel says that it runs, and return it."""
+
+    def left_of(self, tab: Tab) -> list[str]:
+        """Return what there is of a kernel."""
+
+    def reclaimed(self, tab: Tab, *, within: float) -> None:
+        """Wait until nothing is left of a kernel."""
+
+    def touch(self, tab: Tab, file: str) -> None:
+        """Make a file where the kernel sees it."""
+
+    @property
+    def gateway_address(self) -> tuple[str, int]:
+        """Host and port of the gateway, as the kernels see it."""
+
+    def kill_gateway(self) -> None:
+        """SIGKILL the gateway; another one comes by itself."""
+
+    def restart_gateway(self) -> None:
+        """Have another gateway, and wait until it is ready."""
