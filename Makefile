@@ -16,7 +16,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test cluster-tests lint generate cluster kubeconfig cluster-down images bench lock soak
+.PHONY: help venv test cluster-tests lint generate cluster kubeconfig cluster-down images demo bench lock soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ cluster-down: ## remove the devcluster
 
 images: venv ## build the images, load those that changed (or push them: REGISTRY=host/path)
 	images/build.sh
+
+demo: venv ## watch two users share one GPU on this machine; each step is checked
+	$(BIN)/elastic-jupyter demo
 
 bench: venv ## the benchmarks, as JSON
 	@devcluster/with.sh $(BIN)/python -m tests.bench $(BENCH)

@@ -3,6 +3,7 @@
     ElasticJupyterError
     ├── ConfigError        the process was started with a wrong setting
     ├── LaunchFailed       a kernel did not come up, or ended before it answered
+    ├── StepDiffered       a step of the demonstration went otherwise
     └── StoreError         an object could not be read or written
         ├── NotFound       it is gone, or was never there
         ├── AlreadyExists  its name is taken
@@ -41,6 +42,12 @@ class LaunchFailed(ElasticJupyterError):
 
     http_status = 503
     reason = "LaunchFailed"
+
+
+class StepDiffered(ElasticJupyterError):
+    """A step of the demonstration went otherwise. The message says which, and what was seen."""
+
+    reason = "StepDiffered"
 
 
 class StoreError(ElasticJupyterError):

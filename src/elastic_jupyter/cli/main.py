@@ -5,7 +5,7 @@ import importlib
 import click
 
 #: Where each command is; importing all of them for one would take longer than most run.
-COMMANDS = {"up": "elastic_jupyter.cli.up:up"}
+COMMANDS = {"demo": "elastic_jupyter.cli.demo:demo", "up": "elastic_jupyter.cli.up:up"}
 
 
 class LazyGroup(click.Group):

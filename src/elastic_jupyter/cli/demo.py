@@ -1,0 +1,53 @@
+"""``elastic-jupyter demo``: two users share one GPU, seen from start to end in half a minute."""
+
+import asyncio
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from elastic_jupyter.errors import ElasticJupyterError
+
+_INTERRUPTED = 130
+
+
+@click.command(short_help="Watch two users share one GPU; each step is checked.")
+@click.option("--verbose", is_flag=True, help="Show each message and what the processes say, too.")
+def demo(verbose: bool) -> None:
+    """Run two users' notebooks against one stand-in for a GPU, and check each step.
+
+    It takes half a minute, needs no GPU, and leaves nothing behind. Exit status 1: a step went
+    otherwise, and a message says which and how.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="elastic-jupyter-demo-") as folder:
+            asyncio.run(_tell(Path(folder), verbose=verbose))
+    except ElasticJupyterError as error:
+        more = "" if verbose else "\n--verbose shows more"
+        click.echo(f"elastic-jupyter demo: {error}{more}", err=True)
+        sys.exit(1)
+    except asyncio.CancelledError:
+        sys.exit(_INTERRUPTED)
+
+
+async def _tell(folder: Path, *, verbose: bool) -> None:
+    """Tell the story until a signal; a second one ends what runs at once."""
+    from elastic_jupyter.demo.story import Story
+
+    story = Story(folder, tell=click.echo, whisper=click.echo if verbose else lambda line: None)
+    telling = asyncio.ensure_future(story.run())
+    asked = False
+
+    def stop() -> None:
+        nonlocal asked
+        if asked:
+            story.hurry()
+        else:
+            asked = True
+            telling.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    await telling
