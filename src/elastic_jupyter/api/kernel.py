@@ -144,6 +144,9 @@ class Activity(Model):
     reclaim_at: datetime | None = Field(
         default=None, description="When the kernel is stopped if nothing is executed until then."
     )
+    busy: bool | None = Field(
+        default=None, description="Whether a cell runs, as of the gateway's last look."
+    )
     connected: bool | None = Field(
         default=None, description="Whether the gateway has a connection to the kernel."
     )

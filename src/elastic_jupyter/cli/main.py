@@ -5,7 +5,16 @@ import importlib
 import click
 
 #: Where each command is; importing all of them for one would take longer than most run.
-COMMANDS = {"demo": "elastic_jupyter.cli.demo:demo", "up": "elastic_jupyter.cli.up:up"}
+COMMANDS = {
+    "demo": "elastic_jupyter.cli.demo:demo",
+    "extend": "elastic_jupyter.cli.extend:extend",
+    "logs": "elastic_jupyter.cli.printed:logs",
+    "release": "elastic_jupyter.cli.release:release",
+    "status": "elastic_jupyter.cli.status:status",
+    "stop": "elastic_jupyter.cli.stop:stop",
+    "up": "elastic_jupyter.cli.up:up",
+    "why": "elastic_jupyter.cli.why:why",
+}
 
 
 class LazyGroup(click.Group):

@@ -214,6 +214,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             "epoch": manager.epoch,
             "reason": manager.reason if reason is None else reason,
             "at": manager.remembered_at.isoformat(),
+            "lastExecution": manager.last_execution.isoformat(),
         }
         info = manager.kernel_info
         if info is not None:
@@ -464,6 +465,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         manager.activity_dirty, manager.told_reclaim_at = False, verdict.reclaim_at
         activity: dict[str, Any] = {
             "lastActivity": _timestamp(manager.last_execution),
+            "busy": manager.busy,
             "connected": True,
             "reclaimAt": _timestamp(verdict.reclaim_at) if verdict.reclaim_at else None,
         }

@@ -35,10 +35,9 @@ from elastic_jupyter.store.sqlite import (
     SqliteNotebooks,
     open_database,
 )
-from elastic_jupyter.store.stores import sqlite_url
+from elastic_jupyter.store.stores import LOCAL, sqlite_url
 
-#: Namespace of all objects, and name of the one gateway.
-NAMESPACE = GATEWAY = "local"
+NAMESPACE = GATEWAY = LOCAL
 #: Seconds between two looks at the installed kernel specs: a new one is offered after so long.
 SPECS_PAUSE = 2.0
 #: Seconds until the services must have answered for the first time.

@@ -20,12 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from elastic_jupyter.errors import ConfigError
-
-
-def default_directory() -> Path:
-    """Return where the state is unless somebody says otherwise (XDG base directories)."""
-    root = os.environ.get("XDG_STATE_HOME")
-    return (Path(root) if root else Path.home() / ".local" / "state") / "elastic-jupyter"
+from elastic_jupyter.store.stores import database
 
 
 class State:
@@ -85,7 +80,7 @@ class State:
     @property
     def database(self) -> Path:
         """The file with the objects."""
-        return self.directory / "objects.db"
+        return database(self.directory)
 
     @property
     def master_key_file(self) -> Path:

@@ -6,7 +6,7 @@ from elastic_jupyter.store.kernels import KubernetesKernelStore
 from elastic_jupyter.store.lease import KubernetesLease
 from elastic_jupyter.store.logs import PodLogs
 from elastic_jupyter.store.notebooks import SecretNotebooks
-from elastic_jupyter.store.tombstones import SecretTombstones
+from elastic_jupyter.store.tombstones import SecretTombstones, TeamTombstones
 
 __all__ = [
     "KubernetesCatalog",
@@ -15,8 +15,18 @@ __all__ = [
     "PodLogs",
     "SecretNotebooks",
     "SecretTombstones",
+    "TeamTombstones",
     "connect",
+    "connect_person",
 ]
+
+
+def connect_person(context: str | None) -> Client:
+    """Return the same for whoever calls kubectl; ``context`` None is the current one.
+
+    Raises ``ConfigError``.
+    """
+    return Client.of_person(context)
 
 
 def connect() -> Client:

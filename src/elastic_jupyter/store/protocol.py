@@ -28,6 +28,7 @@ __all__ = [
     "ServedNotebooks",
     "Synced",
     "TombstoneStore",
+    "Tombstones",
 ]
 
 
@@ -190,16 +191,20 @@ class ServedNotebooks(Protocol):
         ...
 
 
-class TombstoneStore(Protocol):
-    """What is left of kernels whose object was reclaimed. One writer: the gateway.
-
-    A tombstone is a dict of JSON values; its contents are the caller's. The store is bounded: the
-    oldest are dropped when it is full.
-    """
+class Tombstones(Protocol):
+    """What is left of kernels whose object was reclaimed, to be read."""
 
     async def load(self) -> dict[str, dict[str, Any]]:
         """Return all tombstones by kernel id. An entry that cannot be read is left out."""
         ...
+
+
+class TombstoneStore(Tombstones, Protocol):
+    """The same, to be written by its one writer: the gateway.
+
+    A tombstone is a dict of JSON values; its contents are the caller's. The store is bounded: the
+    oldest are dropped when it is full.
+    """
 
     async def put(self, kernel_id: str, tombstone: dict[str, Any]) -> None:
         """Write one, replacing one of the same id. Raises ``Invalid`` when it alone is too big."""

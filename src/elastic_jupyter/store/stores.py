@@ -1,24 +1,33 @@
 """Which stores a process works on: the one place that knows of more than one engine.
 
 A URL names them: ``kubernetes:`` is the API server of the pod, or of ``$KUBECONFIG``;
-``sqlite:///<path>`` is a database on this machine.
+``sqlite:///<path>`` is a database on this machine. For a person, ``kubernetes:`` may name what of
+the kubeconfig is meant: ``kubernetes:?context=<name>&namespace=<name>``.
 """
 
+import contextlib
+import os
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from elastic_jupyter.api import names
 from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.store.protocol import (
     Catalog,
     HandoverLease,
+    KernelLogs,
     KernelStore,
     ServedNotebooks,
+    Tombstones,
     TombstoneStore,
 )
 
 KUBERNETES = "kubernetes:"
 _SQLITE = "sqlite://"
+#: Namespace of all objects in a database, and name of the one gateway.
+LOCAL = "local"
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,72 @@ class Stores:
     lease: HandoverLease
 
 
+@dataclass(frozen=True)
+class TeamStores:
+    """What a person works on: the kernels of one namespace, whichever gateway serves them."""
+
+    namespace: str
+    kernels: KernelStore
+    logs: KernelLogs
+    tombstones: Tombstones
+
+
+def default_directory() -> Path:
+    """Return where one machine keeps its state unless told otherwise (XDG base directories)."""
+    root = os.environ.get("XDG_STATE_HOME")
+    return (Path(root) if root else Path.home() / ".local" / "state") / "elastic-jupyter"
+
+
+def database(state: Path) -> Path:
+    """Return the database in a state directory."""
+    return state / "objects.db"
+
+
+def personal_url(
+    url: str | None = None, *, context: str | None = None, namespace: str | None = None
+) -> str:
+    """Return the URL of what a person means.
+
+    Without any of these: this machine's database where there is one, else the kubeconfig's current
+    context. Raises ``ConfigError`` when they contradict each other.
+    """
+    named = {"context": context, "namespace": namespace}
+    given = {name: value for name, value in named.items() if value}
+    if given:
+        if url not in (None, KUBERNETES):
+            raise ConfigError(f"the store {url} has no {' and no '.join(given)}")
+        return f"{KUBERNETES}?{urlencode(given)}"
+    local = database(default_directory())
+    return url or (sqlite_url(local) if local.exists() else KUBERNETES)
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str) -> AsyncGenerator[TeamStores, None]:
+    """Open what a person works on. Raises ``ConfigError``; ``Unavailable`` for a broken file."""
+    if url.startswith(KUBERNETES):
+        from elastic_jupyter.store import kubernetes
+
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        async with kubernetes.connect_person(asked.get("context")) as client:
+            namespace = asked.get("namespace") or client.namespace
+            yield TeamStores(
+                namespace,
+                kubernetes.KubernetesKernelStore(client),
+                kubernetes.PodLogs(client),
+                kubernetes.TeamTombstones(client, namespace),
+            )
+        return
+    path = _path(url)
+    if not path.exists():
+        raise ConfigError(f"there is no database {path}: elastic-jupyter up makes one")
+    from elastic_jupyter.store import sqlite
+
+    with contextlib.closing(sqlite.open_database(path)) as file:
+        kernels = sqlite.SqliteKernelStore(file)
+        tombstones = sqlite.SqliteTombstones(file, LOCAL)
+        yield TeamStores(LOCAL, kernels, sqlite.FileLogs(path.parent, kernels), tombstones)
+
+
 def sqlite_url(path: Path) -> str:
     """Return the URL of a database file."""
     return f"{_SQLITE}{path.absolute()}"
@@ -41,8 +116,12 @@ def connect(url: str, *, namespace: str, gateway: str) -> Stores:
     """Return the stores of one gateway. Raises ``ConfigError`` when the URL is of no kind known."""
     if url == KUBERNETES:
         return _kubernetes(namespace, gateway)
+    return _sqlite(_path(url), namespace, gateway)
+
+
+def _path(url: str) -> Path:
     if url.startswith(f"{_SQLITE}/"):
-        return _sqlite(Path(url.removeprefix(_SQLITE)), namespace, gateway)
+        return Path(url.removeprefix(_SQLITE))
     raise ConfigError(
         f"the store {url!r} is of no known kind: it is {KUBERNETES} or {_SQLITE}/<path>"
     )

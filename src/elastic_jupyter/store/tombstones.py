@@ -3,15 +3,17 @@
 import asyncio
 import base64
 import binascii
+import contextlib
 from typing import Any
 
 import msgspec
 
 from elastic_jupyter import logs
+from elastic_jupyter.api.names import tombstones_secret_name
 from elastic_jupyter.clock import Clock, SystemClock
 from elastic_jupyter.errors import Invalid, NotFound
 from elastic_jupyter.kube.client import Client
-from elastic_jupyter.kube.kinds import SECRET
+from elastic_jupyter.kube.kinds import JUPYTER_GATEWAY, SECRET
 
 MAX_BYTES = 700 * 1024
 """Of keys and values. A Secret holds 1 MiB, and etcd refuses 1.5 MiB, which is base64 and more."""
@@ -71,6 +73,23 @@ class SecretTombstones:
 
     async def _patch(self, data: dict[str, str | None]) -> None:
         await self._client.patch(SECRET, self._namespace, self._name, {"data": data})
+
+
+class TeamTombstones:
+    """``Tombstones`` of all gateways of a namespace."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    async def load(self) -> dict[str, dict[str, Any]]:
+        gateways = await self._client.list(JUPYTER_GATEWAY, self._namespace)
+        found: dict[str, dict[str, Any]] = {}
+        for gateway in gateways.items:
+            name = tombstones_secret_name(gateway["metadata"]["name"])
+            with contextlib.suppress(NotFound):  # it has not begun yet
+                found |= await SecretTombstones(self._client, self._namespace, name).load()
+        return found
 
 
 def _overflow(data: dict[str, str], *, room: int) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from elastic_jupyter.errors import ConfigError
-from elastic_jupyter.local.state import State, default_directory
+from elastic_jupyter.local.state import State
+from elastic_jupyter.store.stores import default_directory
 
 
 def mode(path: Path) -> int:

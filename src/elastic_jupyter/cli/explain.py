@@ -1,0 +1,73 @@
+"""Why a kernel is as it is, in sentences. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from elastic_jupyter.api.kernel import Phase
+from elastic_jupyter.cli import view
+from elastic_jupyter.cli.table import clock, gpus
+from elastic_jupyter.cli.view import KernelView
+from elastic_jupyter.policy import notices
+
+_NEXT = "The next cell of its notebook starts a new one under the same id; its variables are gone."
+
+
+def explain(one: KernelView, *, now: datetime) -> str:
+    """Return what the kernel waits for, or when and why it will be or was reclaimed, or ended."""
+    return " ".join(filter(None, _sentences(one, now=now)))
+
+
+def _sentences(one: KernelView, *, now: datetime) -> Iterator[str]:
+    if one.phase == view.RECLAIMED:
+        yield _reclaimed(one, now=now)
+        yield _NEXT
+    elif one.phase in (Phase.FAILED, Phase.SUCCEEDED):
+        yield f"It ended{_at(one, now=now)}: {_why(one) or 'nobody said why'}."
+        yield _NEXT if one.notebook else ""
+    elif one.phase == Phase.QUEUED and one.place is not None:
+        place = one.place
+        yield notices.queued(place.position, place.length, place.reason or "")
+    elif one.phase == Phase.RUNNING:
+        yield from _running(one, now=now)
+    elif one.phase == view.NEW:
+        yield "It was asked for, and nothing has looked at it yet: is what starts kernels running?"
+    else:
+        yield notices.pending(one.reason, one.message)
+    if one.suspend and one.phase not in (view.RECLAIMED, Phase.FAILED, Phase.SUCCEEDED):
+        yield "It is to be released" + (" when its cell ends." if one.busy else ".")
+
+
+def _running(one: KernelView, *, now: datetime) -> Iterator[str]:
+    held = gpus(one)
+    yield f"It runs{_at(one, now=now, word=' since')}" + (f", GPU: {held}." if held else ".")
+    if one.message:  # a kernel that runs undisturbed has nothing to say
+        yield f"It may end soon: {_why(one)}."
+    if one.busy:
+        yield "A cell runs, so it is not idle."
+    elif one.reclaim_at is not None:
+        left = notices.duration(max(one.reclaim_at - now, timedelta(0)))
+        yield (
+            f"It is reclaimed at {clock(one.reclaim_at, now=now)}, in {left}, unless a cell runs "
+            "before."
+        )
+    else:
+        yield "Nothing says that it will be reclaimed."
+    if one.keep_until is not None and one.keep_until > now:
+        yield f"It is kept until {clock(one.keep_until, now=now)} by request."
+
+
+def _reclaimed(one: KernelView, *, now: datetime) -> str:
+    if one.reason:
+        return f"It ended{_at(one, now=now)}: {one.reason}."
+    idle = ""
+    if one.since and one.last_activity:
+        idle = f" after {notices.duration(one.since - one.last_activity)} without use"
+    return f"It was reclaimed{_at(one, now=now)}{idle}."
+
+
+def _at(one: KernelView, *, now: datetime, word: str = " at") -> str:
+    return f"{word} {clock(one.since, now=now)}" if one.since else ""
+
+
+def _why(one: KernelView) -> str:
+    return ": ".join(filter(None, (one.reason, one.message))).rstrip(".")

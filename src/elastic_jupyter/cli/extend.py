@@ -1,0 +1,43 @@
+"""``elastic-jupyter extend``: keep an idle kernel for longer."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from elastic_jupyter.cli import kernels
+from elastic_jupyter.cli.duration import DURATION
+from elastic_jupyter.cli.options import on_kernel, run
+from elastic_jupyter.cli.table import clock
+from elastic_jupyter.cli.view import KernelView
+from elastic_jupyter.store.stores import TeamStores
+
+
+@click.command(short_help="Keep an idle kernel for longer.")
+@on_kernel
+@click.argument("duration", type=DURATION)
+def extend(
+    kernel: str,
+    duration: timedelta,
+    store: str | None,
+    context: str | None,
+    namespace: str | None,
+) -> None:
+    """Have KERNEL reclaimed later than it would be by DURATION: 30m, 2h, 1h30m.
+
+    KERNEL is any unique beginning of a kernel's id or of its object's name, or its notebook's path.
+    """
+
+    async def wish(team: TeamStores) -> None:
+        one = await kernels.find(team, kernel)
+        _, key, uid = kernels.awake(one, "extend")
+        now = datetime.now(UTC)
+        until = later(one, duration, now=now)
+        await team.kernels.wish(key, uid=uid, keep_until=until)
+        click.echo(f"kernel {one.id} is kept until {clock(until, now=now)}, if it is idle or not")
+
+    run(wish, store=store, context=context, namespace=namespace)
+
+
+def later(one: KernelView, duration: timedelta, *, now: datetime) -> datetime:
+    """Return until when a kernel is kept so that it is reclaimed later by this duration."""
+    return max(filter(None, (now, one.reclaim_at, one.keep_until))) + duration

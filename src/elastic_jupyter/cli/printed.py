@@ -1,0 +1,40 @@
+"""``elastic-jupyter logs``: what a kernel printed beside the output of its cells."""
+
+import contextlib
+import sys
+
+import click
+
+from elastic_jupyter.cli import kernels
+from elastic_jupyter.cli.options import on_kernel, run
+from elastic_jupyter.store.stores import TeamStores
+
+
+@click.command(short_help="Print a kernel's log.")
+@on_kernel
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until its end.")
+@click.option(
+    "--tail", type=click.IntRange(min=0), metavar="LINES", help="Only so many lines at the end."
+)
+def logs(
+    kernel: str,
+    store: str | None,
+    context: str | None,
+    namespace: str | None,
+    follow: bool,
+    tail: int | None,
+) -> None:
+    """Print the log of KERNEL: what its pod or process wrote to standard output and error.
+
+    KERNEL is any unique beginning of a kernel's id or of its object's name, or its notebook's path.
+    """
+
+    async def tell(team: TeamStores) -> None:
+        found, _, _ = kernels.awake(await kernels.find(team, kernel), "read")
+        pieces = team.logs.read(found, follow=follow, tail=tail)
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+
+    run(tell, store=store, context=context, namespace=namespace)

@@ -1,0 +1,32 @@
+"""``elastic-jupyter release``: give a kernel's resources back now."""
+
+import click
+
+from elastic_jupyter.api.kernel import Phase
+from elastic_jupyter.cli import kernels
+from elastic_jupyter.cli.options import on_kernel, run
+from elastic_jupyter.errors import NotFound
+from elastic_jupyter.store.stores import TeamStores
+
+
+@click.command(short_help="Give a kernel's GPU back now.")
+@on_kernel
+def release(kernel: str, store: str | None, context: str | None, namespace: str | None) -> None:
+    """Reclaim KERNEL now, as if it had been idle for too long.
+
+    A cell that runs ends first. One that waits for a GPU gives its place up. Its notebook stays
+    open, and the next cell starts a new kernel.
+
+    KERNEL is any unique beginning of a kernel's id or of its object's name, or its notebook's path.
+    """
+
+    async def wish(team: TeamStores) -> None:
+        one = await kernels.find(team, kernel)
+        _, key, uid = kernels.awake(one, "release")
+        if one.phase in (Phase.FAILED, Phase.SUCCEEDED):
+            raise NotFound(f"kernel {one.id} has ended already, there is nothing to release")
+        await team.kernels.wish(key, uid=uid, suspend=True)
+        when = "when its cell ends" if one.busy else "now"
+        click.echo(f"kernel {one.id} gives its resources back {when}")
+
+    run(wish, store=store, context=context, namespace=namespace)

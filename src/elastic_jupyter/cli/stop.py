@@ -1,0 +1,24 @@
+"""``elastic-jupyter stop``: end a kernel, whatever it does."""
+
+import click
+
+from elastic_jupyter.cli import kernels
+from elastic_jupyter.cli.options import on_kernel, run
+from elastic_jupyter.store.stores import TeamStores
+
+
+@click.command(short_help="End a kernel at once.")
+@on_kernel
+def stop(kernel: str, store: str | None, context: str | None, namespace: str | None) -> None:
+    """End KERNEL at once, also in the middle of a cell, which then ends with an error.
+
+    KERNEL is any unique beginning of a kernel's id or of its object's name, or its notebook's path.
+    """
+
+    async def wish(team: TeamStores) -> None:
+        one = await kernels.find(team, kernel)
+        _, key, uid = kernels.awake(one, "stop")
+        await team.kernels.delete(key, uid=uid)
+        click.echo(f"kernel {one.id} is stopped")
+
+    run(wish, store=store, context=context, namespace=namespace)

@@ -1,0 +1,35 @@
+"""``elastic-jupyter why``: what a kernel waits for, or why it is gone."""
+
+from datetime import UTC, datetime
+
+import click
+
+from elastic_jupyter.cli import kernels
+from elastic_jupyter.cli.document import render
+from elastic_jupyter.cli.explain import explain
+from elastic_jupyter.cli.options import on_kernel, output, run
+from elastic_jupyter.cli.view import to_json
+from elastic_jupyter.store.stores import TeamStores
+
+
+@click.command(short_help="Say what a kernel waits for, or why it is gone.")
+@on_kernel
+@output("text", "json", "yaml")
+def why(
+    kernel: str, store: str | None, context: str | None, namespace: str | None, output: str
+) -> None:
+    """Say what KERNEL waits for, when it will be reclaimed, or why it was or has ended.
+
+    KERNEL is any unique beginning of a kernel's id or of its object's name, or its notebook's path.
+    """
+
+    async def tell(team: TeamStores) -> None:
+        one = await kernels.find(team, kernel)
+        now = datetime.now(UTC)
+        text = explain(one, now=now)
+        if output == "text":
+            click.echo(f"kernel {one.id} is {one.phase}. {text}")
+        else:
+            click.echo(render({**to_json(one, now=now), "why": text}, output))
+
+    run(tell, store=store, context=context, namespace=namespace)

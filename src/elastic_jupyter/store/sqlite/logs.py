@@ -1,0 +1,73 @@
+"""What kernels printed, from the files that their processes write beside the database."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import BinaryIO
+
+from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.errors import NotFound
+from elastic_jupyter.kube.kinds import Key
+from elastic_jupyter.policy.kernel_status import epoch_of, is_ended
+from elastic_jupyter.store.protocol import KernelStore
+
+#: Pause between two looks at a log that is followed, s.
+PAUSE = 0.2
+#: Bytes that are read at once.
+PIECE = 64 * 1024
+
+
+def log_file(state: Path, kernel: JupyterKernel) -> Path:
+    """Return where the present incarnation of a kernel prints to, below the state directory."""
+    folder = f"{kernel.metadata.name}-{epoch_of(kernel)}"
+    return state / "kernels" / folder / "kernel.log"
+
+
+class FileLogs:
+    """``KernelLogs`` of processes; ``state`` is the directory of the database."""
+
+    def __init__(self, state: Path, kernels: KernelStore) -> None:
+        self._state = state
+        self._kernels = kernels
+
+    async def read(
+        self, kernel: JupyterKernel, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        path = log_file(self._state, kernel)
+        try:
+            log = await asyncio.to_thread(path.open, "rb")
+        except OSError as error:
+            what = f"kernel {kernel.metadata.name} has no log yet, or any more"
+            raise NotFound(f"{what} ({path}: {error.strerror})") from error
+        with log:
+            if tail is not None:
+                await asyncio.to_thread(_seek_last_lines, log, tail)
+            while True:
+                ended = not follow or await self._ended(kernel)
+                while piece := await asyncio.to_thread(log.read, PIECE):
+                    yield piece
+                if ended:  # looked at before the last piece was read
+                    return
+                await asyncio.sleep(PAUSE)
+
+    async def _ended(self, kernel: JupyterKernel) -> bool:
+        key = Key(kernel.metadata.namespace or "", kernel.metadata.name or "")
+        try:
+            now = await self._kernels.get(key)
+        except NotFound:
+            return True
+        phase = now.status.phase if now.status else None
+        return now.metadata.uid != kernel.metadata.uid or bool(phase and is_ended(phase))
+
+
+def _seek_last_lines(log: BinaryIO, lines: int) -> None:
+    """Go to the beginning of so many lines at the end."""
+    position = log.seek(0, 2)
+    found = b""
+    while position > 0 and found.count(b"\n") <= lines:
+        step = min(PIECE, position)
+        position -= step
+        log.seek(position)
+        found = log.read(step) + found
+    last = found.splitlines(keepends=True)[-lines:] if lines else []
+    log.seek(-sum(map(len, last)), 2)
