@@ -18,10 +18,11 @@ from typing import Any
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.clock import SystemClock
-from elastic_jupyter.local import gpus, proc, process
+from elastic_jupyter.local import gpus, proc
 from elastic_jupyter.local.app import LocalEngine
 from elastic_jupyter.local.leases import Leases
 from elastic_jupyter.local.line import Applicant, GpuLine, Lease
+from elastic_jupyter.local.making import Machine, Maker
 from elastic_jupyter.local.shared_directory import SharedDirectory
 from elastic_jupyter.policy.queue import Place
 from elastic_jupyter.store.protocol import Key
@@ -165,9 +166,9 @@ class OneMachine:
         """End everything that is left."""
         if self.engine is not None:
             await self.stop()
-        for seen in self.processes():
-            assert seen.incarnation is not None
-            await process.end_all(seen.incarnation, state=self.state, group=None, main=None)
+        maker = Maker(Machine(self.state, self.notebooks, {}, None), master_key=MASTER)
+        for incarnation, left in (await maker.remains()).items():
+            await maker.clear(incarnation, left)
         self.database.close()
 
 

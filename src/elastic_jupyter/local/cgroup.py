@@ -76,11 +76,12 @@ class Group:
             return _count((self.path / self.events_file).read_text(), "oom_kill")
         return 0
 
-    def remove(self) -> None:
-        """Remove the group, which must have no process; one that has stays."""
+    def remove(self) -> bool:
+        """Remove the group, if no process is in it; return whether it is gone."""
         for folder, _, _ in os.walk(self.path, topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
+        return not self.path.exists()
 
 
 class GroupV1(Group):

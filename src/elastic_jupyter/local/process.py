@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from elastic_jupyter import logs
 from elastic_jupyter.errors import LaunchFailed, Unavailable
 from elastic_jupyter.local import cgroup, proc
 from elastic_jupyter.local.cgroup import Group
@@ -24,8 +25,13 @@ GRACE = 2.0
 #: Seconds after which processes that were killed and are there still are somebody else's to solve.
 _STUCK = 10.0
 _LONGEST_PAUSE = 0.5
+#: Seconds to wait, one after the other, for threads of processes that have ended.
+_LAST_THREADS = (0.005, 0.02, 0.1, 0.5)
 #: A process cannot be made now, but maybe later.
 _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+
+
+log = logs.get(__name__)
 
 
 class Process:
@@ -229,7 +235,15 @@ async def end_all(
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
     if group is not None:
-        group.remove()
+        await _remove(group)
+
+
+async def _remove(group: Group) -> None:
+    for pause in _LAST_THREADS:
+        if group.remove():
+            return
+        await asyncio.sleep(pause)
+    log.warning("control group cannot be removed", group=group.path)
 
 
 def _left(incarnation: Incarnation, state: Path, group: Group | None, main: int | None) -> set[int]:
