@@ -20,6 +20,9 @@ GATEWAY_MANAGER = "elastic-jupyter-gateway"
 OPERATOR_MANAGER = "elastic-jupyter-operator"
 PERSON_MANAGER = "elastic-jupyter"
 
+#: To write of a kernel's activity; others write its status, too.
+_ATTEMPTS = 3
+
 _Seen: TypeAlias = tuple[Key, Object | None, Object | None]
 
 
@@ -92,23 +95,30 @@ class KubernetesKernelStore:
         await self._patch(key, body, uid=uid, manager=PERSON_MANAGER)
 
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
-        body = {"metadata": {"uid": uid}, "status": {"activity": activity}}
-        await self._patch(key, body, uid=uid, subresource="status")
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(Conflict):
+                return await self._patch_activity(key, activity, uid=uid)
+        return await self._patch_activity(key, activity, uid=uid)
+
+    async def _patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
+        # The API server takes a status whatever uid it is for, so a version is the fence.
+        metadata = (await self._client.get(JUPYTER_KERNEL, *key))["metadata"]
+        if metadata["uid"] != uid:
+            raise NotFound(f"JupyterKernel {key} with uid {uid} is gone")
+        body = {
+            "metadata": {"resourceVersion": metadata["resourceVersion"]},
+            "status": {"activity": activity},
+        }
+        await self._client.patch(
+            JUPYTER_KERNEL, *key, body, subresource="status", field_manager=GATEWAY_MANAGER
+        )
 
     async def _patch(
-        self,
-        key: Key,
-        body: Object,
-        *,
-        uid: str,
-        subresource: str | None = None,
-        manager: str = GATEWAY_MANAGER,
+        self, key: Key, body: Object, *, uid: str, manager: str = GATEWAY_MANAGER
     ) -> None:
         """Patch the object with this uid, by default what is the gateway's of it."""
         try:
-            await self._client.patch(
-                JUPYTER_KERNEL, *key, body, subresource=subresource, field_manager=manager
-            )
+            await self._client.patch(JUPYTER_KERNEL, *key, body, field_manager=manager)
         except (Conflict, Invalid) as error:
             # A uid that does not match is refused as one or the other; so may be other things.
             current = await self._client.get(JUPYTER_KERNEL, *key)

@@ -154,11 +154,28 @@ async def test_facts_that_were_decided_on_an_old_version_are_refused(store, serv
 
 
 @pytest.mark.parametrize("status", [409, 422])
-async def test_activity_of_a_kernel_that_was_replaced_is_not_found(store, server, status):
+async def test_annotations_of_a_kernel_that_was_replaced_are_not_found(store, server, status):
     server.put(JUPYTER_KERNEL, a_kernel())
     server.fail(status, verb="patch")
     with pytest.raises(NotFound, match="uid old is gone"):
+        await store.annotate(KEY, {"a": "b"}, uid="old")
+
+
+async def test_activity_of_a_kernel_that_was_replaced_is_not_found(store, server):
+    before = server.put(JUPYTER_KERNEL, a_kernel())
+    with pytest.raises(NotFound, match="uid old is gone"):
         await store.patch_activity(KEY, {"connected": True}, uid="old")
+    assert server.get(JUPYTER_KERNEL, KEY) == before
+
+
+async def test_activity_gives_way_to_others_that_write_the_status_but_not_for_ever(store, server):
+    uid = server.put(JUPYTER_KERNEL, a_kernel())["metadata"]["uid"]
+    server.fail(409, verb="patch", times=2)
+    await store.patch_activity(KEY, {"connected": True}, uid=uid)
+    assert server.get(JUPYTER_KERNEL, KEY)["status"] == {"activity": {"connected": True}}
+    server.fail(409, verb="patch", times=-1)
+    with pytest.raises(Conflict):
+        await store.patch_activity(KEY, {"connected": False}, uid=uid)
 
 
 async def test_a_watch_lists_then_is_synced_then_follows(store, server):
