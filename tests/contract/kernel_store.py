@@ -4,28 +4,51 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import pytest
 
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.errors import AlreadyExists, Conflict, Invalid, NotFound
-from elastic_jupyter.store.protocol import Change, Gone, KernelStore, Key, Put, Synced
+from elastic_jupyter.store.protocol import Gone, KernelStore, Key, Put, Synced
 from tests.contract.writer import STEPS, a_kernel, count, elsewhere
 from tests.support.objects import until
 
 CONDITION = {"type": "Running", "status": "False", "reason": "Waiting"}
 
 
+class Told(NamedTuple):
+    """A kernel as a watch told it, by what identifies its state."""
+
+    name: str | None
+    uid: str | None
+    version: str | None
+
+    @classmethod
+    def of(cls, kernel: JupyterKernel) -> "Told":
+        metadata = kernel.metadata
+        return cls(metadata.name, metadata.uid, metadata.resource_version)
+
+
+Seen: TypeAlias = Told | Gone | Synced
+
+
+async def told(store: KernelStore, namespace: str | None, gateway: str | None) -> AsyncIterator:
+    """Yield what a watch tells."""
+    async with contextlib.aclosing(store.watch(namespace, gateway=gateway)) as watch:
+        async for change in watch:
+            yield Told.of(change.kernel) if isinstance(change, Put) else change
+
+
 @contextlib.asynccontextmanager
 async def watching(
     store: KernelStore, namespace: str | None, gateway: str | None = "gw"
-) -> AsyncIterator[list[Change]]:
+) -> AsyncIterator[list[Seen]]:
     """Read a watch into a list until the block ends."""
-    changes: list[Change] = []
+    changes: list[Seen] = []
 
     async def read() -> None:
-        async with contextlib.aclosing(store.watch(namespace, gateway=gateway)) as watch:
+        async with contextlib.aclosing(told(store, namespace, gateway)) as watch:
             async for change in watch:
                 changes.append(change)  # noqa: PERF401 - read by the test meanwhile
 
@@ -39,13 +62,13 @@ async def watching(
             await task
 
 
-def in_words(changes: list[Change]) -> list[str]:
+def in_words(changes: list[Seen]) -> list[str]:
     """Return ``+name``, ``-name`` and ``synced``; of states in a row of one object, one."""
     words = []
     for change in changes:
         match change:
-            case Put(kernel):
-                word = f"+{kernel.metadata.name}"
+            case Told(name):
+                word = f"+{name}"
             case Gone(key, _):
                 word = f"-{key.name}"
             case Synced():
@@ -140,7 +163,17 @@ class KernelStoreContract:
         await store.wish(key, uid=created.metadata.uid, suspend=True)
         await store.wish(key, uid=created.metadata.uid, keep_until=until)
         wanted = created.spec.model_copy(update={"suspend": True, "keep_until": until})
-        assert (await store.get(key)).spec == wanted
+        seen = await store.get(key)
+        assert seen.spec == wanted
+        assert seen.metadata.generation == 3
+
+    async def test_a_wish_that_nobody_would_heed_is_refused(self, store, key):
+        created = await store.create(a_kernel(key))
+        with pytest.raises(Invalid, match=r"spec\.gatewayRef"):
+            await store.wish(key, uid=created.metadata.uid, suspend=True)
+        with pytest.raises(Invalid, match=r"spec\.gatewayRef"):
+            await store.create(a_kernel(Key(key.namespace, "b"), suspend=True))
+        assert await store.get(key) == created
 
     async def test_what_is_wished_of_a_predecessor_is_not_found(self, store, key):
         created = await store.create(a_kernel(key))
@@ -225,7 +258,7 @@ class KernelStoreContract:
         async with watching(store, namespace) as changes:
             assert in_words(changes) == ["+a", "+b", "synced"]
             created = await store.create(a_kernel(c))
-            await until(lambda: Put(created) in changes)
+            await until(lambda: Told.of(created) in changes)
             await store.delete(a, uid=uid)
             await until(lambda: Gone(a, uid) in changes)
             assert in_words(changes) == ["+a", "+b", "synced", "+c", "-a"]
@@ -234,7 +267,7 @@ class KernelStoreContract:
         assert await store.list(namespace) == []
         made = [await store.create(a_kernel(Key(namespace, name))) for name in ("a", "b")]
         listed = sorted(await store.list(namespace), key=lambda kernel: kernel.metadata.name)
-        assert listed == made
+        assert [Told.of(kernel) for kernel in listed] == [Told.of(kernel) for kernel in made]
         assert await store.list(f"{namespace}-other") == []
 
     async def test_a_watch_of_nothing_is_synced_at_once(self, store, namespace):
@@ -249,8 +282,8 @@ class KernelStoreContract:
                 store.patch_activity(key, {"connected": True}, uid=uid),
             )
             last = await store.get(key)
-            await until(lambda: Put(last) in changes)
-            assert changes[-1] == Put(last)
+            await until(lambda: Told.of(last) in changes)
+            assert changes[-1] == Told.of(last)
 
     async def test_a_watch_keeps_to_its_gateway_and_namespace(self, store, namespace):
         await store.create(a_kernel(Key(namespace, "ours")))
@@ -264,7 +297,7 @@ class KernelStoreContract:
             assert in_words(of_nobody) == ["synced"]
             assert {"+ours", "+theirs"} <= set(in_words(of_all))
             theirs = await store.create(a_kernel(Key(namespace, "theirs-2"), gateway="other"))
-            await until(lambda: Put(theirs) in of_all)
+            await until(lambda: Told.of(theirs) in of_all)
             await store.delete(Key(namespace, "theirs-2"), uid=theirs.metadata.uid)
             await until(lambda: "-theirs-2" in in_words(of_all))
             assert in_words(changes) == ["+ours", "synced"]
@@ -274,15 +307,20 @@ class KernelStoreContract:
         async with watching(store, key.namespace) as changes:
             await store.delete(key, uid=first.metadata.uid)
             second = await store.create(a_kernel(key))
-            await until(lambda: changes[-1] == Put(second))
-            assert changes == [Put(first), Synced(), Gone(key, first.metadata.uid), Put(second)]
+            await until(lambda: changes[-1] == Told.of(second))
+            assert changes == [
+                Told.of(first),
+                Synced(),
+                Gone(key, first.metadata.uid),
+                Told.of(second),
+            ]
 
     async def test_a_watch_hears_of_a_writer_in_another_process(self, store, key, address):
         async with watching(store, key.namespace) as changes:
             await elsewhere(address, "create", key)
             await until(lambda: len(changes) == 2)
             created = await store.get(key)
-            assert changes[-1] == Put(created)
+            assert changes[-1] == Told.of(created)
             await elsewhere(address, "delete", key)
             await until(lambda: len(changes) == 3)
             assert changes[-1] == Gone(key, created.metadata.uid)
@@ -290,15 +328,14 @@ class KernelStoreContract:
     async def test_a_watch_that_was_not_read_for_long_misses_nothing(self, store, namespace):
         keys = [Key(namespace, f"k-{n}") for n in range(self.vanishing)]
         uids = [(await store.create(a_kernel(key))).metadata.uid for key in keys]
-        watch = store.watch(namespace, gateway="gw")
-        async with contextlib.aclosing(watch):
+        async with contextlib.aclosing(told(store, namespace, "gw")) as watch:
             while await anext(watch) != Synced():
                 pass
             for key, uid in zip(keys, uids, strict=True):
                 await store.delete(key, uid=uid)
             successor = await store.create(a_kernel(keys[0]))
             gone = set()
-            while (change := await anext(watch)) != Put(successor):
+            while (change := await anext(watch)) != Told.of(successor):
                 gone.add(change)
             assert gone == {Gone(key, uid) for key, uid in zip(keys, uids, strict=True)}
 
@@ -308,10 +345,10 @@ class KernelStoreContract:
             await store.create(a_kernel(Key(namespace, name)))
         async with watching(store, namespace) as changes:
             assert changes[-1] == Synced()
-            assert sorted(change.kernel.metadata.name for change in changes[:-1]) == sorted(names)
+            assert sorted(change.name for change in changes[:-1]) == sorted(names)
             last = await store.create(a_kernel(Key(namespace, "last")))
             await until(lambda: len(changes) > self.many + 1)
-            assert changes[-1] == Put(last)
+            assert changes[-1] == Told.of(last)
 
     # -- several processes
 

@@ -69,6 +69,12 @@ def _fixed(field: str) -> tuple[str, str]:
     )
 
 
+NEEDS_GATEWAY = (
+    "has(self.gatewayRef) || (!has(self.suspend) && !has(self.keepUntil))",
+    "spec.gatewayRef: a gateway heeds spec.suspend and spec.keepUntil, and this kernel has none",
+)
+
+
 class KernelSpec(Model):
     """What is wanted: written once, by the gateway or by hand.
 
@@ -81,11 +87,7 @@ class KernelSpec(Model):
                 _fixed,
                 ("template", "kernelID", "kernelSpecName", "gatewayRef", "notebookRef", "user"),
             ),
-            (
-                "has(self.gatewayRef) || (!has(self.suspend) && !has(self.keepUntil))",
-                "spec.gatewayRef: a gateway heeds spec.suspend and spec.keepUntil, and this kernel "
-                "has none",
-            ),
+            NEEDS_GATEWAY,
         )
     )
 

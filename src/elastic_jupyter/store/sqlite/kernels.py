@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlite3 import Connection
 from typing import Any
 
-from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.kernel import NEEDS_GATEWAY, JupyterKernel
 from elastic_jupyter.api.names import LABEL_GATEWAY
 from elastic_jupyter.errors import Conflict, Invalid, NotFound
-from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, Key, Object
+from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, Key, Object, key_of
 from elastic_jupyter.store.parsing import LenientParser, parse
 from elastic_jupyter.store.protocol import Change, Gone, Put
 from elastic_jupyter.store.sqlite import objects
@@ -123,8 +123,8 @@ class SqliteKernelStore:
         return await self._write(write)
 
     async def _write(self, work: Callable[[Connection], Object]) -> JupyterKernel:
-        # Within the transaction: what does not fit its model is not written.
-        return await self._database.write(lambda connection: parse(JupyterKernel, work(connection)))
+        # Within the transaction: what is refused is not written.
+        return await self._database.write(lambda connection: _accepted(work(connection)))
 
 
 def _wish(kernel: JupyterKernel) -> Object:
@@ -140,6 +140,15 @@ def _wish(kernel: JupyterKernel) -> Object:
     if not metadata.get("namespace"):
         raise Invalid(f"{KIND} {metadata['name']}: metadata.namespace: it is missing")
     return wish
+
+
+def _accepted(obj: Object) -> JupyterKernel:
+    """Return the object as a model. Raises ``Invalid`` where the API server would refuse it."""
+    kernel = parse(JupyterKernel, obj)
+    spec = kernel.spec
+    if spec.gateway_ref is None and (spec.suspend is not None or spec.keep_until is not None):
+        raise Invalid(f"{KIND} {key_of(obj)}: {NEEDS_GATEWAY[1]}")
+    return kernel
 
 
 def _serves(gateway: str | None) -> Callable[[Object], bool]:

@@ -82,15 +82,17 @@ def put(connection: Connection, kind: str, obj: Object, *, now: datetime) -> Obj
     if old is None:
         return create(connection, kind, obj, now=now)
     kept = {name: old["metadata"][name] for name in _OF_THE_STORE}
-    new = {**obj, "metadata": {**obj["metadata"], **kept}}
-    if {**new, "metadata": None} != {**old, "metadata": None}:
-        new["metadata"]["generation"] += 1
-    return replace(connection, kind, old, new)
+    return replace(connection, kind, old, {**obj, "metadata": {**obj["metadata"], **kept}})
 
 
 def replace(connection: Connection, kind: str, old: Object, new: Object) -> Object:
     """Write what became of an object; return it. What is as it was is not written."""
-    return old if new == old else _write(connection, kind, new)
+    if new == old:
+        return old
+    if _wanted(new) != _wanted(old):
+        generation = old["metadata"]["generation"] + 1
+        new = {**new, "metadata": {**new["metadata"], "generation": generation}}
+    return _write(connection, kind, new)
 
 
 def remove(connection: Connection, kind: str, obj: Object) -> None:
@@ -171,6 +173,11 @@ def _gone(
     rows = connection.execute("SELECT uid FROM objects WHERE kind = ?", (kind,))
     present = {uid for (uid,) in rows}
     return [uid for uid in known if uid not in present]
+
+
+def _wanted(obj: Object) -> Object:
+    """Return what a generation counts the changes of."""
+    return {name: part for name, part in obj.items() if name not in ("metadata", "status")}
 
 
 def _write(connection: Connection, kind: str, obj: Object) -> Object:
