@@ -16,7 +16,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test cluster-tests lint generate cluster kubeconfig cluster-down images demo bench lock soak
+.PHONY: help venv test cluster-tests lint generate cluster kubeconfig cluster-down images demo bench bench-local lock soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,8 +73,11 @@ images: venv ## build the images, load those that changed (or push them: REGISTR
 demo: venv ## watch two users share one GPU on this machine; each step is checked
 	$(BIN)/elastic-jupyter demo
 
-bench: venv ## the benchmarks, as JSON
+bench: venv ## the benchmarks of a cluster, as JSON
 	@devcluster/with.sh $(BIN)/python -m tests.bench $(BENCH)
+
+bench-local: venv ## the benchmarks of one machine, as JSON
+	@$(BIN)/python -m tests.bench --local $(BENCH)
 
 # The others follow what development uses, so that the tests say something about the images.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \

@@ -1,14 +1,17 @@
 """``python -m tests.bench``: run the benchmarks, print JSON."""
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+from tests.bench import local
 from tests.bench.figures import p99, ratio, summary, verdict, verdicts
 from tests.bench.lab import Lab, a_lab
 from tests.support.cluster import Cluster
@@ -144,6 +147,23 @@ def told(report: dict[str, Any]) -> bool:
     return all(one["pass"] for _, one in found)
 
 
+Named = dict[str, Callable[[int], dict[str, Any]]]
+
+
+@contextlib.contextmanager
+def on_a_cluster() -> Iterator[Named]:
+    """The benchmarks of a cluster, on that of KUBECONFIG."""
+    with Cluster() as cluster, a_lab(cluster) as lab:
+        yield {name: partial(bench, lab) for name, bench in BENCHES.items()}
+
+
+@contextlib.contextmanager
+def on_one_machine() -> Iterator[Named]:
+    """The benchmarks of one machine, on this one."""
+    with local.a_machine() as machine:
+        yield {name: partial(bench, machine) for name, bench in local.BENCHES.items()}
+
+
 def main() -> int:
     """Run the benchmarks that the arguments name; with ``--check`` 1 beyond a limit."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
@@ -151,19 +171,27 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="tell the limits; 1 if one is not kept"
     )
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHES)}")
+    parser.add_argument(
+        "--local", action="store_true", help="those of one machine, which need no cluster"
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="name",
+        help=f"of {', '.join(BENCHES)}; with --local of {', '.join(local.BENCHES)}",
+    )
     args = parser.parse_args()
-    if unknown := set(args.names) - set(BENCHES):
+    if unknown := set(args.names) - set(local.BENCHES if args.local else BENCHES):
         parser.error(f"no such bench: {', '.join(sorted(unknown))}")
     if args.rounds < 2:
         parser.error("--rounds: at least 2, for a spread")
-    with Cluster() as cluster, a_lab(cluster) as lab:
+    with on_one_machine() if args.local else on_a_cluster() as benches:
         report = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "cpus": os.cpu_count(),
         } | {
-            name: bench(lab, args.rounds)
-            for name, bench in BENCHES.items()
+            name: bench(args.rounds)
+            for name, bench in benches.items()
             if not args.names or name in args.names
         }
     print(json.dumps(report, indent=2))
