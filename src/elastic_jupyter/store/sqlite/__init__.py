@@ -8,7 +8,7 @@ from elastic_jupyter.store.sqlite.catalog import SqliteCatalog
 from elastic_jupyter.store.sqlite.database import Database, open_database
 from elastic_jupyter.store.sqlite.kernels import SqliteKernelStore
 from elastic_jupyter.store.sqlite.lease import SqliteLease
-from elastic_jupyter.store.sqlite.logs import FileLogs
+from elastic_jupyter.store.sqlite.logs import FileLogs, log_file
 from elastic_jupyter.store.sqlite.notebooks import SqliteNotebooks
 from elastic_jupyter.store.sqlite.tombstones import SqliteTombstones
 
@@ -20,5 +20,6 @@ __all__ = [
     "SqliteLease",
     "SqliteNotebooks",
     "SqliteTombstones",
+    "log_file",
     "open_database",
 ]
