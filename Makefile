@@ -6,6 +6,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.up-to-date
+# For `elastic-jupyter up`, which --help lists.
+RUN ?=
+DIST ?= dist
 # tests/bench; for example BENCH="--rounds 5 --check start"
 BENCH ?=
 # How many cluster tests run at once. They wait for pods more than they compute.
@@ -16,7 +19,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test cluster-tests lint generate cluster kubeconfig cluster-down images demo bench bench-local lock soak
+.PHONY: help venv test cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local lock soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,8 +73,15 @@ cluster-down: ## remove the devcluster
 images: venv ## build the images, load those that changed (or push them: REGISTRY=host/path)
 	images/build.sh
 
+run: venv ## JupyterLab on http://127.0.0.1:8888 with elastic kernels; RUN="--gpus 1 ..." passes options on
+	$(BIN)/elastic-jupyter up $(RUN)
+
 demo: venv ## watch two users share one GPU on this machine; each step is checked
 	$(BIN)/elastic-jupyter demo
+
+wheels: venv ## both distributions into dist/, for pip install --find-links dist 'elastic-jupyter[local]'
+	$(BIN)/uv build --quiet --wheel --out-dir $(DIST) .
+	$(BIN)/uv build --quiet --wheel --out-dir $(DIST) agent
 
 bench: venv ## the benchmarks of a cluster, as JSON
 	@devcluster/with.sh $(BIN)/python -m tests.bench $(BENCH)

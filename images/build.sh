@@ -90,7 +90,7 @@ build_base() {
   rm "$STORE/base.tar"
 }
 
-# A distribution as a wheel in its dist/, alone there: the Containerfiles copy all that they find.
+# A distribution as a wheel in its dist/, in one version: the Containerfiles copy all of them.
 build_wheel() { # folder inputs...
   local folder=$1 inputs
   inputs=$(digest "${@:2}")

@@ -113,9 +113,9 @@ class Machine:
             )
         return self.process
 
-    def up(self) -> "Machine":
-        """Start it and wait until JupyterLab answers."""
-        process = self.spawn()
+    def up(self, **how: Any) -> "Machine":
+        """Start it and wait until JupyterLab answers; ``how`` as ``spawn`` has it."""
+        process = self.spawn(**how)
         _, said = eventually(
             lambda: (process.poll(), self.said),
             lambda seen: seen[0] is not None or "JupyterLab: " in seen[1],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from elastic_jupyter.cli.up import up
 from elastic_jupyter.launcher.command import command
 from tests.support import pages
 
@@ -66,7 +67,8 @@ def variables(*parts: str) -> set[str]:
     """Return the environment variables that the Python below these paths names."""
     paths = [path for part in parts for path in (pages.ROOT / part).rglob("*.py")]
     paths += [pages.ROOT / part for part in parts if part.endswith(".py")]
-    return set(filter(VARIABLE.fullmatch, strings(paths)))
+    named = set(filter(VARIABLE.fullmatch, strings(paths)))
+    return named - {"ELASTIC_JUPYTER_UP_"}  # of which the options of ``up`` are made
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,9 @@ def test_the_reference_names_every_environment_variable_and_no_other() -> None:
     named = pages.first_cells(pages.text_of(REFERENCE / "environment.md"))
     launcher = pages.text_of(REFERENCE / "kubeflow-launcher.md")
     named |= set(filter(VARIABLE.fullmatch, re.findall(r"`([A-Z_]+)`", launcher)))
-    assert named == variables("src", "images", "agent/src")
+    options = {str(one.envvar) for one in up.params if one.envvar}
+    assert len(options) > 5
+    assert named == variables("src", "images", "agent/src") | options
 
 
 def test_the_reference_names_every_flag_of_the_launcher_and_no_other() -> None:

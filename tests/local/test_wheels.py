@@ -1,0 +1,80 @@
+"""The wheels of a checkout, each extra installed alone in an environment of its own."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.machine import Machine
+from tests.support.pages import ROOT
+
+UV = Path(sys.executable).with_name("uv")
+#: What each extra is for. All modules of these packages must be importable.
+EXTRAS = {
+    "operator": ["operator"],
+    "launcher": ["launcher"],
+    "gateway": ["gateway"],
+    "notebook": ["notebook"],
+    "local": ["local", "cli", "demo", "gateway", "notebook"],
+}
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+for name in sys.argv[1:]:
+    package = importlib.import_module(f"elastic_jupyter.{name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both wheels, as ``make wheels`` makes them; the environment is there already."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(["make", "-o", "venv", "wheels", f"DIST={folder}"], cwd=ROOT, check=True)
+    assert len(list(folder.glob("*.whl"))) == 2
+    return folder
+
+
+@pytest.fixture
+def install(tmp_path: Path, wheels: Path) -> Callable[[str], Path]:
+    """Install a requirement from the wheels in a fresh environment; its folder of commands."""
+
+    def environment(requirement: str) -> Path:
+        folder = tmp_path / "environment"
+        python = folder / "bin" / "python"
+        # pip would do the same in a minute.
+        for command in (
+            ["venv", "--quiet", "--python", sys.executable, folder],
+            ["pip", "install", "--quiet", "--python", python, "--find-links", wheels, requirement],
+        ):
+            subprocess.run([UV, *command], check=True)
+        return python.parent
+
+    return environment
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_an_extra_brings_all_that_it_needs(extra: str, install: Callable[[str], Path]) -> None:
+    commands = install(f"elastic-jupyter[{extra}]")
+    subprocess.run([commands / "python", "-I", "-c", IMPORT_ALL, *EXTRAS[extra]], check=True)
+
+
+def test_the_wheels_alone_give_a_jupyterlab_with_elastic_kernels(
+    install: Callable[[str], Path], new_machine: Callable[..., Machine]
+) -> None:
+    commands = install("elastic-jupyter[local]")
+    machine = new_machine()
+    command = [str(commands / "elastic-jupyter"), *machine.command[1:]]
+    machine.up(command=command, env={"PYTHONPATH": ""})
+    assert "kernels: python3, python3-gpu" in machine.said
+    tab = machine.server.open(machine.gpu)
+    place = "import sys; sys.prefix"
+    assert tab.run(place, within=60).result == repr(str(commands.parent))
+    assert machine.runs(tab)["status"]["podName"]
+    foreign = "import importlib.util; importlib.util.find_spec('lightkube') is None"
+    assert tab.run(foreign).result == "True"
+    log = (machine.state / "notebook.log").read_text()
+    assert log.count("elastic_jupyter.notebook | extension was successfully loaded") == 1
