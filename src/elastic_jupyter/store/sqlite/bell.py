@@ -36,7 +36,7 @@ class Bell:
                     sender.sendto(b"!", f"{folder}/{name}")
                 except ConnectionRefusedError:
                     # Its process is dead.
-                    (self.directory / name).unlink(missing_ok=True)
+                    self._forget(name)
                 except OSError:
                     # Full: it will look anyway. Gone: just closed.
                     continue
@@ -55,7 +55,12 @@ class Bell:
             try:
                 yield Ear(ear)
             finally:
-                (self.directory / name).unlink(missing_ok=True)
+                self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        # Of one that is gone already, or in a file system that has become read-only, nothing.
+        with contextlib.suppress(OSError):
+            (self.directory / name).unlink()
 
 
 class Ear:
