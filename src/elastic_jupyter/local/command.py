@@ -4,6 +4,7 @@ Of the pod template's first container count command, args, env, workingDir and r
 is for a cluster: on one machine there is no image to run, no volume to mount and no node to choose.
 """
 
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -162,6 +163,12 @@ def _limits(container: Mapping[str, Any]) -> Mapping[str, Any]:
 def _text(value: Any, field: str) -> str:
     if value is None:
         return ""
-    if not isinstance(value, str) or "\0" in value:
-        raise Invalid(f"{field} must be a string without NUL")
+    if not isinstance(value, str):
+        raise Invalid(f"{field} must be a string")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError as error:
+        raise Invalid(f"{field}: no process can be given a part of a character") from error
+    if "\0" in value:
+        raise Invalid(f"{field}: no process can be given a NUL")
     return value

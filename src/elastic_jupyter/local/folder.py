@@ -91,7 +91,7 @@ class Folder:
 
     def remove(self) -> None:
         """Remove the folder and all in it. That it is gone is success."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             shutil.rmtree(self.path)
 
     def _write(self, file: Path, content: Mapping[str, Any]) -> None:

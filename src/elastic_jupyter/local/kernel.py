@@ -113,9 +113,9 @@ class KernelReconciler:
 
     async def close(self) -> None:
         """End all kernels, and say so in their status. Called when no pass runs any more."""
-        async with asyncio.TaskGroup() as group:
-            for key in self._kernels.keys() | self._made.keys():
-                group.create_task(self._stop(key))
+        # One that fails must not keep another from being ended.
+        keys = self._kernels.keys() | self._made.keys()
+        await asyncio.gather(*map(self._stop, keys))
 
     # -- observe
 
@@ -258,8 +258,8 @@ class KernelReconciler:
                 await self._clean_up(key)
             else:  # its object went a moment ago
                 await self._end_others(key, None)
-        except Unavailable as error:
-            log.error("processes of a kernel stay", kernel=key, error=error)
+        except Exception as error:
+            log.error("something of a kernel stays", kernel=key, exc=error)
 
     async def _write_stopped(self, key: Key) -> None:
         for _ in range(_LAST_WRITES):

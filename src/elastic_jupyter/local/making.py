@@ -12,7 +12,7 @@ from pathlib import Path
 from elastic_jupyter import logs
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
-from elastic_jupyter.errors import ElasticJupyterError, Invalid, LaunchFailed
+from elastic_jupyter.errors import ElasticJupyterError, Invalid, LaunchFailed, Unavailable
 from elastic_jupyter.local import address, cgroup, proc, process, sight
 from elastic_jupyter.local.cgroup import Group, Groups
 from elastic_jupyter.local.command import Command, command
@@ -93,6 +93,10 @@ class Remains:
     def group(self) -> Group | None:
         return cgroup.at(self.note.cgroup) if self.note and self.note.cgroup else None
 
+    def members(self) -> set[int]:
+        """Return the pids in its control group."""
+        return self.group.pids() if self.group else set()
+
 
 class Maker:
     """Makes, finds and ends incarnations. ``master_key``: from it their connection keys derive."""
@@ -124,8 +128,8 @@ class Maker:
         connection = self._connection(incarnation)
         group = self._group(incarnation, plan)
         note = Note(incarnation, cgroup=str(group.path) if group else None)
-        folder.make(note, connection)
         try:
+            folder.make(note, connection)
             with folder.open_log() as output:
                 started = process.start(
                     plan.argv,
@@ -138,15 +142,20 @@ class Maker:
                     fds=fds,
                     on_end=on_end,
                 )
-        except ElasticJupyterError:
+        except (ElasticJupyterError, OSError) as error:
             folder.remove()
             if group is not None:
                 group.remove()
+            if isinstance(error, OSError):  # a disk that is full, a folder that is not ours
+                raise Unavailable(f"{folder.path}: {error.strerror}") from error
             raise
         made = Made(incarnation, folder, started, group, plan.memory)
         if plan.memory and group is None:
             made.hint = _NO_LIMIT.format(plan.memory)
-        folder.write_note(Note(incarnation, started.pid, note.cgroup))
+        try:
+            folder.write_note(replace(note, pid=started.pid))
+        except OSError as error:  # a guess stands in for it, see ``find_again``
+            log.warning("process is not noted", folder=folder.path, error=error)
         return made
 
     async def end(self, made: Made, *, asked: bool) -> None:
@@ -193,7 +202,7 @@ class Maker:
 
     def _remains(self) -> dict[Incarnation, Remains]:
         found: dict[Incarnation, Remains] = {}
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for path in self._machine.folders.iterdir():
                 folder = Folder(path)
                 note = folder.note()
@@ -201,9 +210,12 @@ class Maker:
                     folder.remove()
                 else:
                     found[note.incarnation] = Remains(folder, note)
+        groups = {pid: one for one, left in found.items() for pid in left.members()}
         for seen in proc.processes(self._machine.state):
-            if seen.incarnation:
-                found.setdefault(seen.incarnation, Remains()).running.append(seen)
+            # Who has written over his environment is still in his group.
+            incarnation = seen.incarnation or groups.get(seen.pid)
+            if incarnation:
+                found.setdefault(incarnation, Remains()).running.append(seen)
         return found
 
     def _folder(self, kernel: JupyterKernel) -> Folder:

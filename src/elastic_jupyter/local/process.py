@@ -173,10 +173,16 @@ def start(
         raise LaunchFailed(f"{error.filename or path}: {error.strerror}") from error
     if group is not None:
         group.join(child.pid)
+    try:
+        pidfd = os.pidfd_open(child.pid)
+    except OSError as error:
+        child.kill()
+        child.wait()
+        raise Unavailable(f"no process can be watched: {error.strerror}") from error
     return Process(
         incarnation,
         child.pid,
-        os.pidfd_open(child.pid),
+        pidfd,
         state=state,
         group=group,
         child=child,
@@ -195,11 +201,10 @@ def find_again(
 ) -> Process | None:
     """Return the process of an incarnation that another supervisor has started, None: it is gone.
 
-    ``pid`` is what was noted of it; without, it is the oldest that leads a session.
+    ``running`` are all processes of the incarnation, ``pid`` is what was noted of the one to find;
+    without, it is the oldest that leads a session.
     """
-    leaders = [
-        seen for seen in running if seen.incarnation == incarnation and seen.session == seen.pid
-    ]
+    leaders = [seen for seen in running if seen.session == seen.pid]
     if pid is not None:
         leaders = [seen for seen in leaders if seen.pid == pid]
     if not leaders:

@@ -124,6 +124,9 @@ def test_the_number_of_gpus() -> None:
         ),
         pytest.param({"command": ["k", 5]}, "containers[0].command[1]", id="a number as word"),
         pytest.param({"command": ["k"], "args": ["a\0b"]}, "args[0]", id="a NUL"),
+        pytest.param(
+            {"env": [{"name": "A", "value": "\ud800"}]}, "env[0].value", id="half a character"
+        ),
         pytest.param({"workingDir": 5}, "containers[0].workingDir", id="a number as folder"),
         pytest.param(
             {"resources": {"limits": {"memory": "much"}}}, "limits.memory", id="no quantity"

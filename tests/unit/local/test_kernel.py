@@ -196,6 +196,38 @@ async def test_a_kernel_that_is_deleted_leaves_nothing(machine: OneMachine) -> N
     await until(lambda: not folder.exists())
 
 
+async def test_an_object_made_anew_under_the_same_name_gets_a_process_of_its_own(
+    machine: OneMachine,
+) -> None:
+    machine.start()
+    key = await machine.run(STAYS)
+    await machine.until_phase(key, "Running")
+    (before,) = machine.processes()
+    await machine.delete(key)
+    await machine.run(STAYS)
+    await machine.until_phase(key, "Running")
+    (after,) = machine.processes()
+    assert after.incarnation != before.incarnation
+    assert machine.folder(key).exists()
+
+
+async def test_a_folder_that_cannot_be_made_is_told_and_tried_again(machine: OneMachine) -> None:
+    machine.start()
+    first = await machine.run(STAYS, name="first")
+    await machine.until_phase(first, "Running")
+    await machine.delete(first)
+    in_the_way = machine.state / "kernels"
+    await until(lambda: not machine.folder(first).exists())
+    in_the_way.rmdir()
+    in_the_way.touch()
+    key = await machine.run(STAYS)
+    status = await machine.until_phase(key, "Pending")
+    assert condition(status)["reason"] == "Unavailable"
+    assert condition(status)["message"].startswith(str(in_the_way))
+    in_the_way.unlink()
+    await machine.until_phase(key, "Running")
+
+
 async def test_a_kernel_may_end_in_order_before_it_is_ended(machine: OneMachine) -> None:
     """The gateway tells a kernel to shut down and deletes the object in the same breath."""
     machine.start()

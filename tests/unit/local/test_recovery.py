@@ -12,7 +12,7 @@ from elastic_jupyter.local.folder import Folder, Note
 from elastic_jupyter.local.proc import Incarnation
 from tests.support.objects import until
 from tests.support.one_machine import OneMachine
-from tests.unit.local.test_kernel import STAYS, a_sleep, condition, running
+from tests.unit.local.test_kernel import STAYS, a_sleep, condition, needs_groups, running
 
 
 async def test_a_kernel_outlives_its_supervisor_with_all_its_variables(
@@ -72,6 +72,21 @@ async def test_a_kernel_that_ended_meanwhile_is_told(machine: OneMachine) -> Non
         "ProcessGone",
         "the kernel's process is gone; elastic-jupyter was not running when it ended: here",
     )
+
+
+@needs_groups
+async def test_a_kernel_that_has_lost_its_environment_is_found_in_its_control_group(
+    machine: OneMachine,
+) -> None:
+    sleep = a_sleep()
+    with machine.another_supervisor():
+        key = await machine.create(container={"command": ["env", "-i", *sleep]})
+        await machine.until_phase(key, "Running")
+        await until(lambda: running(sleep))
+    machine.start()
+    await until(lambda: machine.folder(key).exists())
+    await machine.delete(key)
+    await until(lambda: not running(sleep))
 
 
 async def test_what_is_left_of_a_kernel_is_not_taken_for_it(machine: OneMachine) -> None:
