@@ -93,9 +93,9 @@ class NotebookServer:
         """Return the ids of the sessions that the server lists."""
         return {session["id"] for session in self.request("GET", "sessions")}
 
-    def open(self, kernel: str = "python3", *, folder: str = "") -> "Tab":
-        """Open a notebook with this kernel, as JupyterLab does."""
-        name = f"{uuid.uuid4().hex[:8]}.ipynb"
+    def open(self, kernel: str = "python3", *, folder: str = "", name: str = "") -> "Tab":
+        """Open a notebook with this kernel, as JupyterLab does; ``name`` "": a new one."""
+        name = name or f"{uuid.uuid4().hex[:8]}.ipynb"
         path = f"{folder}/{name}" if folder else name
         session = self.request(
             "POST", "sessions", path=path, name=name, type="notebook", kernel={"name": kernel}

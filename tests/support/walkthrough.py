@@ -20,7 +20,7 @@ import doctest
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,13 @@ class Block:
     where: str
     section: str
     language: str
-    kernel: str | None
+    options: Mapping[str, str]
     text: str
+
+    @property
+    def kernel(self) -> str | None:
+        """The kernel of a cell; None: it is none."""
+        return self.options.get("kernel")
 
 
 def blocks(page: Path) -> list[Block]:
@@ -62,11 +67,11 @@ def blocks(page: Path) -> list[Block]:
     found = []
     for match in _BLOCK.finditer(text):
         language, _, options = match[1].partition(" ")
-        kernel = re.fullmatch(r"kernel=(\S+)", options)
-        assert kernel or not options, f"{page}: unknown options {options!r}"
+        named = dict(option.split("=", 1) for option in options.split())
+        assert named.keys() <= {"kernel", "notebook"}, f"{page}: unknown options {options!r}"
         line = text.count("\n", 0, match.start()) + 1
         section = re.findall(r"^##? (.*)$", text[: match.start()], re.M)[-1]
-        found.append(Block(f"{page}:{line}", section, language, kernel and kernel[1], match[2]))
+        found.append(Block(f"{page}:{line}", section, language, named, match[2]))
     return found
 
 
@@ -131,14 +136,14 @@ class Walkthrough:
         elif block.language == "yaml":
             self._save(block.text)
         elif block.language == "":
-            if self._look and not _ends_with(block.text, self._said):
+            if self._look and not ends_with(block.text, self._said):
                 self._said = eventually(
                     lambda: self._type(self._look),
-                    lambda said: _ends_with(block.text, said),
+                    lambda said: ends_with(block.text, said),
                     within=SHOWN_WITHIN,
                     what=f"what the page shows\n{block.text}",
                 )
-            same = _ends_with(block.text, self._said)
+            same = ends_with(block.text, self._said)
             assert same, f"the page shows\n{block.text}\nbut there was\n{self._said}"
         else:
             raise AssertionError(f"nobody knows what to do with {block.language}")
@@ -200,17 +205,18 @@ class Walkthrough:
                 what="the list of what runs",
             )
             tab = self._tabs[kernel] = server.open(kernel)
-        return "".join(_texts(tab.run(code.rstrip("\n"), within=CELL_WITHIN).outputs))
+        return "".join(texts(tab.run(code.rstrip("\n"), within=CELL_WITHIN).outputs))
 
 
-def _ends_with(want: str, said: str) -> bool:
-    """Whether the last lines of what was said are those that a page shows."""
+def ends_with(want: str, said: str) -> bool:
+    """Say whether the last lines of what was said are those that a page shows."""
     lines = said.rstrip().splitlines()[-want.count("\n") :]
     seen = "".join(f"{line}\n" for line in lines)
     return doctest.OutputChecker().check_output(want, seen, _SAME)
 
 
-def _texts(outputs: list[dict[str, Any]]) -> Iterator[str]:
+def texts(outputs: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the outputs of a cell as text."""
     for output in outputs:
         if output["output_type"] == "stream":
             yield output["text"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import textwrap
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from elastic_jupyter.errors import ElasticJupyterError, StepDiffered
 IDLE = 3
 #: Seconds that a step may take. A machine with little else to do takes a few.
 PATIENCE = 60.0
+_WIDTH = 100
 
 _COMPUTE = """
 import time
@@ -141,7 +143,8 @@ class Story:
             yield notebook
 
     def _tell(self, who: str, text: str) -> None:
-        self._print(self._line(who, text))
+        line = self._line(who, text)
+        self._print(textwrap.fill(line, _WIDTH, subsequent_indent=" " * len(self._line("", ""))))
 
     def _aside(self, who: str) -> Callable[[str], None]:
         return lambda text: self._whisper(self._line(who, f"| {text}"))
