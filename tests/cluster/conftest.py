@@ -55,6 +55,12 @@ def team(new_team: Callable[..., Team]) -> Team:
 
 
 @pytest.fixture(scope="module")
+def patient(team: Team) -> Team:
+    """The same, as the scenarios of all engines call it."""
+    return team
+
+
+@pytest.fixture(scope="module")
 def gpus() -> Iterator[None]:
     """Keep others from using the GPUs as long as the module runs."""
     with one_at_a_time(EXAMPLES / "gpu"):

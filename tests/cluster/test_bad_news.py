@@ -9,14 +9,23 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 from tests.cluster.test_resources import table
+from tests.scenarios.ends import (
+    BY_ITSELF,
+    COUNT,
+    End,
+    ends_its_cell,
+    said_why,
+    the_next_cell_starts_anew,
+)
 from tests.support import ghost, manifests
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
-from tests.support.jupyter_tab import Cell, NotebookServer, Tab
+from tests.support.jupyter_tab import NotebookServer, Tab
 from tests.support.team import Object, Team, a_namespace, foreign_image, kernel_name, served
 from tests.support.watch import Version, Watch, watching
 
@@ -26,7 +35,6 @@ pytestmark = pytest.mark.alone
 TOLD_WITHIN = 2.0
 LAUNCH_LIMIT, QUEUE_LIMIT = 8, 4
 SEAT = "example.com/seat"
-COUNT = "import time\nprint('on', flush=True)\ntime.sleep(600)"
 
 
 def python(code: str) -> Object:
@@ -186,14 +194,10 @@ CANNOT_GO_ON = [
 
 
 @dataclass(frozen=True)
-class WhileRunning:
+class WhileRunning(End):
     """What ends a kernel in the middle of a cell. ``deed`` does it, or ``code`` does it itself."""
 
-    name: str
-    reason: str
-    words: tuple[str, ...]
     pod: Object = field(default_factory=a_pod)
-    code: str = COUNT
     deed: Callable[[Team, str], object] | None = None
     within: float = 30
 
@@ -225,28 +229,9 @@ def preempt(team: Team, name: str) -> None:
 
 
 CANNOT_LAST = [
-    WhileRunning(
-        "exits",
-        "Error",
-        ("exit code 3", "the disk is on fire"),
-        # Into the log: what a cell writes to stderr goes to the notebook, if there is time.
-        code="import os, sys\nlog = sys.stderr._original_stdstream_copy\n"
-        "os.write(log, b'the disk is on fire')\nos._exit(3)",
-    ),
-    WhileRunning(
-        "segfault",
-        "Error",
-        ("exit code 139 (SIGSEGV)",),
-        code="import os, signal\nsignal.signal(11, signal.SIG_DFL)\nimport ctypes\n"
-        "ctypes.string_at(0)",
-    ),
-    WhileRunning("ends", "Completed", ("exit code 0",), code="import os\nos._exit(0)"),
-    WhileRunning(
-        "oom-in-a-cell",
-        "OOMKilled",
-        ("more memory than its limit of 256Mi",),
-        pod=a_pod(memory("256Mi")),
-        code="x = b'1' * (1 << 30)",
+    *(
+        WhileRunning(**vars(end), pod=a_pod(memory(end.memory) if end.memory else None))
+        for end in BY_ITSELF
     ),
     WhileRunning(
         "disk",
@@ -323,16 +308,6 @@ def has_ended(version: Version) -> bool:
             for state in states
         )
     )
-
-
-def said_why(cell: Cell, *words: str) -> None:
-    """Check that a cell ended with an error whose text has all of the words."""
-    told = cell.reply["evalue"]
-    assert cell.reply["status"] == "error"
-    assert [one for one in words if one not in told] == [], told
-    [error] = [one for one in cell.outputs if one["output_type"] == "error"]
-    assert error["evalue"] == told
-    assert not {"dead", "restarting"} & set(cell.tab.statuses())
 
 
 def lags(name: str, known: float, **told: float) -> None:
@@ -463,13 +438,8 @@ def test_a_kernel_that_cannot_start_ends_the_cell_and_leaves_nothing(
 def test_the_end_of_a_running_kernel_ends_its_cell(place: Place, news: WhileRunning) -> None:
     tab = place.server.open(news.name)
     name = kernel_name(tab)
-    tab.run("x = 1", within=60)
-    cell = tab.start(news.code)
-    if news.deed:
-        cell.until(lambda cell: cell.stdout == "on\n", within=10, what="the cell's first line")
-        news.deed(place.team, name)
-    cell.wait(within=news.within)
-    said_why(cell, news.reason, *news.words)
+    deed = partial(news.deed, place.team, name) if news.deed else None
+    cell = ends_its_cell(tab, news, deed=deed, within=news.within)
 
     kind = "Succeeded" if news.reason == "Completed" else "Failed"
     ended = place.kernels.first(name, lambda one: condition(one, kind), what="the condition")
@@ -491,10 +461,7 @@ def test_the_end_of_a_running_kernel_ends_its_cell(place: Place, news: WhileRunn
         if pod.startswith("urgent-"):
             place.team.cluster.delete(place.team.namespace, "pods", pod, grace=0)
 
-    again = tab.run("'x' in globals()", within=60)
-    assert again.result == "False"
-    assert news.reason in again.text
-    assert "variables are gone" in again.text
+    the_next_cell_starts_anew(tab, news)
     tab.close()
     tab.shutdown()
     place.left_but(tab)

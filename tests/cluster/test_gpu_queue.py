@@ -1,27 +1,24 @@
 """Five kernels for two GPUs: who waits, what the notebook says meanwhile, who comes next."""
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator
 
 import pytest
 from tests.cluster.test_bad_news import a_pod, by_hand
 from tests.cluster.test_resources import table
+from tests.scenarios.gpu_queue import GpuQueue
 from tests.support import manifests
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
-from tests.support.jupyter_tab import Cell, Tab
 from tests.support.team import Object, Team, a_namespace
 
 pytestmark = pytest.mark.usefixtures("gpus")
 
 IDLE = 8
-HOLD = "import os, time\nwhile not os.path.exists('/tmp/enough'): time.sleep(0.05)\n'held'"
-ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
 
 
 @pytest.fixture(scope="module")
-def gpu_team(new_team: Callable[..., Team]) -> Team:
+def hasty(new_team: Callable[..., Team]) -> Team:
     """A team whose launcher offers ``gpu``: a kernel with one GPU."""
     return new_team(
         manifests.gpu_template("one-gpu"),
@@ -31,104 +28,8 @@ def gpu_team(new_team: Callable[..., Team]) -> Team:
     )
 
 
-def queues(team: Team, tabs: list[Tab]) -> list[Object]:
-    """What each kernel tells of the queue it is in, nothing of one that does not wait."""
-    return [(team.kernel(tab) or {}).get("status", {}).get("queue", {}) for tab in tabs]
-
-
-def names_place(text: str, position: int, length: int) -> bool:
-    """Whether a waiting text tells this place in a queue of this length."""
-    return bool(re.search(rf"\b({ORDINALS[position]}|{position}) (of|/) {length}\b", text))
-
-
-def test_kernels_beyond_the_gpus_wait_in_line_and_run_in_their_order(gpu_team: Team) -> None:
-    team = gpu_team
-    tabs: list[Tab] = []
-    cells: list[Cell] = []
-
-    # Two run.
-    for _ in range(2):
-        tabs.append(team.server.open("gpu"))
-        cells.append(tabs[-1].start(HOLD))
-    for tab in tabs:
-        eventually(
-            lambda tab=tab: (team.kernel(tab) or {}).get("status"),
-            lambda status: (status or {}).get("phase") == "Running",
-            within=30,
-            what="a kernel with a free GPU runs",
-        )
-
-    # Three wait, each with its place and the reason.
-    for _ in range(3):
-        tabs.append(team.server.open("gpu"))
-        cells.append(tabs[-1].start("import os; os.environ['HOSTNAME']"))
-    waiting, waits = tabs[2:], cells[2:]
-    eventually(
-        lambda: queues(team, waiting),
-        lambda seen: (
-            [(one.get("position"), one.get("length")) for one in seen] == [(1, 3), (2, 3), (3, 3)]
-            and all("nvidia.com/gpu" in one["reason"] for one in seen)
-        ),
-        within=15,
-        what="the places in the queue",
-    )
-    assert queues(team, tabs[:2]) == [{}, {}]
-    for place, (tab, cell) in enumerate(zip(waiting, waits, strict=True), start=1):
-        assert (team.kernel(tab) or {})["status"]["phase"] == "Queued"
-        cell.until(
-            lambda cell, place=place: any(
-                names_place(text, place, 3) and "nvidia.com/gpu" in text for text in cell.displayed
-            ),
-            within=10,
-            what=f"the place {place} of 3 in the notebook, and what is missing",
-        )
-        assert not cell.ended
-    assert len([p for p in team.cluster.list(team.namespace, "pods", name="jupyter-kernel")
-                if p["spec"].get("nodeName")]) == 2  # fmt: skip
-
-    # The first two end, idle away and are reclaimed, whatever tabs are open.
-    for tab, cell in zip(tabs[:2], cells[:2], strict=True):
-        team.cluster.exec(team.namespace, f"jovyan-{tab.kernel_id}", "touch", "/tmp/enough")
-        assert cell.wait(within=10).result == "'held'"
-
-    # The rest run in their order, two at a time.
-    for tab, cell in zip(waiting, waits, strict=True):
-        cell.wait(within=2 * (IDLE + 2 + 4) + 10)
-        assert cell.result == f"'jovyan-{tab.kernel_id}'"
-        assert [o["output_type"] for o in cell.outputs] == ["execute_result"], "no text stays"
-    ended = [cell.idle_at or 0 for cell in waits]
-    assert ended[2] - min(ended[:2]) > IDLE - 1, "the last one waits for the next reclaim"
-    assert any(names_place(text, 1, 1) for text in waits[2].displayed)
-
-    for tab in tabs:
-        assert tab.open
-        assert not {"restarting", "dead"} & set(tab.statuses())
-
-
-def test_interrupting_a_waiting_cell_gives_up_its_place(gpu_team: Team) -> None:
-    team = gpu_team
-    holders = [team.server.open("gpu") for _ in range(2)]
-    held = [tab.start(HOLD) for tab in holders]
-    for tab in holders:
-        eventually(
-            lambda tab=tab: (team.kernel(tab) or {}).get("status"),
-            lambda status: (status or {}).get("phase") == "Running",
-            within=2 * (IDLE + 2 + 4) + 10,
-            what="a kernel with a free GPU runs",
-        )
-    tab = team.server.open("gpu")
-    cell = tab.start("1")
-    cell.until(lambda cell: cell.displayed, within=15, what="the waiting text")
-
-    tab.interrupt()
-    assert cell.wait(within=10).reply["status"] == "error"
-    for holder, hold in zip(holders, held, strict=True):
-        team.cluster.exec(team.namespace, f"jovyan-{holder.kernel_id}", "touch", "/tmp/enough")
-        assert hold.wait(within=10).reply["status"] == "ok"
-    for each in (*holders, tab):
-        each.close()
-        each.shutdown()
-        team.reclaimed(each, within=15)
+class TestGpuQueue(GpuQueue):
+    """As on every engine."""
 
 
 GATE = "kubeflow.tkestack.io/queue"

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 from jupyter_server.auth.security import passwd
+from tests.scenarios.running import opens_a_file_beside_its_notebook
 from tests.support import manifests
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
@@ -185,27 +185,18 @@ def with_files(team: Team, cluster: Cluster) -> Team:
 
 def write(server: Any, path: str, text: str) -> None:
     """Write a file as JupyterLab's file browser does."""
-    folder = path.rpartition("/")[0]
-    if folder:
-        server.request("PUT", f"contents/{folder}", type="directory")
     server.request("PUT", f"contents/{path}", type="file", format="text", content=text)
 
 
 @pytest.mark.parametrize("notebook", ["files", "stock-files"])
 def test_a_kernel_opens_a_file_beside_its_notebook(with_files: Team, notebook: str) -> None:
     team = with_files
-    folder = f"work-{uuid.uuid4().hex[:6]}"
     with served(team.cluster, team.namespace, notebook) as server:
-        write(server, f"{folder}/data.csv", "a,b\n1,2\n")
-        with server.notebook(folder=folder) as tab:
-            assert tab.run("print(open('data.csv').read())", within=60).stdout == "a,b\n1,2\n\n"
-            tab.run("open('made.txt', 'w').write('by the kernel')").wait()
-            made = server.request("GET", f"contents/{folder}/made.txt")
-            assert made["content"] == "by the kernel"
-            assert tab.run("import os; print(os.getcwd())").stdout == f"/home/jovyan/{folder}\n"
+        opens_a_file_beside_its_notebook(server, "/home/jovyan")
+        with server.notebook() as tab:
             # A server writes its token there for its own user, and nothing of it for its kernels.
             look = "from pathlib import Path; print(*Path('/home/jovyan').rglob('jpserver-*'))"
-            assert tab.run(look).stdout == "\n"
+            assert tab.run(look, within=60).stdout == "\n"
 
 
 def test_kernels_of_a_notebook_that_does_not_share_have_no_files(with_files: Team) -> None:

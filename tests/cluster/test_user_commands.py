@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tests.scenarios.running import Running
 from tests.support import manifests
 from tests.support.eventually import eventually
 from tests.support.team import Team, served
@@ -20,27 +21,8 @@ def everything(team: Team, start: str = "") -> list[str]:
     )
 
 
-def test_interrupt_stops_a_cell_and_keeps_the_variables(team: Team) -> None:
-    with team.server.notebook() as tab:
-        tab.run("x = 1", within=60)
-        cell = tab.start("import time\nprint('go', flush=True)\ntime.sleep(600)")
-        cell.until(lambda cell: cell.stdout == "go\n", within=10, what="the cell's first line")
-        tab.interrupt()
-        cell.wait(within=5)
-        assert cell.reply["ename"] == "KeyboardInterrupt"
-        assert tab.run("x").result == "1"
-
-
-def test_restart_gives_an_empty_kernel_under_the_same_id(team: Team) -> None:
-    with team.server.notebook() as tab:
-        tab.run("x = 1", within=60)
-        tab.restart()
-        tab.reconnect()
-        cell = tab.run("'x' in dir()", within=30)
-        assert cell.result == "False", tab.transcript()
-        assert cell.reply["execution_count"] == 1
-        team.runs(tab)
-        assert tab.kernel_id in team.server.kernel_ids()
+class TestRunning(Running):
+    """As on every engine."""
 
 
 def test_shutdown_removes_pod_secret_and_object(team: Team) -> None:

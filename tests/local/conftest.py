@@ -20,15 +20,15 @@ def patient(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Machine]:
     """A machine that reclaims nothing."""
-    yield from _up(tmp_path_factory, request, "patient", idle=0)
+    yield from _up(tmp_path_factory, request, "patient")
 
 
 @pytest.fixture(scope="session")
 def hasty(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Machine]:
-    """A machine that reclaims a kernel after three idle seconds."""
-    yield from _up(tmp_path_factory, request, "hasty", idle=3)
+    """A machine with two stand-ins that reclaims a kernel after three idle seconds."""
+    yield from _up(tmp_path_factory, request, "hasty", idle=3, gpus=2)
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def new_machine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Call
 
 
 def _up(
-    folders: pytest.TempPathFactory, request: pytest.FixtureRequest, name: str, *, idle: float
+    folders: pytest.TempPathFactory, request: pytest.FixtureRequest, name: str, **options: Any
 ) -> Iterator[Machine]:
     root = folders.mktemp(name)
-    with a_machine(root, leases=root / "leases", idle=idle) as machine:
+    with a_machine(root, leases=root / "leases", **options) as machine:
         request.session.stash.setdefault(MACHINES, []).append(machine)
         yield machine.up()
 

@@ -1,12 +1,50 @@
 """What users see on every engine, seen on one machine."""
 
+import pytest
+
+from tests.scenarios.ends import (
+    BY_ITSELF,
+    End,
+    ends_its_cell,
+    the_next_cell_starts_anew,
+)
+from tests.scenarios.gateway_gone import GatewayGone
+from tests.scenarios.gpu_queue import GpuQueue
 from tests.scenarios.reclaim import Reclaim
-from tests.scenarios.running import Running
+from tests.scenarios.running import Running, opens_a_file_beside_its_notebook
+from tests.support.machine import Machine
 
 
 class TestRunning(Running):
     """On a machine that reclaims nothing."""
 
+    def test_a_kernel_opens_a_file_beside_its_notebook(self, patient: Machine) -> None:
+        opens_a_file_beside_its_notebook(patient.server, str(patient.notebooks))
+
+
+class TestGatewayGone(GatewayGone):
+    """On a machine that reclaims nothing."""
+
 
 class TestReclaim(Reclaim):
     """On a machine that reclaims after seconds."""
+
+
+class TestGpuQueue(GpuQueue):
+    """On a machine with two stand-ins."""
+
+
+@pytest.mark.parametrize("end", BY_ITSELF, ids=lambda end: end.name)
+def test_the_end_of_a_running_kernel_ends_its_cell(patient: Machine, end: End) -> None:
+    if end.memory:
+        patient.offer(end.name, limits={"memory": end.memory})
+    with patient.server.notebook(end.name if end.memory else "python3") as tab:
+        ends_its_cell(tab, end)
+        the_next_cell_starts_anew(tab, end)
+
+
+def test_a_kernel_that_is_killed_says_so_in_its_cell(patient: Machine) -> None:
+    end = End("killed", "Error", ("exit code 137 (SIGKILL)",))
+    with patient.server.notebook() as tab:
+        ends_its_cell(tab, end, deed=lambda: patient.kill_kernel(tab))
+        the_next_cell_starts_anew(tab, end)

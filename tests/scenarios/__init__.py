@@ -9,4 +9,7 @@ import pytest
 pytest.register_assert_rewrite(
     "tests.scenarios.running",
     "tests.scenarios.reclaim",
+    "tests.scenarios.gpu_queue",
+    "tests.scenarios.gateway_gone",
+    "tests.scenarios.ends",
 )

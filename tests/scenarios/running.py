@@ -1,14 +1,16 @@
 """What any notebook does with its kernel."""
 
+import uuid
+
 from tests.scenarios.world import World
-from tests.support.jupyter_tab import Message, Tab
+from tests.support.jupyter_tab import Message, NotebookServer, Tab
 
 # A small but whole PNG: one transparent pixel.
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5Erk"
     "Jggg=="
 )
-COUNT = "import time\nprint('on', flush=True)\ntime.sleep(600)"
+SLEEP = "import time\nprint('go', flush=True)\ntime.sleep(600)"
 
 
 def runs_keeps_its_state_and_shows_rich_output(tab: Tab) -> None:
@@ -52,9 +54,77 @@ def carries_binary_buffers_both_ways(tab: Tab) -> None:
     assert [bytes(b) for b in answer["buffers"]] == [bytes(range(256))[::-1]]
 
 
+def opens_a_file_beside_its_notebook(server: NotebookServer, home: str) -> None:
+    """``home`` is where the kernel sees the notebook server's files."""
+    folder = f"work-{uuid.uuid4().hex[:6]}"
+    server.request("PUT", f"contents/{folder}", type="directory")
+    server.request(
+        "PUT", f"contents/{folder}/data.csv", type="file", format="text", content="a,b\n1,2\n"
+    )
+    with server.notebook(folder=folder) as tab:
+        assert tab.run("print(open('data.csv').read())", within=60).stdout == "a,b\n1,2\n\n"
+        tab.run("open('made.txt', 'w').write('by the kernel')")
+        made = server.request("GET", f"contents/{folder}/made.txt")
+        assert made["content"] == "by the kernel"
+        assert tab.run("import os; print(os.getcwd())").stdout == f"{home}/{folder}\n"
+
+
 class Running:
     """A kernel that is there and stays."""
 
     def test_a_notebook_runs_keeps_its_state_and_shows_rich_output(self, patient: World) -> None:
         with patient.server.notebook() as tab:
             runs_keeps_its_state_and_shows_rich_output(tab)
+
+    def test_interrupt_stops_a_cell_and_keeps_the_variables(self, patient: World) -> None:
+        with patient.server.notebook() as tab:
+            tab.run("x = 1", within=60)
+            cell = tab.start(SLEEP)
+            cell.until(lambda cell: cell.stdout == "go\n", within=10, what="the cell's first line")
+            tab.interrupt()
+            cell.wait(within=5)
+            assert cell.reply["ename"] == "KeyboardInterrupt"
+            assert tab.run("x").result == "1"
+
+    def test_restart_gives_an_empty_kernel_under_the_same_id(self, patient: World) -> None:
+        with patient.server.notebook() as tab:
+            tab.run("x = 1", within=60)
+            tab.restart()
+            tab.reconnect()
+            cell = tab.run("'x' in dir()", within=30)
+            assert cell.result == "False", tab.transcript()
+            assert cell.reply["execution_count"] == 1
+            patient.runs(tab)
+            assert tab.kernel_id in patient.server.kernel_ids()
+
+    def test_a_restart_ends_the_cell_that_runs_with_a_word_on_it(self, patient: World) -> None:
+        with patient.server.notebook() as tab:
+            cell = tab.start(SLEEP)
+            cell.until(lambda cell: cell.stdout == "go\n", within=60, what="the cell's first line")
+            tab.restart()
+            assert cell.wait(within=10).reply["ename"] == "KernelRestarted"
+            assert tab.run("6 * 7", within=30).result == "42"
+
+    def test_tabs_on_one_kernel_share_its_variables_and_see_what_it_says(
+        self, patient: World
+    ) -> None:
+        with patient.server.notebook() as first:
+            second = patient.server.attach(first.session)
+            first.run("x = 41", within=60)
+            cell = second.run("print('hello')\nx + 1")
+            assert cell.result == "42"
+            mirrored = first.cell(cell.message_id)
+            mirrored.until(lambda cell: cell.idle_at, within=10, what="the other tab's cell")
+            assert (mirrored.stdout, mirrored.result) == ("hello\n", "42")
+            assert mirrored.replied_at is None, "a reply is for whoever asked"
+            second.close()
+            assert first.run("x").result == "41", "the kernel stays with the other tab"
+
+    def test_shutdown_leaves_nothing_of_the_kernel(self, patient: World) -> None:
+        tab = patient.server.open()
+        tab.run("1", within=60)
+        assert patient.left_of(tab)
+        tab.close()
+        tab.shutdown()
+        patient.reclaimed(tab, within=10)
+        assert tab.kernel_id not in patient.server.kernel_ids()

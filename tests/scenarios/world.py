@@ -1,5 +1,6 @@
 """What a scenario may ask of the engine that it runs on."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from tests.support.jupyter_tab import NotebookServer
@@ -26,6 +27,8 @@ class World(Protocol):
     #: The kernel spec with one GPU, and how many of these can run at the same time.
     gpu: str
     gpus: int
+    #: A word by which the queue tells why a kernel waits.
+    what_is_missing: str
 
     def kernel(self, tab: Tab) -> Object | None:
         """Return the JupyterKernel behind a tab, or None."""
@@ -39,6 +42,9 @@ class World(Protocol):
     def reclaimed(self, tab: Tab, *, within: float) -> None:
         """Wait until nothing is left of a kernel."""
 
+    def placed(self, tabs: Sequence[Tab]) -> int:
+        """Return how many of these kernels have a place to run at, and so their GPUs."""
+
     def touch(self, tab: Tab, file: str) -> None:
         """Make a file where the kernel sees it."""
 
@@ -49,5 +55,8 @@ class World(Protocol):
     def kill_gateway(self) -> None:
         """SIGKILL the gateway; another one comes by itself."""
 
+    def replace_gateway(self) -> None:
+        """SIGKILL the gateway, and wait until another one is ready."""
+
     def restart_gateway(self) -> None:
-        """Have another gateway, and wait until it is ready."""
+        """Have another gateway in good order, and wait until it is ready."""

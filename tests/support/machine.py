@@ -6,6 +6,7 @@ asking the product.
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -44,6 +45,7 @@ class Machine:
     """
 
     gpu = "python3-gpu"
+    what_is_missing = " by jovyan"
     #: Seconds that a reclaim may take beyond ``idle``: until the gateway looks, and to end.
     slack = 5.0
 
@@ -252,6 +254,10 @@ class Machine:
             what=f"the reclaim of {tab.kernel_id}",
         )
 
+    def placed(self, tabs: Sequence[Any]) -> int:
+        """Return how many of these kernels have processes."""
+        return len([tab for tab in tabs if self.kernel_processes(tab)])
+
     def touch(self, tab: Any, file: str) -> None:
         """Make a file where the kernel sees it."""
         Path(file).touch()
@@ -263,13 +269,26 @@ class Machine:
         return "127.0.0.1", int(line.rpartition(":")[2])
 
     def kill_gateway(self) -> None:
-        """SIGKILL the gateway; another one comes by itself."""
-        self._kill_service(GATEWAY)
+        """SIGKILL the gateway, and wait until all have seen that it is gone.
 
-    def restart_gateway(self) -> None:
-        """Have another gateway, and wait until it answers."""
+        Another one comes by itself.
+        """
+        self._kill_service(GATEWAY)
+        eventually(
+            lambda: _connected_to(self.gateway_address[1]),
+            lambda ends: not ends,
+            within=5,
+            what="the end of all connections",
+        )
+
+    def replace_gateway(self) -> None:
+        """SIGKILL the gateway, and wait until another one takes connections."""
         self.kill_gateway()
         self.gateway_answers()
+
+    def restart_gateway(self) -> None:
+        """Have another gateway; on one machine it is looked after, and never restarted."""
+        self.replace_gateway()
 
     def gateway_answers(self) -> None:
         """Wait until the gateway takes connections."""
@@ -295,6 +314,24 @@ class Machine:
         assert pid is not None, f"no {name} runs"
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: is_running(pid), lambda runs: not runs, within=5, what=f"end of {name}")
+
+    def offer(self, name: str, **resources: Any) -> None:
+        """Install a kernel spec, ``resources`` as in a pod, and wait until it is offered."""
+        folder = self.root / "home" / ".local" / "share" / "jupyter" / "kernels" / name
+        folder.mkdir(parents=True)
+        spec = {
+            "argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "display_name": name,
+            "language": "python",
+            "metadata": {"elastic_jupyter": {"resources": resources}},
+        }
+        (folder / "kernel.json").write_text(json.dumps(spec))
+        eventually(
+            lambda: self.server.look("kernelspecs"),
+            lambda seen: isinstance(seen, dict) and name in seen["kernelspecs"],
+            within=15,
+            what=f"the kernel spec {name}",
+        )
 
     def kill_kernel(self, tab: Any) -> None:
         """SIGKILL a kernel's process, none of those that it started."""
@@ -349,6 +386,13 @@ def _environ(pid: int) -> list[bytes]:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return []
+
+
+def _connected_to(port: int) -> list[str]:
+    """Return the connections to a port of this machine that nobody has closed at this end."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    open_ones = {"01", "08"}  # established, and closed by the other end alone
+    return [row[1] for row in rows if row[2].endswith(f":{port:04X}") and row[3] in open_ones]
 
 
 def _is_open(address: tuple[str, int]) -> bool:

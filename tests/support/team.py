@@ -5,7 +5,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +45,7 @@ class Team:
     slack = 6.0
     #: The kernel spec with one GPU, where a team has it, and how many GPUs there are.
     gpu, gpus = "gpu", 2
+    what_is_missing = "nvidia.com/gpu"
 
     def __init__(
         self, cluster: Cluster, namespace: str, server: NotebookServer, *, idle: float = 600
@@ -99,6 +100,11 @@ class Team:
             "-p", json.dumps({"spec": spec}),
         )  # fmt: skip
 
+    def placed(self, tabs: Sequence[Tab]) -> int:
+        """Return how many of these kernels have a pod that is bound to a node."""
+        pods = [self.pod(tab) for tab in tabs]
+        return len([pod for pod in pods if pod and pod["spec"].get("nodeName")])
+
     def touch(self, tab: Tab, file: str) -> None:
         """Make a file where the kernel sees it."""
         self.cluster.exec(self.namespace, kernel_name(tab), "touch", file, within=30)
@@ -116,6 +122,21 @@ class Team:
     def kill_gateway(self) -> None:
         """SIGKILL the gateway; its container starts again by itself."""
         kill(self.cluster, self.gateway_pod(), helper_namespace=self.namespace)
+
+    def replace_gateway(self) -> None:
+        """SIGKILL the gateway, and wait until another one is Ready."""
+        before = self.gateway_pod()
+        self.kill_gateway()
+        self.gateway_after(before)
+
+    def gateway_after(self, before: Object) -> None:
+        """Wait until a gateway is Ready that is another one than in this pod then."""
+        eventually(
+            lambda: self.gateway_pod()["status"]["containerStatuses"][0]["containerID"],
+            lambda container: container != before["status"]["containerStatuses"][0]["containerID"],
+            within=60,
+            what="a new gateway container",
+        )
 
     def gateway_pod(self) -> Object:
         """Wait until the gateway is rolled out and return its pod."""
