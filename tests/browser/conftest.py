@@ -1,0 +1,96 @@
+"""A real browser before JupyterLab of ``elastic-jupyter up``: what a user sees.
+
+Pictures of it are kept in ``artifacts/browser``, of a failed test those of all its pages.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.support.lab_page import LabPage
+from tests.support.machine import Machine, a_machine
+
+SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
+PAGES = pytest.StashKey[list[LabPage]]()
+#: Within it a kernel starts and JupyterLab loads, on a busy machine, too.
+expect.set_options(timeout=60_000)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a screen."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no browser: chromium is not installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            # Root has no sandbox; the browser opens nothing but our own pages.
+            args=["--no-sandbox", "--disable-dev-shm-usage"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+    """A machine of the test's own that runs; its marker ``machine`` has the options."""
+    marker = request.node.get_closest_marker("machine")
+    with a_machine(tmp_path / "one", leases=tmp_path / "leases", **marker.kwargs) as machine:
+        _keep_quiet(machine.root / "home" / ".jupyter")
+        yield machine.up()
+
+
+@pytest.fixture
+def new_page(
+    request: pytest.FixtureRequest, browser: Browser, machine: Machine
+) -> Iterator[Callable[[], LabPage]]:
+    """Open pages of JupyterLab; none of them may have asked its user anything when the test ends.
+
+
+    """
+    context = browser.new_context(viewport={"width": 1100, "height": 650})
+    pages = request.node.stash[PAGES] = []
+
+    def make() -> LabPage:
+        lab = LabPage(context.new_page(), machine.server, SHOTS)
+        pages.append(lab)
+        lab.open()
+        return lab
+
+    yield make
+    dialogs = [lab.dialogs for lab in pages]
+    context.close()
+    assert not any(dialogs), f"JupyterLab asked something: {dialogs}"
+
+
+@pytest.fixture
+def lab(new_page: Callable[[], LabPage]) -> LabPage:
+    """One page of JupyterLab."""
+    return new_page()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """Keep pictures of what failed, and add what the machine has said to the report."""
+    report = yield
+    if report.failed and report.when == "call":
+        for number, lab in enumerate(item.stash.get(PAGES, []), 1):
+            lab.shot(f"failed-{item.name}-{number}")
+    machine = item.funcargs.get("machine") if isinstance(item, pytest.Function) else None
+    if report.failed and machine is not None:
+        report.sections.append(("machine", machine.said + machine.logs()))
+    return report
+
+
+def _keep_quiet(config: Path) -> None:
+    """Have JupyterLab not ask for its news, nor look for them: there may be no network."""
+    folder = config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+    folder.mkdir(parents=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    (folder / "notification.jupyterlab-settings").write_text(json.dumps(quiet))

@@ -1,0 +1,79 @@
+"""A JupyterLab page in a browser, used with keyboard and mouse as a user does."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.support.jupyter_tab import NotebookServer
+
+#: What a user would have to click away, recorded as it appears.
+_RECORD_DIALOGS = """
+window.dialogs = [];
+new MutationObserver(() => {
+  for (const dialog of document.querySelectorAll('.jp-Dialog:not([data-seen])')) {
+    dialog.dataset.seen = '';
+    window.dialogs.push(dialog.innerText);
+  }
+}).observe(document, {childList: true, subtree: true});
+"""
+
+
+class LabPage:
+    """One page of JupyterLab. ``shots`` is the folder for pictures of it."""
+
+    def __init__(self, page: Page, server: NotebookServer, shots: Path) -> None:
+        self.page = page
+        self.notebook = page.locator(".jp-NotebookPanel:visible")
+        self.status = page.locator("#jp-bottom-panel")
+        self._server = server
+        self._shots = shots
+        page.add_init_script(_RECORD_DIALOGS)
+
+    def open(self) -> None:
+        """Follow the address that ``up`` prints."""
+        self.page.goto(f"{self._server.url}/lab?token={self._server.token}")
+        expect(self.page.locator(".jp-LauncherCard").first).to_be_visible()
+
+    def new_notebook(self, kernel: str) -> None:
+        """Click the launcher's card with this name, and wait until the notebook can be used."""
+        name = re.compile(rf"^{re.escape(kernel)}$")
+        cards = self.page.locator('.jp-Launcher:visible .jp-LauncherCard[data-category="Notebook"]')
+        cards.filter(has=self.page.get_by_text(name)).click()
+        expect(self.notebook.locator(".jp-Cell")).to_have_count(1)
+        # A cell that is run before JupyterLab has a kernel is not run, without a word.
+        expect(self.status).to_contain_text(f"{kernel} | Idle")
+
+    def run(self, code: str) -> Locator:
+        """Type code into the last cell, press Shift-Enter, and return where its output appears."""
+        cells = self.notebook.locator(".jp-Cell")
+        number = cells.count()
+        cell = cells.nth(number - 1)
+        cell.locator(".cm-content").click()
+        self.page.keyboard.insert_text(code)
+        self.page.keyboard.press("Shift+Enter")
+        expect(cells).to_have_count(number + 1)
+        return cell.locator(".jp-Cell-outputArea")
+
+    @property
+    def kernel_id(self) -> str:
+        """The kernel of the notebook that is seen."""
+        title = self.page.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current").inner_text()
+        [session] = [
+            session
+            for session in self._server.request("GET", "sessions")
+            if session["path"] == title.strip()
+        ]
+        kernel_id: str = session["kernel"]["id"]
+        return kernel_id
+
+    @property
+    def dialogs(self) -> list[str]:
+        """The texts of all dialogs that have appeared since the page was loaded."""
+        found: list[str] = self.page.evaluate("window.dialogs")
+        return found
+
+    def shot(self, name: str) -> None:
+        """Keep a picture of what the user sees."""
+        self._shots.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=self._shots / f"{name}.png")
