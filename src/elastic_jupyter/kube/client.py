@@ -7,24 +7,22 @@ never becomes a model loses nothing and costs less.
 """
 
 import contextlib
-import os
 import random
 import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx2
 import msgspec
 from lightkube.config.client_adapter import user_auth, verify_cluster
-from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.config.kubeconfig import SingleConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError as LightkubeConfigError
 
 from elastic_jupyter.errors import ConfigError, Expired, Unavailable
-from elastic_jupyter.kube import requests, responses
+from elastic_jupyter.kube import kubeconfig, requests, responses
 from elastic_jupyter.kube.kinds import Kind, Object
 from elastic_jupyter.kube.requests import Request
 
@@ -104,14 +102,8 @@ class Client:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Connect with the pod's service account, else ``$KUBECONFIG``, else ``~/.kube/config``.
-
-        Raises ``ConfigError`` when none of them is there and readable.
-        """
-        try:
-            return cls(_selected(KubeConfig.from_env()))
-        except Exception as error:  # a broken file raises whatever its parser happens to meet
-            raise ConfigError(f"no usable Kubernetes configuration: {error}") from error
+        """Connect with the pod's service account, else as a person does. Raises ``ConfigError``."""
+        return cls._of(kubeconfig.of_process())
 
     @classmethod
     def of_person(cls, context: str | None = None) -> Self:
@@ -119,18 +111,21 @@ class Client:
 
         ``context`` None is the current one. Raises ``ConfigError``.
         """
-        file = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
-        if context is None and not file.exists() and "KUBECONFIG" not in os.environ:
-            return cls.from_environment()
-        try:
-            return cls(_selected(KubeConfig.from_file(file), context))
-        except Exception as error:  # as above
-            raise ConfigError(f"no usable Kubernetes configuration in {file}: {error}") from error
+        return cls._of(kubeconfig.of_person(context))
 
     @classmethod
     def from_server(cls, url: str, *, namespace: str = "default") -> Self:
         """Connect to an API server that asks for no credentials."""
-        return cls(_selected(KubeConfig.from_server(url, namespace=namespace)))
+        return cls(kubeconfig.of_server(url, namespace=namespace))
+
+    @classmethod
+    def _of(cls, config: SingleConfig) -> Self:
+        try:
+            return cls(config)
+        except (OSError, LightkubeConfigError) as error:  # certificates; an unknown way to log in
+            raise ConfigError(
+                f"no usable Kubernetes configuration: context {config.context_name}: {error}"
+            ) from error
 
     async def __aenter__(self) -> Self:
         return self
@@ -370,13 +365,6 @@ class Client:
             headers={"Content-Type": request.content_type} if request.body is not None else None,
             timeout=self._http.timeout if timeout is None else timeout,
         )
-
-
-def _selected(config: KubeConfig, context: str | None = None) -> SingleConfig:
-    selected = config.get(context)  # None only where a default is passed
-    if selected is None:
-        raise ConfigError("the Kubernetes configuration selects no context")
-    return selected
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import pytest
 
 from elastic_jupyter.errors import (
     AlreadyExists,
-    ConfigError,
     Conflict,
     Expired,
     Forbidden,
@@ -238,62 +237,7 @@ async def test_a_rotated_service_account_token_is_read_again(in_a_pod, server):
             await client.get(POD, "team", "a")
 
 
-def test_no_configuration_is_a_configuration_error(monkeypatch, tmp_path):
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
-    with pytest.raises(ConfigError, match="missing"):
-        Client.from_environment()
-
-
-@pytest.mark.parametrize(
-    "text", ["{}", "clusters: [", "current-context: x\nclusters: []\ncontexts: []"]
-)
-def test_a_broken_configuration_is_a_configuration_error(monkeypatch, tmp_path, text):
-    (tmp_path / "config").write_text(text)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-    with pytest.raises(ConfigError):
-        Client.from_environment()
-
-
 async def test_the_log_of_a_pod_that_is_not_there_is_not_found(client, server):
     with pytest.raises(NotFound, match="logs of get Pod team/p"):
         async for _ in client.log("team", "p", container="kernel"):
             pass
-
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-current-context: first
-clusters: [{name: c, cluster: {server: "http://localhost:1"}}]
-contexts:
-- {name: first, context: {cluster: c, namespace: one}}
-- {name: second, context: {cluster: c, namespace: two}}
-"""
-
-
-@pytest.mark.parametrize(("context", "want"), [(None, "one"), ("second", "two")])
-async def test_a_person_chooses_a_context(context, want, monkeypatch, tmp_path):
-    (tmp_path / "config").write_text(KUBECONFIG)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-    async with Client.of_person(context) as client:
-        assert client.namespace == want
-
-
-@pytest.mark.parametrize(
-    ("content", "context", "message"),
-    [
-        pytest.param(None, None, "not found", id="no file"),
-        pytest.param(KUBECONFIG, "third", "third", id="no such context"),
-        pytest.param("{", None, "config", id="no YAML"),
-    ],
-)
-async def test_what_is_wrong_with_a_persons_configuration_is_told_with_the_files_name(
-    content, context, message, monkeypatch, tmp_path
-):
-    file = tmp_path / "config"
-    if content is not None:
-        file.write_text(content)
-    monkeypatch.setenv("KUBECONFIG", str(file))
-    with pytest.raises(ConfigError, match=message) as caught:
-        Client.of_person(context)
-    assert str(file) in str(caught.value)
