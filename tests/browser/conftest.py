@@ -50,7 +50,7 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]
 def new_page(
     request: pytest.FixtureRequest, browser: Browser, machine: Machine
 ) -> Iterator[Callable[[], LabPage]]:
-    """Open pages of JupyterLab; none of them may have asked its user anything when the test ends."""
+    """Open pages of JupyterLab; when the test ends, none may have asked its user anything."""
     context = browser.new_context(viewport={"width": 1100, "height": 650})
     pages = request.node.stash[PAGES] = []
 
