@@ -8,6 +8,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,7 @@ def _to_idle(kernel: Served) -> float:
 
 def to_answer(machine: Machine, rounds: int) -> dict[str, Any]:
     """The command to JupyterLab's page and list of kernels, in s, against ``jupyter lab``."""
-    ways: dict[str, Callable[[], Any]] = {
-        "up": machine.up,
-        "stock": lambda: machine.plain("jupyterlab"),
-    }
+    ways = _labs(machine)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
         for name in _mixed(ways):
@@ -120,14 +118,22 @@ def to_answer(machine: Machine, rounds: int) -> dict[str, Any]:
     )
 
 
+def _labs(machine: Machine) -> dict[str, Callable[[], AbstractContextManager[Server]]]:
+    return {"up": machine.up, "stock": lambda: machine.plain("jupyterlab")}
+
+
 def memory(machine: Machine, rounds: int) -> dict[str, Any]:
-    """PSS of all processes but kernels, with one kernel open, in MB, against ``jupyter lab``."""
+    """PSS of all processes but kernels, with one kernel open, in MB, against ``jupyter lab``.
+
+    Each runs alone: side by side they would share the pages of Python and its libraries, and each
+    would be charged half of them.
+    """
     taken: dict[str, list[float]] = {"up": [], "stock": []}
     fresh: dict[str, list[float]] = {"up": [], "stock": []}
     rounds = max(2, min(rounds, 5))  # it hardly varies
     for _ in range(rounds):
-        with machine.up() as up, machine.plain("jupyterlab") as stock:
-            for name, server in {"up": up, "stock": stock}.items():
+        for name, way in _labs(machine).items():
+            with way() as server:
                 server.await_answer(_PAGE)
                 server.await_answer(_KERNELS)
                 fresh[name].append(server.pss())

@@ -18,12 +18,12 @@ from typing import Literal
 from urllib.request import ProxyHandler, Request, build_opener
 
 from elastic_jupyter import logs
+from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.clock import SystemClock
 from elastic_jupyter.errors import ConfigError, LaunchFailed, StoreError
 from elastic_jupyter.local import proc, shared_directory
 from elastic_jupyter.local.app import LocalEngine
 from elastic_jupyter.local.gpus import inventory
-from elastic_jupyter.local.kernelspecs import installed
 from elastic_jupyter.local.leases import Leases
 from elastic_jupyter.local.shared_directory import SharedDirectory
 from elastic_jupyter.local.state import State
@@ -109,7 +109,6 @@ class Machine:
         when a service does not come up.
         """
         require_free(self._config.port)
-        await self._offer_kernels()
         await self._notebooks.serve([self._state.notebook_uid])
         try:
             await self._run(ready)
@@ -118,9 +117,10 @@ class Machine:
 
     async def _run(self, ready: Callable[[], None]) -> None:
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._notebook.run())  # first: it takes longest until it answers
+            await self._offer_kernels()
             group.create_task(self._engine.run())
             group.create_task(self._gateway.run())
-            group.create_task(self._notebook.run())
             group.create_task(self._follow_kernelspecs())
             await self._answers(self._gateway, f"{self._gateway_url}/readyz")
             self._say(f"gateway: process {self._gateway.pid}, {self._gateway_url}")
@@ -148,7 +148,7 @@ class Machine:
     # -- what is offered
 
     async def _offer_kernels(self) -> None:
-        specs = await asyncio.to_thread(installed, NAMESPACE, gpus=self._gpus)
+        specs = await asyncio.to_thread(_installed, self._gpus)
         if not specs:
             raise ConfigError(
                 "no kernel spec is installed on this machine: `python -m ipykernel install --user` "
@@ -160,7 +160,7 @@ class Machine:
     async def _follow_kernelspecs(self) -> None:
         while True:
             await asyncio.sleep(SPECS_PAUSE)
-            specs = await asyncio.to_thread(installed, NAMESPACE, gpus=self._gpus)
+            specs = await asyncio.to_thread(_installed, self._gpus)
             try:
                 await self._catalog.replace_specs(specs)
             except StoreError as error:
@@ -237,6 +237,13 @@ class Machine:
             raise LaunchFailed(
                 f"the {name} did not answer within {START_PATIENCE:.0f} s; its log is {log_file}"
             ) from None
+
+
+def _installed(gpus: int) -> list[JupyterKernelSpec]:
+    # It imports jupyter_client, for which the notebook server does not have to wait.
+    from elastic_jupyter.local.kernelspecs import installed
+
+    return installed(NAMESPACE, gpus=gpus)
 
 
 def require_free(port: int) -> None:
