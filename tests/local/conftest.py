@@ -3,6 +3,7 @@
 Those of the session are shared; who ends something of a machine for good makes one of its own.
 """
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,6 +44,24 @@ def new_machine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Call
             return machine
 
         yield make
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Make file systems in memory of so many MiB, each an empty folder; gone with the test."""
+    made: list[Path] = []
+
+    def make(size: int = 4, *, options: str = "rw") -> Path:
+        folder = tmp_path / f"disk-{len(made)}"
+        folder.mkdir()
+        how = f"size={size}m,mode=0700,{options}"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", how, "tmpfs", folder], check=True)
+        made.append(folder)
+        return folder
+
+    yield make
+    for folder in made:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def _up(

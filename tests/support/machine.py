@@ -130,7 +130,7 @@ class Machine:
     @property
     def said(self) -> str:
         """What it has printed."""
-        return self.log.read_text(errors="replace")
+        return self.log.read_text(errors="replace") if self.process else ""
 
     def logs(self) -> str:
         """The ends of the logs of gateway and notebook server."""

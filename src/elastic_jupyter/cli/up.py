@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from elastic_jupyter.cli.duration import DURATION
 from elastic_jupyter.errors import ConfigError, ElasticJupyterError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from elastic_jupyter.local.machine import Machine, MachineConfig
 
 _NEVER = timedelta()
+#: Of a number of GPUs: each of them is a file that is looked at.
+_DIGITS = 3
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -44,7 +47,7 @@ class Gpus(click.ParamType[int | Literal["auto"]]):
         text = str(value).lower()
         if text == "auto":
             return "auto"
-        if not text.isdecimal():
+        if not text.isdecimal() or len(text) > _DIGITS:
             self.fail(f"{value!r} is neither auto nor a number of GPUs", param, ctx)
         return int(text)
 
@@ -68,8 +71,30 @@ def _read_file(ctx: click.Context, param: click.Parameter, value: Path | None) -
             ctx,
             param,
         )
-    ctx.default_map = {**(ctx.default_map or {}), **settings}
+    for name, setting in settings.items():
+        if isinstance(setting, list | dict):
+            raise click.BadParameter(f"{path}: {name} is neither text nor a number", ctx, param)
+    # As a flag would have it.
+    as_text = {name: str(setting) for name, setting in settings.items()}
+    ctx.default_map = {**(ctx.default_map or {}), **as_text}
     return path
+
+
+class _Command(click.Command):
+    """Says of a bad value in which file or variable it is, if in no flag."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does; a usage error names where the value comes from."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadParameter as error:
+            if error.param is not None and error.param.name is not None:
+                match ctx.get_parameter_source(error.param.name):
+                    case ParameterSource.ENVIRONMENT:
+                        error.param_hint = f"{error.param.envvar}"
+                    case ParameterSource.DEFAULT_MAP:
+                        error.param_hint = f"{error.param.name} in {ctx.params['config']}"
+            raise
 
 
 def _help_all(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -95,7 +120,7 @@ def _option(*names: str, **more: Any) -> Callable[[F], F]:
     )
 
 
-@click.command(short_help="Start JupyterLab with elastic kernels on this machine.")
+@click.command(cls=_Command, short_help="Start JupyterLab with elastic kernels on this machine.")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),

@@ -20,7 +20,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from elastic_jupyter import logs
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.clock import SystemClock
-from elastic_jupyter.errors import ConfigError, LaunchFailed, StoreError
+from elastic_jupyter.errors import ConfigError, LaunchFailed, StoreError, Unavailable
 from elastic_jupyter.local import proc, shared_directory
 from elastic_jupyter.local.app import LocalEngine
 from elastic_jupyter.local.gpus import inventory
@@ -70,7 +70,10 @@ def login_name() -> str:
 
 
 class Machine:
-    """The whole system of one ``up``. ``say`` gets one line for each thing that was started."""
+    """The whole system of one ``up``. ``say`` gets one line for each thing that was started.
+
+    Raises ``ConfigError`` when the objects, the GPUs or their leases cannot be used.
+    """
 
     def __init__(self, config: MachineConfig, state: State, *, say: Callable[[str], None]) -> None:
         self._config = config
@@ -80,7 +83,10 @@ class Machine:
         self._gpus = len(found.gpus)
         if found.note:
             say(found.note)
-        self._database = open_database(state.database)
+        try:
+            self._database = open_database(state.database)
+        except Unavailable as error:
+            raise ConfigError(str(error)) from error
         self._catalog = SqliteCatalog(self._database, NAMESPACE)
         self._notebooks = SqliteNotebooks(self._database, NAMESPACE, GATEWAY)
         shared, clock = SharedDirectory(shared_directory.path(os.environ)), SystemClock()

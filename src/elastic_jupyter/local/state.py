@@ -20,24 +20,29 @@ from pathlib import Path
 from typing import Self
 
 from elastic_jupyter.errors import ConfigError
+from elastic_jupyter.policy.keys import require_usable
 from elastic_jupyter.store.stores import database
+
+_ADVICE = "put that right, or name another directory with --state"
 
 
 class State:
     """The directory, locked for this process until ``close``.
 
-    Raises ``ConfigError`` when it cannot be written, or another ``up`` uses it.
+    Raises ``ConfigError`` when it cannot be written, is somebody else's, or another ``up`` uses it.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._require_ours()
             self.directory.chmod(0o700)
             self._lock = open(self.directory / "lock", "a+", opener=_private)  # noqa: SIM115
         except OSError as error:
             raise ConfigError(
-                f"the state directory {self.directory} cannot be written: {error.strerror}"
+                f"the state directory {self.directory} cannot be written ({error.strerror}): "
+                f"{_ADVICE}"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,18 +52,22 @@ class State:
             self._lock.close()
             raise ConfigError(
                 f"elastic-jupyter is running already with the state directory {self.directory}"
-                + (f": {where}" if where else "")
+                + (f" ({where})" if where else "")
+                + ": use that one, or name another directory with --state"
             ) from None
         try:
+            self.announce("")  # where the one before was, is nobody now
             self.master_key = self._kept("master-key", lambda: secrets.token_bytes(32))
             self.login_token = self._kept("login-token", _token).decode()
             self.notebook_uid = self._kept(
                 "notebook-uid", lambda: str(uuid.uuid4()).encode()
             ).decode()
-        except OSError as error:
+            require_usable(self.master_key)
+        except (OSError, ValueError) as error:
             self.close()
+            why = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(
-                f"the state directory {self.directory} cannot be used: {error}"
+                f"the state directory {self.directory} cannot be used ({why}): {_ADVICE}"
             ) from error
 
     def __enter__(self) -> Self:
@@ -86,6 +95,15 @@ class State:
     def master_key_file(self) -> Path:
         """The file with the master key."""
         return self.directory / "master-key"
+
+    def _require_ours(self) -> None:
+        """Refuse a directory with files and no lock: it would be closed to all but its owner."""
+        names = os.listdir(self.directory)
+        if names and "lock" not in names:
+            raise ConfigError(
+                f"the state directory {self.directory} holds other files: name one that is empty, "
+                "or does not exist, with --state"
+            )
 
     def _kept(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return what a file holds; made once, whole or not at all."""

@@ -29,8 +29,12 @@ def test_keys_are_made_once_and_for_this_user_alone(tmp_path: Path) -> None:
 def test_a_second_up_is_told_where_the_first_one_is(tmp_path: Path) -> None:
     with State(tmp_path) as state:
         state.announce("http://127.0.0.1:8888/lab")
-        with pytest.raises(ConfigError, match=r"running already .*: http://127\.0\.0\.1:8888/lab"):
+        with pytest.raises(
+            ConfigError, match=r"running already .*\(http://127\.0\.0\.1:8888/lab\)"
+        ):
             State(tmp_path)
+    with State(tmp_path), pytest.raises(ConfigError, match=rf"directory {tmp_path}: use that one"):
+        State(tmp_path)  # nobody has said yet where it is
 
 
 def test_the_directory_is_free_when_its_process_was_killed(tmp_path: Path) -> None:
@@ -64,6 +68,8 @@ def test_the_state_is_where_the_desktop_specification_says(
 
 
 def test_a_key_that_was_half_written_is_made_again(tmp_path: Path) -> None:
+    State(tmp_path).close()
+    (tmp_path / "master-key").unlink()
     (tmp_path / ".master-key.new").write_bytes(b"half")
     os.chmod(tmp_path / ".master-key.new", 0o600)
     with State(tmp_path) as state:
