@@ -14,6 +14,7 @@ UV = Path(sys.executable).with_name("uv")
 #: What each extra is for. All modules of these packages must be importable.
 EXTRAS = {
     "operator": ["operator"],
+    "cli": ["cli"],
     "launcher": ["launcher"],
     "gateway": ["gateway"],
     "notebook": ["notebook"],
@@ -66,6 +67,10 @@ def test_the_wheels_alone_give_a_jupyterlab_with_elastic_kernels(
     install: Callable[[str], Path], new_machine: Callable[..., Machine]
 ) -> None:
     commands = install("elastic-jupyter[local]")
+    status = [commands / "elastic-jupyter", "status", "--context", "x"]
+    asked = subprocess.run(status, capture_output=True, text=True)
+    assert asked.returncode == 1
+    assert "pip install 'elastic-jupyter[cli]'" in asked.stderr
     machine = new_machine()
     command = [str(commands / "elastic-jupyter"), *machine.command[1:]]
     machine.up(command=command, env={"PYTHONPATH": ""})

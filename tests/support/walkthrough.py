@@ -4,10 +4,10 @@ What each fenced block stands for:
 
 - ``yaml`` whose first line is ``# <name>.yaml``: a file of that name
 - ``sh``: typed into a shell; ``kubectl port-forward`` is left running until the next one
-- any language with ``kernel=<name>`` behind it: a cell of a notebook with that kernel, one notebook
-  a kernel
-- no language: the last lines that the block above shows, soon if all it does is ``kubectl get``;
-  ``...`` stands for anything, as in doctest
+- any language with ``kernel=<name>`` behind it: a cell of a notebook with that kernel, of the one
+  that ``notebook=<path>`` names, else of one notebook a kernel
+- no language: the last lines that the block above shows, soon if all that it does is to look
+  (``_LOOK``); ``...`` stands for anything, as in doctest
 
 A page names no namespace: the walk has one of its own as the default of its kubeconfig. Images
 below ``registry.example.com/jupyter`` are those of ``tests/images``, and local port 8888 is a free
@@ -20,6 +20,7 @@ import doctest
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,12 @@ from tests.support.team import foreign_image, is_offered
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 _IMAGE = re.compile(r"registry\.example\.com/jupyter/([\w-]+):[\w.-]+")
 _FORWARD = re.compile(r"kubectl port-forward deploy/(\S+) 8888:8888")
+#: Commands that may be typed again until they show what they should.
+_LOOK = ("kubectl get ", "elastic-jupyter status")
 _LOCAL = "http://127.0.0.1:8888"
 _SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+#: Where the command ``elastic-jupyter`` is.
+BIN = Path(sys.executable).parent
 #: Seconds for a block of commands; each page waits for pods with ``kubectl wait --timeout``.
 COMMANDS_WITHIN = 180
 #: Seconds until a table shows what has just come about.
@@ -91,7 +96,8 @@ class Walkthrough:
         (folder / "examples").symlink_to(pages.ROOT / "examples")
         self._environment = os.environ | {
             "KUBECONFIG": str(self._kubeconfig()),
-            "PATH": f"{Path(cluster.kubectl_path).parent}:{os.environ['PATH']}",
+            "PATH": f"{Path(cluster.kubectl_path).parent}:{BIN}:{os.environ['PATH']}",
+            "XDG_STATE_HOME": str(folder / ".state"),
             "no_proxy": "127.0.0.1",
         }
 
@@ -127,11 +133,12 @@ class Walkthrough:
 
     def _do(self, block: Block) -> None:
         if block.kernel:
-            self._said = self._run_cell(block.kernel, block.text)
+            notebook = block.options.get("notebook", "")
+            self._said = self._run_cell(block.kernel, block.text, notebook=notebook)
         elif block.language == "sh":
             self._said = self._type(block.text)
             commands = block.text.splitlines()
-            is_look = all(command.startswith("kubectl get ") for command in commands)
+            is_look = all(command.startswith(_LOOK) for command in commands)
             self._look = block.text if is_look else ""
         elif block.language == "yaml":
             self._save(block.text)
@@ -187,8 +194,8 @@ class Walkthrough:
         token = secret.get("data", {}).get("token")
         return base64.b64decode(token).decode() if token else None
 
-    def _run_cell(self, kernel: str, code: str) -> str:
-        tab = self._tabs.get(kernel)
+    def _run_cell(self, kernel: str, code: str, *, notebook: str) -> str:
+        tab = self._tabs.get(notebook or kernel)
         if tab is None:
             server = self._server
             assert server is not None, "the page opens no notebook server before this cell"
@@ -204,7 +211,7 @@ class Walkthrough:
                 within=30,
                 what="the list of what runs",
             )
-            tab = self._tabs[kernel] = server.open(kernel)
+            tab = self._tabs[notebook or kernel] = server.open(kernel, name=notebook)
         return "".join(texts(tab.run(code.rstrip("\n"), within=CELL_WITHIN).outputs))
 
 

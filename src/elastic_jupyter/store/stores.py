@@ -84,7 +84,14 @@ def personal_url(
 async def opened(url: str) -> AsyncGenerator[TeamStores, None]:
     """Open what a person works on. Raises ``ConfigError``; ``Unavailable`` for a broken file."""
     if url.startswith(KUBERNETES):
-        from elastic_jupyter.store import kubernetes
+        try:
+            from elastic_jupyter.store import kubernetes
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"there is no {error.name}, which kernels of a cluster need: pip install "
+                "'elastic-jupyter[cli]'; those of this machine need elastic-jupyter up, which "
+                "makes their database"
+            ) from error
 
         asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
         async with kubernetes.connect_person(asked.get("context")) as client:
