@@ -1,7 +1,5 @@
 """What ``elastic-jupyter up`` refuses: one sentence, exit code 2, and nothing is left of it."""
 
-import contextlib
-import fcntl
 import os
 import socket
 import subprocess
@@ -13,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from elastic_jupyter.local.shared_directory import SharedDirectory
 from tests.support.machine import UP, Machine
 from tests.support.pages import ROOT
 
@@ -182,23 +179,9 @@ def refused(machine: Machine, command: Sequence[str], **environment: str) -> str
     )
     assert done.returncode == 2, done.stdout + done.stderr
     assert not machine.processes()
-    assert locked(machine) == []
+    assert machine.locked() == []
     [sentence] = done.stderr.removeprefix(USAGE).splitlines()
     return sentence.removeprefix("elastic-jupyter up: ").removeprefix("Error: ")
-
-
-def locked(machine: Machine) -> list[str]:
-    """Return what is locked of a machine: its state directory, GPUs, places in the line."""
-    found = []
-    if machine.leases.is_dir():
-        shared = SharedDirectory(machine.leases)
-        found = [name for name in shared.names() if (seen := shared.look(name)) and seen.locked]
-    with contextlib.suppress(FileNotFoundError), open(machine.state / "lock") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            found.append("lock")
-    return found
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=str)

@@ -6,6 +6,7 @@ asking the product.
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 from elastic_jupyter.api.names import kernel_object_name
 from elastic_jupyter.errors import NotFound
 from elastic_jupyter.local import proc
+from elastic_jupyter.local.shared_directory import SharedDirectory
 from elastic_jupyter.store.protocol import Key
 from elastic_jupyter.store.sqlite import SqliteKernelStore, open_database
 from tests.support.eventually import eventually
@@ -191,6 +193,19 @@ class Machine:
             within=within,
             what="the end of all processes",
         )
+
+    def locked(self) -> list[str]:
+        """Return what is locked: its state directory; GPUs and places in the line of any user."""
+        found = []
+        if self.leases.is_dir():
+            shared = SharedDirectory(self.leases)
+            found = [name for name in shared.names() if (seen := shared.look(name)) and seen.locked]
+        with contextlib.suppress(FileNotFoundError), open(self.state / "lock") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append("lock")
+        return found
 
     def service(self, name: str) -> int | None:
         """Return the pid of ``GATEWAY`` or ``NOTEBOOK_SERVER`` while it runs."""

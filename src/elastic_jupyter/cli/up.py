@@ -179,7 +179,8 @@ def up(
 ) -> None:
     """Start JupyterLab in DIRECTORY, with kernels that give their GPU back when idle.
 
-    Ctrl-C ends all of it, kernels included; a second one does so at once.
+    Ctrl-C ends all of it, kernels included (exit code 0); a second one does so at once (130). Exit
+    code 2: a setting is wrong, or something is missing; 1: a part did not come up.
     """
     for needed, project in (("jupyter_server", "Jupyter Server"), ("jupyterlab", "JupyterLab")):
         if importlib.util.find_spec(needed) is None:
@@ -215,36 +216,48 @@ def start(settings: "MachineConfig", *, state: Path | None, browser: bool) -> No
 
     logs.configure("WARNING", "text")
     with State(state or default_directory()) as held:
-        asyncio.run(_run(Machine(settings, held, say=click.echo), browser=browser))
+        asyncio.run(_run(Machine(settings, held, say=_say), browser=browser))
 
 
 async def _run(machine: "Machine", *, browser: bool) -> None:
-    """Run until a signal; then end everything, and at the second signal at once."""
+    """Run until a signal; then end everything, and at the second Ctrl-C or SIGTERM at once."""
     running = asyncio.ensure_future(machine.run(ready=lambda: _ready(machine.url, browser)))
     loop = asyncio.get_running_loop()
     asked = False
 
     def stop() -> None:
         nonlocal asked
+        if not asked:
+            asked = True
+            _say("stopping; Ctrl-C again ends everything at once")
+            running.cancel()
+
+    def stop_or_kill() -> None:
         if asked:
             machine.kill()
             os._exit(130)
-        asked = True
-        click.echo("stopping; Ctrl-C again ends everything at once")
-        running.cancel()
+        stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stop_or_kill)
+    # Kernels that nobody looks after would keep their GPUs. A closed terminal may say so twice.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup makes it
+        loop.add_signal_handler(signal.SIGHUP, stop)
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await running
     finally:
         await machine.close()
-    click.echo("stopped")
+    _say("stopped")
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal was closed, or who read it has ended
+        click.echo(line)
 
 
 def _ready(url: str, browser: bool) -> None:
-    click.echo(f"JupyterLab: {url}")
+    _say(f"JupyterLab: {url}")
     if browser:  # some browsers hold up whoever opens them until they end
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 

@@ -9,6 +9,7 @@ import getpass
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,6 +44,8 @@ SPECS_PAUSE = 2.0
 #: Seconds until the services must have answered for the first time.
 START_PATIENCE = 60.0
 _LOOK_PAUSE = 0.05
+#: Seconds; one that is stuck in a driver ends when that lets it go.
+_KILL_PATIENCE = 2.0
 
 log = logs.get(__name__)
 
@@ -139,17 +142,25 @@ class Machine:
         """End notebook server, kernels and gateway, in this order."""
         await self._notebook.stop()
         await self._engine.close()
-        self._gateway.kill()  # it holds nothing that is not in the store
+        await self._gateway.end()  # it holds nothing that is not in the store
+        self._state.forget_runtime()
+        self._database.bell.ring()  # removes what it heard with
         self._database.close()
 
     def kill(self) -> None:
         """End all processes at once; the store is left as a power failure would leave it."""
         for service in (self._notebook, self._gateway):
             service.kill()
-        while left := [one for one in proc.processes(self._state.directory) if one.incarnation]:
-            for seen in left:
+        deadline = time.monotonic() + _KILL_PATIENCE
+        while (left := self._of_kernels()) and time.monotonic() < deadline:
+            for pid in left:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(seen.pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
+
+    def _of_kernels(self) -> set[int]:
+        running = proc.processes(self._state.directory)
+        incarnations = {seen.incarnation for seen in running if seen.incarnation}
+        return {pid for one in incarnations for pid in proc.family(running, one, main=None)}
 
     # -- what is offered
 
@@ -196,7 +207,7 @@ class Machine:
                 # A tenth of the limit, so that it is kept well enough.
                 "ELASTIC_JUPYTER_CULL_INTERVAL": str(max(1.0, min(10.0, idle / 10))),
                 "ELASTIC_JUPYTER_LOG_LEVEL": config.log_level,
-                "JUPYTER_RUNTIME_DIR": str(state.directory / "runtime" / "gateway"),
+                "JUPYTER_RUNTIME_DIR": str(state.runtime / "gateway"),
             },
         )
 

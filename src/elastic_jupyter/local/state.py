@@ -7,13 +7,15 @@
     login-token       of JupyterLab, so that an open tab survives a restart
     notebook-uid      by which the gateway knows the notebook server
     kernels/          a folder each incarnation of a kernel
-    gateway.log
+    runtime/          Jupyter's notes on the gateway while it runs
+    gateway.log, notebook.log
 """
 
 import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +97,15 @@ class State:
     def master_key_file(self) -> Path:
         """The file with the master key."""
         return self.directory / "master-key"
+
+    @property
+    def runtime(self) -> Path:
+        """What Jupyter's processes note of themselves while they run."""
+        return self.directory / "runtime"
+
+    def forget_runtime(self) -> None:
+        """Remove what processes that are gone have noted."""
+        shutil.rmtree(self.runtime, ignore_errors=True)
 
     def _require_ours(self) -> None:
         """Refuse a directory with files and no lock: it would be closed to all but its owner."""

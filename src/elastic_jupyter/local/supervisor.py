@@ -96,8 +96,13 @@ class Supervised:
             async with asyncio.timeout(GRACE):
                 await process.wait()
         except TimeoutError:
-            self.kill()
-            await process.wait()
+            await self.end()
+
+    async def end(self) -> None:
+        """End the process at once, and wait until it has."""
+        self.kill()
+        if self._process is not None:
+            await self._process.wait()
 
     def kill(self) -> None:
         """End the process at once."""
