@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
+from elastic_jupyter.cli.exits import INTERRUPTED, Failure, require_jupyter
 from elastic_jupyter.errors import ElasticJupyterError
-
-_INTERRUPTED = 130
 
 
 @click.command(short_help="Watch two users share one GPU; each step is checked.")
@@ -19,17 +18,16 @@ def demo(verbose: bool) -> None:
     """Run two users' notebooks against one stand-in for a GPU, and check each step.
 
     It takes half a minute, needs no GPU, and leaves nothing behind. Exit status 1: a step went
-    otherwise, and a message says which and how.
+    otherwise, and a sentence says which and how.
     """
+    require_jupyter()
     try:
         with tempfile.TemporaryDirectory(prefix="elastic-jupyter-demo-") as folder:
             asyncio.run(_tell(Path(folder), verbose=verbose))
     except ElasticJupyterError as error:
-        more = "" if verbose else "\n--verbose shows more"
-        click.echo(f"elastic-jupyter demo: {error}{more}", err=True)
-        sys.exit(1)
+        raise Failure(f"{error}" if verbose else f"{error}\n--verbose shows more") from error
     except asyncio.CancelledError:
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
 
 
 async def _tell(folder: Path, *, verbose: bool) -> None:

@@ -18,8 +18,8 @@ def explain(one: KernelView, *, now: datetime) -> str:
 
 
 def _sentences(one: KernelView, *, now: datetime) -> Iterator[str]:
-    if one.phase == view.RECLAIMED:
-        yield _reclaimed(one, now=now)
+    if one.kernel is None:
+        yield _asleep(one, now=now)
         yield _NEXT
     elif one.phase in (Phase.FAILED, Phase.SUCCEEDED):
         yield f"It ended{_at(one, now=now)}: {_why(one) or 'nobody said why'}."
@@ -33,7 +33,7 @@ def _sentences(one: KernelView, *, now: datetime) -> Iterator[str]:
         yield "It was asked for, and nothing has looked at it yet: is what starts kernels running?"
     else:
         yield notices.pending(one.reason, one.message)
-    if one.suspend and one.phase not in (view.RECLAIMED, Phase.FAILED, Phase.SUCCEEDED):
+    if one.suspend and one.phase not in (Phase.FAILED, Phase.SUCCEEDED):
         yield "It is to be released" + (" when its cell ends." if one.busy else ".")
 
 
@@ -56,7 +56,7 @@ def _running(one: KernelView, *, now: datetime) -> Iterator[str]:
         yield f"It is kept until {clock(one.keep_until, now=now)} by request."
 
 
-def _reclaimed(one: KernelView, *, now: datetime) -> str:
+def _asleep(one: KernelView, *, now: datetime) -> str:
     if one.reason:
         return f"It ended{_at(one, now=now)}: {one.reason}."
     idle = ""

@@ -22,10 +22,7 @@ def extend(
     context: str | None,
     namespace: str | None,
 ) -> None:
-    """Have KERNEL reclaimed later than it would be by DURATION: 30m, 2h, 1h30m.
-
-    KERNEL is any unique beginning of a kernel's id or of its object's name, or its notebook's path.
-    """
+    """Have KERNEL reclaimed later than it would be by DURATION: 30m, 2h, 1h30m."""
 
     async def wish(team: TeamStores) -> None:
         one = await kernels.find(team, kernel)

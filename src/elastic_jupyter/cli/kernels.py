@@ -82,7 +82,7 @@ def awake(one: KernelView, what: str) -> tuple[JupyterKernel, Key, str]:
     """
     if one.kernel is None:
         raise NotFound(
-            f"kernel {one.id} was reclaimed, there is nothing to {what}: its notebook's next cell "
+            f"kernel {one.id} is {one.phase}, there is nothing to {what}: its notebook's next cell "
             "starts a new one"
         )
     metadata = one.kernel.metadata

@@ -1,6 +1,7 @@
 """What the commands on kernels share: which store is meant, how they run, how they fail."""
 
 import asyncio
+import inspect
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -8,23 +9,38 @@ from typing import Any, TypeVar
 import click
 
 from elastic_jupyter.cli.completion import KERNEL
+from elastic_jupyter.cli.exits import INTERRUPTED, Failure
 from elastic_jupyter.errors import ElasticJupyterError
 
 T = TypeVar("T")
 
-#: The exit status of a program that was ended with Ctrl-C.
-INTERRUPTED = 130
+#: How a person names a kernel: what each command on one says at its end.
+NAMING = (
+    "KERNEL is the path or the file name of its notebook, or any unique beginning of its id or of "
+    "its object's name."
+)
 
 _STORE = (
     click.option(
         "--store",
         metavar="URL",
         envvar="ELASTIC_JUPYTER_STORE",
-        help="Where the kernels are: sqlite:///PATH or kubernetes:.  [default: the database of "
-        "this machine's elastic-jupyter up if there is one, else kubernetes:]",
+        show_default="that of elastic-jupyter up if it ever ran here, else kubernetes:",
+        help="Where the kernels are: sqlite:///PATH or kubernetes:.",
     ),
-    click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
-    click.option("-n", "--namespace", metavar="NAME", help="Namespace of the cluster."),
+    click.option(
+        "--context",
+        metavar="NAME",
+        show_default="the current one",
+        help="Context of the kubeconfig.",
+    ),
+    click.option(
+        "-n",
+        "--namespace",
+        metavar="NAME",
+        show_default="the context's",
+        help="Namespace of the cluster.",
+    ),
 )
 
 
@@ -36,7 +52,8 @@ def on_store(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def on_kernel(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the same, and the argument KERNEL."""
+    """Add the same, the argument KERNEL, and what it may be."""
+    command.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n{NAMING}"
     return click.argument("kernel", type=KERNEL)(on_store(command))
 
 
@@ -75,6 +92,6 @@ def run(
         url = stores.personal_url(store, context=context, namespace=namespace)
         return asyncio.run(on_stores())
     except ElasticJupyterError as error:
-        raise click.ClickException(str(error)) from error
+        raise Failure(str(error)) from error
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

@@ -24,10 +24,7 @@ def logs(
     follow: bool,
     tail: int | None,
 ) -> None:
-    """Print the log of KERNEL: what its pod or process wrote to standard output and error.
-
-    KERNEL is any unique beginning of a kernel's id or of its object's name, or its notebook's path.
-    """
+    """Print the log of KERNEL: what its pod or process wrote to standard output and error."""
 
     async def tell(team: TeamStores) -> None:
         found, _, _ = kernels.awake(await kernels.find(team, kernel), "read")

@@ -16,8 +16,6 @@ def release(kernel: str, store: str | None, context: str | None, namespace: str 
 
     A cell that runs ends first. One that waits for a GPU gives its place up. Its notebook stays
     open, and the next cell starts a new kernel.
-
-    KERNEL is any unique beginning of a kernel's id or of its object's name, or its notebook's path.
     """
 
     async def wish(team: TeamStores) -> None:

@@ -10,10 +10,7 @@ from elastic_jupyter.store.stores import TeamStores
 @click.command(short_help="End a kernel at once.")
 @on_kernel
 def stop(kernel: str, store: str | None, context: str | None, namespace: str | None) -> None:
-    """End KERNEL at once, also in the middle of a cell, which then ends with an error.
-
-    KERNEL is any unique beginning of a kernel's id or of its object's name, or its notebook's path.
-    """
+    """End KERNEL at once, also in the middle of a cell, which then ends with an error."""
 
     async def wish(team: TeamStores) -> None:
         one = await kernels.find(team, kernel)

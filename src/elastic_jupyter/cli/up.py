@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import signal
-import sys
 import threading
 import tomllib
 import webbrowser
@@ -18,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from elastic_jupyter.cli.duration import DURATION
+from elastic_jupyter.cli.exits import INTERRUPTED, Failure, Misuse, require_jupyter
 from elastic_jupyter.errors import ConfigError, ElasticJupyterError
 
 if TYPE_CHECKING:
@@ -182,9 +181,7 @@ def up(
     Ctrl-C ends all of it, kernels included (exit code 0); a second one does so at once (130). Exit
     code 2: a setting is wrong, or something is missing; 1: a part did not come up.
     """
-    for needed, project in (("jupyter_server", "Jupyter Server"), ("jupyterlab", "JupyterLab")):
-        if importlib.util.find_spec(needed) is None:
-            _fail(f"{project} is not installed: pip install 'elastic-jupyter[local]'", 2)
+    require_jupyter()
     from elastic_jupyter.local.machine import MachineConfig, login_name
 
     settings = MachineConfig(
@@ -197,10 +194,9 @@ def up(
     )
     try:
         start(settings, state=state, browser=browser)
-    except ConfigError as error:
-        _fail(str(error), 2)
     except ElasticJupyterError as error:
-        _fail(str(error), 1)
+        kind = Misuse if isinstance(error, ConfigError) else Failure
+        raise kind(str(error)) from error
 
 
 def start(settings: "MachineConfig", *, state: Path | None, browser: bool) -> None:
@@ -235,7 +231,7 @@ async def _run(machine: "Machine", *, browser: bool) -> None:
     def stop_or_kill() -> None:
         if asked:
             machine.kill()
-            os._exit(130)
+            os._exit(INTERRUPTED)
         stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -260,8 +256,3 @@ def _ready(url: str, browser: bool) -> None:
     _say(f"JupyterLab: {url}")
     if browser:  # some browsers hold up whoever opens them until they end
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-
-
-def _fail(message: str, status: int) -> None:
-    click.echo(f"elastic-jupyter up: {message}", err=True)
-    sys.exit(status)

@@ -10,11 +10,18 @@ from elastic_jupyter.api.base import Condition
 from elastic_jupyter.api.kernel import JupyterKernel, Phase, Queue
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.sessions import KernelSession
-from elastic_jupyter.policy import accelerators, usage
+from elastic_jupyter.policy import accelerators, notices, usage
 from elastic_jupyter.policy.usage import Usage
 
-#: The phase of what has no object: a kernel that sleeps until its next cell.
-RECLAIMED = "Reclaimed"
+#: The phases of what has no object: a kernel that sleeps until its next cell.
+RECLAIMED, STOPPED = "Reclaimed", "Stopped"
+#: Which of them it is by what its tombstone says; anything else says why it could not be started.
+_ASLEEP = {
+    "": RECLAIMED,
+    notices.RELEASED: RECLAIMED,
+    notices.DELETED: STOPPED,
+    notices.INTERRUPTED: STOPPED,
+}
 #: The phase of what no reconciler has looked at yet.
 NEW = "New"
 
@@ -87,7 +94,7 @@ def of_kernel(kernel: JupyterKernel, *, now: datetime) -> KernelView:
 
 
 def of_tombstone(kernel_id: str, tombstone: Mapping[str, Any], *, now: datetime) -> KernelView:
-    """Return the view of a kernel that was reclaimed.
+    """Return the view of a kernel of which there is no more than what is remembered.
 
     Raises ``KeyError``, ``TypeError`` or ``ValueError`` when it is something else.
     """
@@ -98,7 +105,7 @@ def of_tombstone(kernel_id: str, tombstone: Mapping[str, Any], *, now: datetime)
     return KernelView(
         id=kernel_id,
         name=tombstone["name"],
-        phase=RECLAIMED,
+        phase=_ASLEEP.get(tombstone["reason"], Phase.FAILED.value),
         user=tombstone["user"],
         notebook=_path(paths) or tombstone["notebook"]["name"],
         spec=tombstone["spec"],

@@ -18,10 +18,7 @@ from elastic_jupyter.store.stores import TeamStores
 def why(
     kernel: str, store: str | None, context: str | None, namespace: str | None, output: str
 ) -> None:
-    """Say what KERNEL waits for, when it will be reclaimed, or why it was or has ended.
-
-    KERNEL is any unique beginning of a kernel's id or of its object's name, or its notebook's path.
-    """
+    """Say what KERNEL waits for, when it will be reclaimed, or why it was or has ended."""
 
     async def tell(team: TeamStores) -> None:
         one = await kernels.find(team, kernel)

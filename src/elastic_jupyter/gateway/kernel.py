@@ -160,7 +160,7 @@ class ElasticKernelManager(ServerKernelManager):
         while True:
             facts = self.facts
             if facts is not None and facts.uid in self.retired:
-                raise LaunchFailed("the JupyterKernel was deleted")
+                raise LaunchFailed(notices.DELETED)
             if facts is not None and facts.ended:
                 raise LaunchFailed(facts.reason)
             if facts is not None and wanted(facts):
@@ -247,7 +247,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.retired.add(uid)
         self._changed.set()
         if self.state is KernelState.RUNNING:
-            self.lose("its JupyterKernel was deleted", gone=True)
+            self.lose(notices.DELETED, gone=True)
 
     def lose(self, reason: str, *, gone: bool = False) -> None:
         """End what is in flight with ``reason``; the next execution gets a new kernel."""
@@ -593,7 +593,11 @@ class ElasticKernelManager(ServerKernelManager):
         if self.state is KernelState.RUNNING:
             self.spawn(self._interrupt())
             return
-        await self._give_up("KeyboardInterrupt", "The wait for the kernel was interrupted.")
+        await self._give_up(
+            "KeyboardInterrupt",
+            "The wait for the kernel was interrupted.",
+            reason=notices.INTERRUPTED,
+        )
 
     def release_if_asked(self) -> None:
         """Look whether a kernel that is to be released has come to its cell's end."""
@@ -607,10 +611,10 @@ class ElasticKernelManager(ServerKernelManager):
         elif self.facts and self.facts.suspend and not self._busy_unknown:
             await self._give_up("KernelReleased", notices.NOT_RUN, reason=notices.RELEASED)
 
-    async def _give_up(self, ename: str, evalue: str, *, reason: str = "") -> None:
+    async def _give_up(self, ename: str, evalue: str, *, reason: str) -> None:
         """Ask no longer for a kernel that does not run yet; what waits for it ends with an error.
 
-        ``reason``: why its user finds a new one, where that is to be told.
+        ``reason``: why its user finds a new one.
         """
         async with self._changing:
             if self.state is not KernelState.STARTING:
@@ -618,14 +622,14 @@ class ElasticKernelManager(ServerKernelManager):
             self._cancel_launch()
             self._fail(ename, evalue)
             self.state = KernelState.RECLAIMED
-            self.reason = reason or self.reason
+            self.reason = reason
             self.wish = self._after_run()
             self.execution_state = "idle"
             try:
                 await self.mapping.remember(self)
             finally:
                 await self._stop()
-                self._refuse(LaunchFailed(reason or "the wait for the kernel was interrupted"))
+                self._refuse(LaunchFailed(reason))
 
     async def _interrupt(self) -> None:
         """Ask the kernel to end its cell, and tell the user when it does not listen.

@@ -286,7 +286,7 @@ async def test_a_log_that_is_followed_ends_with_its_kernel(machine: Machine) -> 
     [
         pytest.param(["why", "11a"], "'11a' may be any of these kernels:", id="an ambiguous name"),
         pytest.param(["why", "x"], "there is no kernel 'x'; there are:", id="a wrong name"),
-        pytest.param(["release", "33"], "was reclaimed, there is nothing to release", id="asleep"),
+        pytest.param(["release", "33"], "is Reclaimed, there is nothing to release", id="asleep"),
         pytest.param(["extend", "33", "1h"], "there is nothing to extend", id="asleep, extend"),
         pytest.param(["stop", "33"], "there is nothing to stop", id="asleep, stop"),
         pytest.param(["logs", "33"], "there is nothing to read", id="asleep, logs"),

@@ -134,7 +134,7 @@ def test_what_stands_in_the_way_is_one_sentence(
 ) -> None:
     started.error = error
     done = up()
-    assert (done.exit_code, done.output) == (status, f"elastic-jupyter up: {error}\n")
+    assert (done.exit_code, done.output) == (status, f"Error: {error}\n")
 
 
 def test_help_all_names_the_variable_and_the_setting_of_each_option(started: Started) -> None:

@@ -13,6 +13,7 @@ from elastic_jupyter.cli.explain import explain
 from elastic_jupyter.cli.extend import later
 from elastic_jupyter.cli.table import COLUMNS, table
 from elastic_jupyter.cli.view import KernelView
+from elastic_jupyter.policy import notices
 from tests.support.kernels import KERNEL_ID, a_kernel, model
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -127,6 +128,11 @@ FAILED = a_view(
             id="released",
         ),
         pytest.param(
+            sleeps(reason=notices.DELETED),
+            ["It ended at", "it was stopped (its JupyterKernel was deleted)."],
+            id="stopped",
+        ),
+        pytest.param(
             sleeps(usage=None, lastExecution=None), ["It was reclaimed at"], id="an old tombstone"
         ),
     ],
@@ -185,6 +191,20 @@ def cells(seen: KernelView) -> dict[str, str]:
 def test_the_table_says(seen: KernelView, want: dict[str, str]) -> None:
     said = cells(seen)
     assert {column: said[column] for column in want} == want
+
+
+@pytest.mark.parametrize(
+    ("reason", "phase"),
+    [
+        ("", "Reclaimed"),
+        (notices.RELEASED, "Reclaimed"),
+        (notices.DELETED, "Stopped"),
+        (notices.INTERRUPTED, "Stopped"),
+        ("gave up after 600 s: no such image", "Failed"),
+    ],
+)
+def test_a_kernel_that_sleeps_is_called_by_how_it_came_to_that(reason: str, phase: str) -> None:
+    assert sleeps(reason=reason).phase == phase
 
 
 def test_the_notebook_is_that_of_the_last_session() -> None:
