@@ -63,6 +63,20 @@ def test_an_extra_brings_all_that_it_needs(extra: str, install: Callable[[str], 
     subprocess.run([commands / "python", "-I", "-c", IMPORT_ALL, *EXTRAS[extra]], check=True)
 
 
+def test_without_an_extra_a_command_says_which_it_needs(install: Callable[[str], Path]) -> None:
+    command = install("elastic-jupyter") / "elastic-jupyter"
+    for arguments, status, told in (
+        (["--help"], 0, ""),
+        (["up"], 2, "Error: Jupyter Server is not installed: pip install 'elastic-jupyter[local]'"),
+        (["demo"], 2, "pip install 'elastic-jupyter[local]'"),
+        (["status", "--context", "x"], 1, "pip install 'elastic-jupyter[cli]'"),
+    ):
+        done = subprocess.run([command, *arguments], capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+        assert told in done.stderr
+        assert len(done.stderr.splitlines()) == (1 if status else 0)
+
+
 def test_the_wheels_alone_give_a_jupyterlab_with_elastic_kernels(
     install: Callable[[str], Path], new_machine: Callable[..., Machine]
 ) -> None:
