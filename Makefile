@@ -19,7 +19,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test browser-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local lock soak
+.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local lock soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: venv ## unit tests, those of one machine and of a browser, then the cluste
 browser-tests: # in Debian's Chromium; where it cannot be installed, they say that they are skipped
 	@type -P chromium >/dev/null || devcluster/packages.sh chromium || true
 	$(BIN)/pytest tests/browser --timeout 300
+
+gpu-tests: venv ## GPUs of hardware, on a machine that has some: what CUDA and the driver see
+	$(BIN)/pytest tests/gpu -s --timeout 300
 
 # A hang ends with a stack.
 CLUSTER_TESTS := $(BIN)/pytest tests/cluster --durations 20 --timeout 600

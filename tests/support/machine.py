@@ -57,7 +57,7 @@ class Machine:
         *,
         leases: Path,
         idle: float = 0,
-        gpus: int = 1,
+        gpus: int | str = 1,
         user: str = "jovyan",
         uid: int | None = None,
         state: Path | None = None,

@@ -7,6 +7,9 @@ from typing import Any, Literal
 from elastic_jupyter import logs
 from elastic_jupyter.errors import ConfigError
 
+#: What is said where nothing is in the way of GPUs but that there is none.
+NONE_FOUND = "no GPU was found"
+
 log = logs.get(__name__)
 
 #: Hides all GPUs from CUDA, and from what is built on it.
@@ -18,11 +21,12 @@ class Gpu:
     """What one kernel has to itself: a GPU, or a slice of one that is in MIG mode.
 
     ``id`` is the same for all users of the machine and after a reboot: NVML's UUID, which
-    ``CUDA_VISIBLE_DEVICES`` takes. ``label`` is for people.
+    ``CUDA_VISIBLE_DEVICES`` takes. ``label`` is for people, ``model`` is what its maker calls it.
     """
 
     id: str
     label: str
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,12 @@ def _found() -> Inventory:
         import pynvml  # type: ignore[import-untyped]  # it loads the driver's library
     except ImportError:
         log.debug("no GPU is looked for: nvidia-ml-py is not installed")
-        return Inventory()
+        return Inventory(note=NONE_FOUND)
     try:
         pynvml.nvmlInit()
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded) as error:
         log.debug("no NVIDIA driver", error=error)
-        return Inventory()
+        return Inventory(note=NONE_FOUND)
     except pynvml.NVMLError as error:
         return Inventory(note=f"no GPU is offered: the NVIDIA driver answers: {error}")
     try:
@@ -92,20 +96,26 @@ def _counted(nvml: Any) -> Inventory:
         if not found:
             left_out.append(f"{label} is left out: it is in MIG mode and has no slices")
         gpus += found
-    return Inventory(tuple(gpus), note="; ".join(left_out))
+    names = ", ".join(f"{gpu.label} ({gpu.model})" for gpu in gpus)
+    notes = [f"GPUs: {names}" if gpus else NONE_FOUND, *left_out]
+    return Inventory(tuple(gpus), note="; ".join(notes))
 
 
 def _parts(nvml: Any, device: Any, label: str) -> Iterator[Gpu]:
     """Yield the GPU itself, or its slices: in MIG mode CUDA takes only these."""
     if not _is_sliced(nvml, device):
-        yield Gpu(nvml.nvmlDeviceGetUUID(device), label)
+        yield _gpu(nvml, device, label)
         return
     for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(device)):
         try:
             part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, index)
         except nvml.NVMLError_NotFound:
             continue  # there may be fewer than the most there could be, with gaps
-        yield Gpu(nvml.nvmlDeviceGetUUID(part), f"{label} slice {index}")
+        yield _gpu(nvml, part, f"{label} slice {index}")
+
+
+def _gpu(nvml: Any, device: Any, label: str) -> Gpu:
+    return Gpu(nvml.nvmlDeviceGetUUID(device), label, nvml.nvmlDeviceGetName(device))
 
 
 def _is_sliced(nvml: Any, device: Any) -> bool:

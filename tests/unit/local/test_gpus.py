@@ -38,6 +38,7 @@ class Device:
     slices: list[str | None] | None = None
     mig: bool = False
     broken: str = ""
+    model: str = "A100"
 
 
 @dataclass
@@ -77,6 +78,9 @@ class FakeNvml:
             raise NVMLError(device.broken)
         return device.uuid
 
+    def nvmlDeviceGetName(self, device: Device) -> str:
+        return device.model
+
     def nvmlDeviceGetMigMode(self, device: Device) -> list[int]:
         if device.slices is None:
             raise NotSupported("Not Supported")
@@ -90,43 +94,50 @@ class FakeNvml:
         uuid = device.slices[index]
         if uuid is None:
             raise NotFound("Not Found")
-        return Device(uuid)
+        return Device(uuid, model="A100 1g.5gb")
 
 
 PLAIN = Device("GPU-a")
+NONE = Inventory(note="no GPU was found")
 SLICED = Device("GPU-b", mig=True, slices=["MIG-1", None, "MIG-2"])
 
 
 @pytest.mark.parametrize(
     ("nvml", "want"),
     [
-        pytest.param(FakeNvml(), Inventory(), id="none there"),
+        pytest.param(FakeNvml(), NONE, id="none there"),
         pytest.param(
             FakeNvml([PLAIN, Device("GPU-c", slices=["MIG-9"])]),
-            Inventory((Gpu("GPU-a", "GPU 0"), Gpu("GPU-c", "GPU 1"))),
+            Inventory(
+                (Gpu("GPU-a", "GPU 0", "A100"), Gpu("GPU-c", "GPU 1", "A100")),
+                note="GPUs: GPU 0 (A100), GPU 1 (A100)",
+            ),
             id="whole where MIG is unknown or off",
         ),
         pytest.param(
             FakeNvml([PLAIN, SLICED]),
             Inventory(
                 (
-                    Gpu("GPU-a", "GPU 0"),
-                    Gpu("MIG-1", "GPU 1 slice 0"),
-                    Gpu("MIG-2", "GPU 1 slice 2"),
-                )
+                    Gpu("GPU-a", "GPU 0", "A100"),
+                    Gpu("MIG-1", "GPU 1 slice 0", "A100 1g.5gb"),
+                    Gpu("MIG-2", "GPU 1 slice 2", "A100 1g.5gb"),
+                ),
+                note="GPUs: GPU 0 (A100), GPU 1 slice 0 (A100 1g.5gb), GPU 1 slice 2 (A100 1g.5gb)",
             ),
             id="as its slices where MIG is on",
         ),
         pytest.param(
             FakeNvml([Device("GPU-d", mig=True, slices=[None])]),
-            Inventory(note="GPU 0 is left out: it is in MIG mode and has no slices"),
+            Inventory(
+                note="no GPU was found; GPU 0 is left out: it is in MIG mode and has no slices"
+            ),
             id="MIG on and nothing cut yet",
         ),
         pytest.param(
-            FakeNvml([Device("GPU-e", broken="GPU is lost"), PLAIN]),
+            FakeNvml([Device("GPU-e", broken="it is lost"), PLAIN]),
             Inventory(
-                (Gpu("GPU-a", "GPU 1"),),
-                note="GPU 0 is left out: the NVIDIA driver answers: GPU is lost",
+                (Gpu("GPU-a", "GPU 1", "A100"),),
+                note="GPUs: GPU 1 (A100); GPU 0 is left out: the NVIDIA driver answers: it is lost",
             ),
             id="a broken one takes no other with it",
         ),
@@ -142,8 +153,16 @@ SLICED = Device("GPU-b", mig=True, slices=["MIG-1", None, "MIG-2"])
             Inventory(note="no GPU is offered: the NVIDIA driver cannot count them: Unknown Error"),
             id="an error while counting",
         ),
-        pytest.param(FakeNvml(init=LibraryNotFound()), Inventory(), id="no driver installed"),
-        pytest.param(FakeNvml(init=DriverNotLoaded()), Inventory(), id="driver not loaded"),
+        pytest.param(
+            FakeNvml(init=LibraryNotFound()),
+            Inventory(note="no GPU was found"),
+            id="no driver installed",
+        ),
+        pytest.param(
+            FakeNvml(init=DriverNotLoaded()),
+            Inventory(note="no GPU was found"),
+            id="driver not loaded",
+        ),
     ],
 )
 def test_what_nvml_finds_is_offered(
@@ -159,7 +178,7 @@ def test_without_the_library_there_is_no_gpu_and_no_noise(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with caplog.at_level(logging.INFO):
-        assert gpus.inventory("auto") == Inventory()
+        assert gpus.inventory("auto") == NONE
     assert not caplog.records
 
 
