@@ -40,6 +40,7 @@ def gpus():
     return uuids
 
 def fill(mib):
+    assert cuda.cuInit(0) == 0
     context, memory, size = ctypes.c_void_p(), ctypes.c_uint64(), mib << 20
     assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0
     assert cuda.cuCtxSetCurrent(context) == 0
