@@ -14,12 +14,36 @@ from tests.scenarios.reclaim import Reclaim
 from tests.scenarios.running import Running, opens_a_file_beside_its_notebook
 from tests.support.machine import Machine
 
+#: ipykernel without its answer to the message that interrupts.
+DEAF = """
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+
+class Deaf(IPythonKernel):
+    async def interrupt_request(self, socket, identity, parent):
+        pass
+
+IPKernelApp.launch_instance(kernel_class=Deaf)
+"""
+
 
 class TestRunning(Running):
     """On a machine that reclaims nothing."""
 
     def test_a_kernel_opens_a_file_beside_its_notebook(self, patient: Machine) -> None:
         opens_a_file_beside_its_notebook(patient.server, str(patient.notebooks))
+
+    def test_a_kernel_that_knows_only_signals_is_interrupted_by_one(self, patient: Machine) -> None:
+        """As R's: while a cell runs it reads nothing."""
+        patient.install("deaf", DEAF)
+        with patient.server.notebook("deaf") as tab:
+            tab.run("x = 1", within=60)
+            cell = tab.start("print('go')\nwhile True: pass")
+            cell.until(lambda cell: cell.stdout == "go\n", within=10, what="the first line")
+            tab.interrupt()
+            assert cell.wait(within=5).reply["ename"] == "KeyboardInterrupt"
+            assert tab.run("x").result == "1"
+            assert "did not answer" not in cell.text
 
 
 class TestGatewayGone(GatewayGone):

@@ -332,13 +332,21 @@ class Machine:
 
     def offer(self, name: str, **resources: Any) -> None:
         """Install a kernel spec, ``resources`` as in a pod, and wait until it is offered."""
+        command = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        self._install(name, command, {"elastic_jupyter": {"resources": resources}})
+
+    def install(self, name: str, code: str) -> None:
+        """Install a kernel that runs Python code, and wait until it is offered."""
+        self._install(name, ["-c", code, "-f", "{connection_file}"], {})
+
+    def _install(self, name: str, arguments: list[str], metadata: Mapping[str, Any]) -> None:
         folder = self.root / "home" / ".local" / "share" / "jupyter" / "kernels" / name
         folder.mkdir(parents=True)
         spec = {
-            "argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "argv": ["python", *arguments],
             "display_name": name,
             "language": "python",
-            "metadata": {"elastic_jupyter": {"resources": resources}},
+            "metadata": metadata,
         }
         (folder / "kernel.json").write_text(json.dumps(spec))
         eventually(

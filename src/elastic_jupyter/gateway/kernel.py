@@ -38,7 +38,7 @@ from elastic_jupyter.gateway.connection import ElasticConnection, new_session
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.parked import Parked, ParkedFrontEnds
-from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info
+from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info, now_stamp
 from elastic_jupyter.gateway.replay import ATTACHED, AWAITED
 from elastic_jupyter.gateway.sessions import Sessions
 from elastic_jupyter.gateway.wish import Wish
@@ -53,8 +53,10 @@ if TYPE_CHECKING:
 RECOVERY_WINDOW = timedelta(minutes=2)
 #: ZMQ's pause between two attempts to connect to a pod whose kernel does not listen yet, ms.
 PROBE_RECONNECT = 5
-#: How long a kernel may take to answer an interrupt before its cell says that it did not, s.
-INTERRUPT_PATIENCE = 3.0
+#: How long a kernel may take to answer an interrupt before it is to get a signal, s.
+SIGNAL_AFTER = 1.0
+#: How long it may take after that before its cell says that it did not answer, s.
+INTERRUPT_PATIENCE = 2.0
 #: How long an interrupt stays on its way to a kernel that does not answer, s.
 INTERRUPT_LIFE = 60.0
 
@@ -634,15 +636,21 @@ class ElasticKernelManager(ServerKernelManager):
     async def _interrupt(self) -> None:
         """Ask the kernel to end its cell, and tell the user when it does not listen.
 
-        A signal does not reach another pod, and a kernel that waits for one (R's IRkernel) reads
-        its control channel after the cell only.
+        A kernel that waits for a signal (R's IRkernel) reads its control channel after the cell
+        only. We send none: it may be in another pod. A reconciler that can is asked for it.
         """
-        iopub = self.iopub
+        iopub, uid = self.iopub, self._make_provisioner().uid
         with self._probe_socket("control") as socket:
             new_session(self.session.key).send(socket, "interrupt_request")
             reply = asyncio.ensure_future(socket.recv_multipart())
-            await asyncio.wait((reply,), timeout=INTERRUPT_PATIENCE)
-            if not reply.done() and self.iopub is iopub:  # still the same incarnation
+            await asyncio.wait((reply,), timeout=SIGNAL_AFTER)
+            if not reply.done() and uid is not None:
+                stamp = {names.ANNOTATION_INTERRUPTED_AT: now_stamp()}
+                with contextlib.suppress(StoreError):  # the cell says that it was not heard
+                    await self.store.annotate(self.key, stamp, uid=uid)
+                await asyncio.wait((reply,), timeout=INTERRUPT_PATIENCE)
+            # Still the same incarnation, and at it.
+            if not reply.done() and self.iopub is iopub and self.busy:
                 for connection in list(self.connections):
                     connection.warn(notices.INTERRUPT_UNHEARD)
             # One that is merely slow gets it yet, while its socket is open.

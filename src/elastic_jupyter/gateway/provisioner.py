@@ -172,6 +172,6 @@ def connection_info(ip: str, master_key: bytes, uid: str) -> KernelConnectionInf
     )
 
 
-def asked_at() -> str:
-    """Return the present as the queue's order stamp: RFC 3339 with microseconds, UTC."""
+def now_stamp() -> str:
+    """Return the present as annotations have it: RFC 3339 with microseconds, UTC."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -9,7 +9,7 @@ from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.errors import Invalid
 from elastic_jupyter.gateway import sessions
-from elastic_jupyter.gateway.provisioner import asked_at
+from elastic_jupyter.gateway.provisioner import now_stamp
 from elastic_jupyter.gateway.sessions import KernelSession, Sessions
 from elastic_jupyter.policy.compose import unescaped
 from elastic_jupyter.policy.pod_template import first_container, variables
@@ -61,7 +61,7 @@ class Wish:
                         names.LABEL_KERNEL_ID: self.kernel_id,
                     },
                     "annotations": {
-                        names.ANNOTATION_ASKED_AT: asked_at(),
+                        names.ANNOTATION_ASKED_AT: now_stamp(),
                         names.ANNOTATION_LAST_EPOCH: str(last_epoch),
                         names.ANNOTATION_CLIENT_ENV: ",".join(sorted(self.env)),
                         **({names.ANNOTATION_SESSIONS: said} if said else {}),

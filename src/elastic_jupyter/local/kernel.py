@@ -23,7 +23,7 @@ from elastic_jupyter.errors import (
 from elastic_jupyter.local import sight
 from elastic_jupyter.local.command import GPU, Command, kernel_id
 from elastic_jupyter.local.line import Applicant, GpuLine, Lease
-from elastic_jupyter.local.making import Made, Maker, incarnation_of
+from elastic_jupyter.local.making import Made, Maker, incarnation_of, interrupted_at
 from elastic_jupyter.policy import kernel_status, lifecycle
 from elastic_jupyter.policy.kernel_status import Told
 from elastic_jupyter.policy.lifecycle import Action, Sight, Sighting
@@ -76,6 +76,7 @@ class KernelReconciler:
         if kernel is None:
             return DONE
         seen = self._observe(key, kernel)
+        self._interrupt_if_asked(key, kernel)
         starts = lifecycle.decide(_phase(kernel), seen.sight).action is Action.START
         if starts:
             seen = self._start(key, kernel)
@@ -144,6 +145,12 @@ class KernelReconciler:
         except Unavailable as error:
             return Sighting(Sight.NEVER_MADE, error.reason, str(error))
         return self._made[key].look()
+
+    def _interrupt_if_asked(self, key: Key, kernel: JupyterKernel) -> None:
+        made, asked = self._made.get(key), interrupted_at(kernel)
+        if made is not None and made.process is not None and asked != made.interrupted_at:
+            made.interrupted_at = asked
+            made.process.interrupt()
 
     def _make(self, key: Key, kernel: JupyterKernel, plan: Command, lease: Lease | None) -> Made:
         try:

@@ -70,6 +70,8 @@ class Made:
     memory: str | None = None
     hint: str = ""
     lease: Lease | None = None
+    #: The last wish for a signal that was heeded, or that came before our time.
+    interrupted_at: str | None = None
 
     def look(self) -> Sighting:
         """Return what is seen of it."""
@@ -186,7 +188,8 @@ class Maker:
             group=remains.group,
             on_end=on_end,
         )
-        made = Made(incarnation, folder, found, remains.group)
+        asked = interrupted_at(kernel)
+        made = Made(incarnation, folder, found, remains.group, interrupted_at=asked)
         with contextlib.suppress(Invalid):
             made.memory = self.plan(kernel).memory
         return made
@@ -251,6 +254,11 @@ class Maker:
             log.warning("control group cannot be made", group=group.path, error=error)
             return None
         return group
+
+
+def interrupted_at(kernel: JupyterKernel) -> str | None:
+    """Return when a kernel was to get SIGINT the last time, as it is written; None: never."""
+    return (kernel.metadata.annotations or {}).get(names.ANNOTATION_INTERRUPTED_AT)
 
 
 def incarnation_of(kernel: JupyterKernel) -> Incarnation:

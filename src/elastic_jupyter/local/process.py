@@ -88,6 +88,12 @@ class Process:
         await end_all(self.incarnation, state=self._state, group=self.group, main=self._main())
         self.let_go()
 
+    def interrupt(self) -> None:
+        """Send SIGINT to all in its process group, as a terminal does, if it runs."""
+        if not self.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGINT)
+
     async def gather(self) -> None:
         """Move to its group what the process had started before it was there."""
         if self.group is not None:

@@ -68,8 +68,8 @@ def disturbed(reason: str) -> str:
 
 #: Shown in a running cell whose kernel does not answer an interrupt.
 INTERRUPT_UNHEARD = (
-    "[elastic-jupyter] The kernel did not answer the interrupt; it may know only signals, which do "
-    "not reach it here. A restart ends the cell, and the variables with it."
+    "[elastic-jupyter] The kernel did not answer the interrupt: it is stuck, or it knows only "
+    "signals and runs where none reach it. A restart ends the cell, and the variables with it."
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
+from elastic_jupyter.api import names
 from elastic_jupyter.local.folder import Folder, Note
 from elastic_jupyter.local.proc import Incarnation
 from tests.support.objects import until
@@ -220,3 +221,38 @@ async def _forget_status(machine: OneMachine, key: Any) -> None:
     assert kernel.status is not None
     nothing = dict.fromkeys(kernel.status.to_dict())
     await machine.store.patch_status(key, nothing, version=kernel.metadata.resource_version or "")
+
+
+COUNTS = """
+import signal, time
+def count(*_):
+    with open({file!r}, "a") as file: file.write("x")
+signal.signal(signal.SIGINT, count)
+open({file!r}, "a").close()
+while True: time.sleep(0.1)
+"""
+
+
+async def test_an_interrupt_by_signal_reaches_all_that_a_kernel_runs_and_is_never_sent_twice(
+    machine: OneMachine,
+) -> None:
+    child, main = COUNTS.format(file="child"), COUNTS.format(file="main")
+    files = [machine.notebooks / name for name in ("child", "main")]
+
+    async def interrupt(at: str) -> None:
+        uid = (await machine.store.get(key)).metadata.uid or ""
+        await machine.store.annotate(key, {names.ANNOTATION_INTERRUPTED_AT: at}, uid=uid)
+
+    with machine.another_supervisor():
+        code = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        key = await machine.run(code + main)
+        await until(lambda: all(file.exists() for file in files))
+        await machine.until_phase(key, "Running")
+        await interrupt("2026-01-01T00:00:01Z")
+        await until(lambda: [file.read_text() for file in files] == ["x", "x"])
+    machine.start()
+    # Once a kernel that was asked for later runs, the one before was looked at.
+    late = await machine.run(STAYS, name="late")
+    await machine.until_phase(late, "Running")
+    await interrupt("2026-01-01T00:00:02Z")
+    await until(lambda: [file.read_text() for file in files] == ["xx", "xx"])
