@@ -63,11 +63,13 @@ lint: venv ## style, types, layers, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m elastic_jupyter.api.generate --check
+	$(BIN)/python -m elastic_jupyter.cli.generate --check
 	@if type -P shellcheck >/dev/null; then shellcheck -x .ci/run devcluster/*.sh images/*.sh images/*/*.sh; \
 	else echo "shellcheck: not installed, not run"; fi
 
-generate: venv ## write deploy/crds and docs/reference anew from the models
+generate: venv ## write deploy/crds and docs/reference anew from the models and the commands
 	$(BIN)/python -m elastic_jupyter.api.generate
+	$(BIN)/python -m elastic_jupyter.cli.generate
 
 cluster: venv ## build, start and fill the devcluster; with KUBECONFIG: install there
 	devcluster/cluster.sh

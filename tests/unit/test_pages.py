@@ -84,8 +84,9 @@ def test_the_reference_names_what_a_process_reads_and_no_more(section: str, modu
 
 def test_the_reference_names_every_environment_variable_and_no_other() -> None:
     named = pages.first_cells(pages.text_of(REFERENCE / "environment.md"))
-    launcher = pages.text_of(REFERENCE / "kubeflow-launcher.md")
-    named |= set(filter(VARIABLE.fullmatch, re.findall(r"`([A-Z_]+)`", launcher)))
+    for page in ("kubeflow-launcher.md", "command-line.md"):
+        text = pages.text_of(REFERENCE / page)
+        named |= set(filter(VARIABLE.fullmatch, re.findall(r"`([A-Z_]+)`", text)))
     options = {str(one.envvar) for one in up.params if one.envvar}
     assert len(options) > 5
     assert named == variables("src", "images", "agent/src") | options

@@ -6,6 +6,7 @@ kind's manifest in ``examples/minimal``. Needs PyYAML, a development dependency.
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
@@ -58,9 +59,14 @@ def files(root: Path) -> dict[Path, str]:
     return made
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the files, or with ``--check`` return 1 when one differs."""
-    parser = argparse.ArgumentParser(description="Write the CRDs and the reference of the kinds.")
+def main(
+    arguments: list[str] | None = None, *, files: Callable[[Path], Mapping[Path, str]] = files
+) -> int:
+    """Write the files, or with ``--check`` return 1 when one differs.
+
+    ``files``: what makes them of the repository's path, where it is not those of the kinds.
+    """
+    parser = argparse.ArgumentParser(description="Write what is made from the sources.")
     parser.add_argument("--check", action="store_true", help="only compare; 1 when one differs")
     parser.add_argument("--root", type=Path, default=Path(), help="the repository")
     options = parser.parse_args(arguments)

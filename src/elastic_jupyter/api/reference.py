@@ -95,7 +95,7 @@ def _rows(found: Iterable[_Field]) -> Iterator[str]:
         (f"`{field.path}`", ", ".join(_kind(field)), field.schema.get("description", ""))
         for field in found
     ]
-    return _table(("field", "type", "meaning"), rows)
+    return table(("field", "type", "meaning"), rows)
 
 
 def _kind(field: _Field) -> Iterator[str]:
@@ -154,7 +154,7 @@ def _rules(schema: Json) -> Iterator[str]:
     if rows:
         yield "What is refused beside a wrong type:"
         yield ""
-        yield from _table(("field", "message"), rows)
+        yield from table(("field", "message"), rows)
 
 
 def _conditions(conditions: Sequence[ConditionType]) -> Iterator[str]:
@@ -164,7 +164,7 @@ def _conditions(conditions: Sequence[ConditionType]) -> Iterator[str]:
         rows = [(f"`{reason}`", meaning) for reason, meaning in condition.reasons.items()]
         if condition.others:
             rows.append(("others", condition.others))
-        yield from _table(("reason", "meaning"), rows)
+        yield from table(("reason", "meaning"), rows)
 
 
 def _columns(columns: Sequence[Json]) -> Iterator[str]:
@@ -176,10 +176,11 @@ def _columns(columns: Sequence[Json]) -> Iterator[str]:
         )
         for column in columns
     ]
-    return _table(("column", "field", "meaning"), rows)
+    return table(("column", "field", "meaning"), rows)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table in Markdown, and an empty one."""
     for row in (head, ["---"] * len(head), *rows):
         yield f"| {' | '.join(map(_cell, row))} |"
     yield ""

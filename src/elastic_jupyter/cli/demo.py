@@ -12,7 +12,7 @@ from elastic_jupyter.cli.exits import INTERRUPTED, Failure, require_jupyter
 from elastic_jupyter.errors import ElasticJupyterError
 
 
-@click.command(short_help="Watch two users share one GPU; each step is checked.")
+@click.command()
 @click.option("--verbose", is_flag=True, help="Show each message and what the processes say, too.")
 def demo(verbose: bool) -> None:
     """Run two users' notebooks against one stand-in for a GPU, and check each step.

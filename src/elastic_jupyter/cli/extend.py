@@ -12,7 +12,7 @@ from elastic_jupyter.cli.view import KernelView
 from elastic_jupyter.store.stores import TeamStores
 
 
-@click.command(short_help="Keep an idle kernel for longer.")
+@click.command()
 @on_kernel
 @click.argument("duration", type=DURATION)
 def extend(

@@ -1,24 +1,34 @@
 """``elastic-jupyter``: a group of commands, each imported when it is called."""
 
 import importlib
+from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
-#: Where each command is; importing all of them for one would take longer than most run.
+
+class Listed(NamedTuple):
+    """What is known of a command before it is imported: where it is, and what it is for."""
+
+    place: str
+    purpose: str
+
+
+#: Importing all of them to list them would take five times as long.
 COMMANDS = {
-    "demo": "elastic_jupyter.cli.demo:demo",
-    "extend": "elastic_jupyter.cli.extend:extend",
-    "logs": "elastic_jupyter.cli.printed:logs",
-    "release": "elastic_jupyter.cli.release:release",
-    "status": "elastic_jupyter.cli.status:status",
-    "stop": "elastic_jupyter.cli.stop:stop",
-    "up": "elastic_jupyter.cli.up:up",
-    "why": "elastic_jupyter.cli.why:why",
+    "demo": Listed("demo:demo", "Watch two users share one GPU; each step is checked."),
+    "extend": Listed("extend:extend", "Keep an idle kernel for longer."),
+    "logs": Listed("printed:logs", "Print a kernel's log."),
+    "release": Listed("release:release", "Give a kernel's GPU back now."),
+    "status": Listed("status:status", "Show all kernels."),
+    "stop": Listed("stop:stop", "End a kernel at once."),
+    "up": Listed("up:up", "Start JupyterLab with elastic kernels on this machine."),
+    "why": Listed("why:why", "Say what a kernel waits for, or why it is gone."),
 }
 
 
 class LazyGroup(click.Group):
-    """Imports a command when somebody asks for it."""
+    """Imports a command when somebody asks for it, and not for its name (click 8.4)."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
@@ -28,10 +38,21 @@ class LazyGroup(click.Group):
         """Return a command, None: there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command = getattr(importlib.import_module(module), name)
+        module, _, name = COMMANDS[cmd_name].place.partition(":")
+        command = getattr(importlib.import_module(f"elastic_jupyter.cli.{module}"), name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].purpose) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin so."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=COMMANDS[name].purpose) for name in names]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 @click.group(cls=LazyGroup)

@@ -10,7 +10,7 @@ from elastic_jupyter.cli.options import on_kernel, run
 from elastic_jupyter.store.stores import TeamStores
 
 
-@click.command(short_help="Print a kernel's log.")
+@click.command()
 @on_kernel
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until its end.")
 @click.option(

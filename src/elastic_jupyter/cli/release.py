@@ -9,7 +9,7 @@ from elastic_jupyter.errors import NotFound
 from elastic_jupyter.store.stores import TeamStores
 
 
-@click.command(short_help="Give a kernel's GPU back now.")
+@click.command()
 @on_kernel
 def release(kernel: str, store: str | None, context: str | None, namespace: str | None) -> None:
     """Reclaim KERNEL now, as if it had been idle for too long.

@@ -23,7 +23,7 @@ _TOGETHER = 0.05
 _TICK = 5.0
 
 
-@click.command(short_help="Show all kernels.")
+@click.command()
 @on_store
 @output("table", "json", "yaml")
 @click.option("-w", "--watch", is_flag=True, help="Show them again whenever something changes.")
@@ -33,7 +33,12 @@ def status(
     """Show all kernels: phase, user, notebook, GPU, idle for, reclaim in, GPU hours.
 
     GPU-H USED is how long the kernel has held GPUs, GPU-H BACK for how long it has slept without
-    them, both times their number. A kernel that sleeps is shown as Reclaimed.
+    them, both times their number.
+
+    PHASE is New (nobody has looked at it yet), Queued (for a GPU), Pending (it starts), Running,
+    Failed, Succeeded (its process has ended by itself), Reclaimed (it was idle for too long, or
+    released) or Stopped (somebody ended it). Of the last four the next cell of the notebook starts
+    a new kernel.
     """
 
     async def once(team: TeamStores) -> None:

@@ -7,7 +7,7 @@ from elastic_jupyter.cli.options import on_kernel, run
 from elastic_jupyter.store.stores import TeamStores
 
 
-@click.command(short_help="End a kernel at once.")
+@click.command()
 @on_kernel
 def stop(kernel: str, store: str | None, context: str | None, namespace: str | None) -> None:
     """End KERNEL at once, also in the middle of a cell, which then ends with an error."""

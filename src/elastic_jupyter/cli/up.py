@@ -51,6 +51,11 @@ class Gpus(click.ParamType[int | Literal["auto"]]):
         return int(text)
 
 
+def is_setting(param: click.Parameter) -> bool:
+    """Say whether the file may have what a flag or argument says, under its name."""
+    return param.name not in ("config", "help_all")
+
+
 def _read_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """Make the file's settings the defaults: flags win over environment, that over the file."""
     path = value or config_file()
@@ -62,7 +67,7 @@ def _read_file(ctx: click.Context, param: click.Parameter, value: Path | None) -
         raise click.BadParameter(f"{path} does not exist", ctx, param) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise click.BadParameter(f"{path} cannot be read: {error}", ctx, param) from None
-    known = {one.name for one in ctx.command.params if one.name not in ("config", "help_all")}
+    known = {one.name or "" for one in ctx.command.params if is_setting(one)}
     unknown = sorted(settings.keys() - known)
     if unknown:
         raise click.BadParameter(
@@ -102,10 +107,10 @@ def _help_all(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     click.echo(ctx.get_help())
     click.echo("\nEvery option is also an environment variable, and a setting of the file:\n")
     for one in ctx.command.params:
-        if one.name not in ("config", "help_all") and one.envvar:
+        if is_setting(one) and one.envvar:
             click.echo(f"  {one.envvar:<32} {one.name}")
     click.echo(
-        f'\nThe file is {config_file()} or what --config names, in TOML: idle = "10m".\n'
+        f'\nThe file, in TOML (idle = "10m"), is what --config names, else\n  {config_file()}\n'
         "A flag wins over the environment, that over the file, that over the default."
     )
     ctx.exit()
@@ -114,39 +119,65 @@ def _help_all(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 def _option(*names: str, **more: Any) -> Callable[[F], F]:
     """Make an option that is an environment variable, too: ELASTIC_JUPYTER_UP_<NAME>."""
     name = names[0].split("/")[0].removeprefix("--").replace("-", "_")
-    return click.option(
-        *names, envvar=f"ELASTIC_JUPYTER_UP_{name.upper()}", show_default=True, **more
-    )
+    more = {"envvar": f"ELASTIC_JUPYTER_UP_{name.upper()}", "show_default": True, **more}
+    return click.option(*names, **more)
 
 
-@click.command(cls=_Command, short_help="Start JupyterLab with elastic kernels on this machine.")
+@click.command(cls=_Command)
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
     envvar="ELASTIC_JUPYTER_CONFIG",
     is_eager=True,
     callback=_read_file,
-    help="A TOML file with settings.  [default: ~/.config/elastic-jupyter/config.toml]",
+    show_default="~/.config/elastic-jupyter/config.toml",
+    help="A TOML file with settings.",
 )
-@_option("--gpus", type=Gpus(), default="auto", help="GPUs of this machine, or N stand-ins.")
 @_option(
-    "--idle", type=DURATION, default="10m", help="A kernel that is idle for so long is stopped."
+    "--gpus",
+    type=Gpus(),
+    metavar="auto|N",
+    default="auto",
+    help="auto: the GPUs that there are; a number: so many stand-ins.",
+)
+@_option(
+    "--idle",
+    type=DURATION,
+    default="10m",
+    help="A kernel that is idle for so long is stopped: 90s, 10m, 1h30m; 0: none is.",
 )
 @_option(
     "--policy",
     type=click.Choice(["delete", "keep"]),
     default="delete",
-    help="What becomes of an idle kernel: delete stops it and gives its GPU back, keep does not.",
+    help="delete: an idle kernel is stopped, and its GPU is free; keep: none is.",
 )
-@_option("--port", type=click.IntRange(1, 65535), default=8888, help="Port of JupyterLab.")
-@_option("--browser/--no-browser", default=True, help="Open JupyterLab in a browser.")
+@_option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    default=8888,
+    help="Port of JupyterLab, on 127.0.0.1.",
+)
+@_option(
+    "--browser/--no-browser",
+    default=True,
+    help="Open JupyterLab in a browser; as a variable and in the file: true or false.",
+)
 @_option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
     default=None,
-    help="Directory of what is remembered.  [default: ~/.local/state/elastic-jupyter]",
+    show_default="~/.local/state/elastic-jupyter",
+    help="Directory of what is remembered; one up at a time has it.",
 )
-@_option("--user", default=None, help="Whom others see that wait for a GPU.  [default: login name]")
+@_option(
+    "--user",
+    metavar="NAME",
+    default=None,
+    show_default="login name",
+    help="Whom others see that wait for a GPU.",
+)
 @_option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),

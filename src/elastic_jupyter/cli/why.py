@@ -12,7 +12,7 @@ from elastic_jupyter.cli.view import to_json
 from elastic_jupyter.store.stores import TeamStores
 
 
-@click.command(short_help="Say what a kernel waits for, or why it is gone.")
+@click.command()
 @on_kernel
 @output("text", "json", "yaml")
 def why(
