@@ -37,26 +37,30 @@ def now(**later: float) -> datetime:
     return datetime.now(UTC) + timedelta(**later)
 
 
-STATUS: dict[str, Any] = {
-    RUNNING: {
-        "phase": "Running",
-        "epoch": 2,
-        "conditions": [
-            {
-                "type": "Running",
-                "status": "True",
-                "reason": "Started",
-                "lastTransitionTime": now(hours=-1).isoformat(),
-            }
-        ],
-        "activity": {
-            "lastActivity": now(minutes=-3).isoformat(),
-            "busy": False,
-            "reclaimAt": now(minutes=7).isoformat(),
+def statuses() -> dict[str, Any]:
+    return {
+        RUNNING: {
+            "phase": "Running",
+            "epoch": 2,
+            "conditions": [
+                {
+                    "type": "Running",
+                    "status": "True",
+                    "reason": "Started",
+                    "lastTransitionTime": now(hours=-1).isoformat(),
+                }
+            ],
+            "activity": {
+                "lastActivity": now(minutes=-3).isoformat(),
+                "busy": False,
+                "reclaimAt": now(minutes=7).isoformat(),
+            },
         },
-    },
-    QUEUED: {"phase": "Queued", "queue": {"position": 1, "length": 1, "reason": "no GPU is free"}},
-}
+        QUEUED: {
+            "phase": "Queued",
+            "queue": {"position": 1, "length": 1, "reason": "no GPU is free"},
+        },
+    }
 
 
 class Machine:
@@ -82,6 +86,7 @@ class Machine:
 
     def fill(self) -> None:
         async def fill() -> None:
+            known = statuses()
             for kernel_id in IDS:
                 obj = a_kernel(
                     key_of(kernel_id).name,
@@ -92,9 +97,9 @@ class Machine:
                 )
                 obj["metadata"] = {"namespace": LOCAL, "name": key_of(kernel_id).name}
                 created = await store.create(JupyterKernel.model_validate(obj))
-                if kernel_id in STATUS:
+                if kernel_id in known:
                     version = created.metadata.resource_version or ""
-                    await store.patch_status(key_of(kernel_id), STATUS[kernel_id], version=version)
+                    await store.patch_status(key_of(kernel_id), known[kernel_id], version=version)
             await SqliteTombstones(database, LOCAL).put(SLEEPING, tombstone())
 
         with closing(open_database(self.database)) as database:
