@@ -84,7 +84,10 @@ class GatewayApp(ServerApp):
         identity_provider.master_key = settings.master_key
         identity_provider.notebooks = self.stores.notebooks
         self.kernels.specs.bind(
-            self.stores.catalog, listed=settings.kernels, wanted_default=settings.default_kernel
+            self.stores.catalog,
+            default_image=settings.kernel_image,
+            listed=settings.kernels,
+            wanted_default=settings.default_kernel,
         )
         self.kernels.bind(
             settings,

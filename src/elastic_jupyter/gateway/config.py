@@ -16,7 +16,8 @@ from elastic_jupyter.store.stores import KUBERNETES
 class GatewayConfig:
     """The environment of the gateway's process, read once by ``main``.
 
-    ``uid`` is the JupyterGateway's, the owner of every kernel; ``kernels`` empty offers every
+    ``uid`` is the JupyterGateway's, the owner of every kernel; ``kernel_image`` is of specs that
+    name none, and without it there is no built-in kernel; ``kernels`` empty offers every
     JupyterKernelSpec of the namespace; ``launch_timeout`` limits the phase Pending and
     ``queue_timeout`` the phase Queued, where 0 is no limit; ``allowed_env`` are the variables,
     beside ``KERNEL_*``, that a client may set; ``store`` is a URL of ``store.stores``; it listens
@@ -27,7 +28,7 @@ class GatewayConfig:
     namespace: str
     uid: str
     identity: str
-    kernel_image: str
+    kernel_image: str | None
     master_key: bytes
     cull_idle_timeout: timedelta
     cull_interval: timedelta
@@ -59,7 +60,7 @@ class GatewayConfig:
             namespace=_required(environ, "ELASTIC_JUPYTER_NAMESPACE"),
             uid=_required(environ, "ELASTIC_JUPYTER_GATEWAY_UID"),
             identity=_required(environ, "POD_NAME"),
-            kernel_image=_required(environ, "ELASTIC_JUPYTER_KERNEL_IMAGE"),
+            kernel_image=environ.get("ELASTIC_JUPYTER_KERNEL_IMAGE") or None,
             master_key=master_key,
             cull_idle_timeout=_seconds(environ, "ELASTIC_JUPYTER_CULL_IDLE_TIMEOUT", 3600),
             cull_interval=_seconds(environ, "ELASTIC_JUPYTER_CULL_INTERVAL", 10, least=1),

@@ -311,9 +311,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         self, spec_name: str, identity: NotebookIdentity, kernel_id: str, env: Mapping[str, str]
     ) -> dict[str, Any] | None:
         own = {"KERNEL_USERNAME": identity.user, "KERNEL_ID": kernel_id}
-        return self.specs.pod_template(
-            spec_name, default_image=self.settings.kernel_image, env={**env, **own}
-        )
+        return self.specs.pod_template(spec_name, env={**env, **own})
 
     def renew(self, wish: Wish) -> Wish:
         """Return the wish with today's template of its spec, or as it was when that is gone.

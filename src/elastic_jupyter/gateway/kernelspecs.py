@@ -19,42 +19,54 @@ class CatalogKernelSpecManager(KernelSpecManager):
     """Kernel specs from the store's catalog instead of directories (jupyter_client 8.10)."""
 
     catalog: Catalog
+    default_image: str | None = None
     listed: tuple[str, ...] = ()
     wanted_default: str | None = None
 
     def bind(
-        self, catalog: Catalog, *, listed: Iterable[str], wanted_default: str | None = None
+        self,
+        catalog: Catalog,
+        *,
+        default_image: str | None,
+        listed: Iterable[str],
+        wanted_default: str | None = None,
     ) -> None:
-        """Set where specs come from, and the gateway's ``kernels`` and ``defaultKernel``."""
+        """Set where specs come from, and the gateway's ``kernels`` and ``defaultKernel``.
+
+        ``default_image`` is of specs that name none, and of the built-in Python; None: there is no
+        such kernel.
+        """
         self.catalog = catalog
+        self.default_image = default_image
         self.listed = tuple(listed)
         self.wanted_default = wanted_default
 
     def names(self) -> list[str]:
         """Return the names on offer."""
-        return offer.offered(self.listed, self.catalog.specs)
+        return offer.offered(self.listed, self._known())
 
     def default_name(self) -> str:
         """Return the kernel that is started where none is asked for."""
-        return offer.default(self.wanted_default, self.listed, self.catalog.specs)
+        return offer.default(self.wanted_default, self.listed, self._known())
 
     def knows(self, name: str) -> bool:
         """Say whether a kernel of this name can be started."""
         return self._canonical(name) in self.names()
 
-    def _canonical(self, name: str) -> str:
-        return offer.canonical(name, self.catalog.specs)
+    def _known(self) -> set[str]:
+        return {*self.catalog.specs, *([offer.BUILT_IN] if self.default_image else [])}
 
-    def pod_template(
-        self, name: str, *, default_image: str, env: Mapping[str, str]
-    ) -> dict[str, Any] | None:
+    def _canonical(self, name: str) -> str:
+        return offer.canonical(name, self._known())
+
+    def pod_template(self, name: str, *, env: Mapping[str, str]) -> dict[str, Any] | None:
         """Return the PodTemplateSpec of a kernel of this name, or None when it is not known.
 
         Raises ``Invalid`` when the spec's template does not exist, or is no pod.
         """
         name = self._canonical(name)
         spec = self.catalog.specs.get(name)
-        if spec is None and name != offer.BUILT_IN:
+        if name not in self._known():
             return None
         template = None
         reference = spec.spec.template if spec else None
@@ -65,7 +77,7 @@ class CatalogKernelSpecManager(KernelSpecManager):
                     f"kernel spec {name}: there is no JupyterKernelTemplate {reference.name} in "
                     f"namespace {spec.metadata.namespace}"
                 )
-        return compose(spec, template, default_image=default_image, env=env)
+        return compose(spec, template, default_image=self.default_image, env=env)
 
     def idle_timeout(self, name: str) -> timedelta | None:
         """Return how long such a kernel may be idle; None where its spec says nothing."""

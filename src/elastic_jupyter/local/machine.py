@@ -198,7 +198,6 @@ class Machine:
                 "ELASTIC_JUPYTER_NAMESPACE": NAMESPACE,
                 "ELASTIC_JUPYTER_GATEWAY_UID": state.notebook_uid,
                 "POD_NAME": f"up-{os.getpid()}",
-                "ELASTIC_JUPYTER_KERNEL_IMAGE": "this machine",
                 "ELASTIC_JUPYTER_MASTER_KEY_FILE": str(state.master_key_file),
                 "ELASTIC_JUPYTER_STORE": sqlite_url(state.database),
                 "ELASTIC_JUPYTER_HOST": "127.0.0.1",

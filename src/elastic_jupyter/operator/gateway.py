@@ -227,7 +227,8 @@ class GatewayReconciler:
 
     def _missing(self, gateway: JupyterGateway) -> list[str]:
         here = {key.name for key in self._specs if key.namespace == gateway.metadata.namespace}
-        return offer.missing(gateway.spec.default_kernel, gateway.spec.kernels or (), here)
+        known = {offer.BUILT_IN, *here}
+        return offer.missing(gateway.spec.default_kernel, gateway.spec.kernels or (), known)
 
     def _counted(self, key: Key) -> dict[str, int]:
         """Return the number of the gateway's kernels in each phase."""

@@ -35,7 +35,7 @@ def compose(
     spec: JupyterKernelSpec | None,
     template: JupyterKernelTemplate | None,
     *,
-    default_image: str,
+    default_image: str | None,
     env: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the PodTemplateSpec (a dict of the API's JSON) of a kernel.
@@ -52,7 +52,8 @@ def compose(
     container.setdefault("name", "kernel")
     if wanted and wanted.image:
         container["image"] = wanted.image
-    container.setdefault("image", default_image)
+    if default_image:
+        container.setdefault("image", default_image)
     container.setdefault("imagePullPolicy", "IfNotPresent")
     if wanted and wanted.resources:
         container["resources"] = copy.deepcopy(wanted.resources)

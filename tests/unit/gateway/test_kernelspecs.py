@@ -12,13 +12,15 @@ from tests.support.loopback import LoopbackCatalog
 R = ["R", "-e", "IRkernel::main()", "--args", "{connection_file}"]
 
 
-def specs(*listed: str, default: str | None = None, **kinds: dict[str, Any]) -> Any:
-    """Return a manager of these JupyterKernelSpecs."""
+def specs(
+    *listed: str, default: str | None = None, image: str | None = "ours", **kinds: dict[str, Any]
+) -> Any:
+    """Return a manager of these JupyterKernelSpecs; ``image`` is of those that name none."""
     catalog = LoopbackCatalog()
     for name, spec in kinds.items():
         catalog.specs[name] = JupyterKernelSpec.model_validate(a_kernel_spec(name, **spec))
     manager = CatalogKernelSpecManager()
-    manager.bind(catalog, listed=listed, wanted_default=default)
+    manager.bind(catalog, default_image=image, listed=listed, wanted_default=default)
     return manager
 
 
@@ -55,11 +57,19 @@ def test_the_originals_name_of_the_built_in_kernel_starts_it() -> None:
     manager = specs()
     assert manager.knows("python_kubernetes")
     assert manager.get_kernel_spec("python_kubernetes").display_name == "Python 3"
-    assert manager.pod_template("python_kubernetes", default_image="ours", env={})
+    assert manager.pod_template("python_kubernetes", env={})
 
 
 def test_a_spec_without_its_template_cannot_be_started() -> None:
     manager = specs(r={"template": {"name": "gone"}})
     with pytest.raises(Invalid, match="kernel spec r: there is no JupyterKernelTemplate gone"):
-        manager.pod_template("r", default_image="ours", env={})
-    assert manager.pod_template("unknown", default_image="ours", env={}) is None
+        manager.pod_template("r", env={})
+    assert manager.pod_template("unknown", env={}) is None
+
+
+def test_without_an_image_of_its_own_there_is_no_kernel_but_those_of_specs() -> None:
+    manager = specs(image=None, r={})
+    assert list(manager.get_all_specs()) == ["r"]
+    assert manager.default_name() == "r"
+    assert manager.pod_template("python3", env={}) is None
+    assert "image" not in manager.pod_template("r", env={})["spec"]["containers"][0]

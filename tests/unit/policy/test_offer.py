@@ -2,28 +2,29 @@ import pytest
 
 from elastic_jupyter.policy import offer
 
-SPECS = {"r", "gpu"}
+KNOWN = {"python3", "r", "gpu"}
 
 
 @pytest.mark.parametrize(
-    ("listed", "specs", "want"),
+    ("listed", "known", "want"),
     [
-        pytest.param([], SPECS, ["gpu", "python3", "r"], id="no list offers all"),
-        pytest.param(["r", "gpu"], SPECS, ["r", "gpu"], id="a list offers just those"),
-        pytest.param(["r", "julia"], SPECS, ["r"], id="what is missing is left out"),
-        pytest.param(["r", "r"], SPECS, ["r"], id="a double counts once"),
-        pytest.param(["python_kubernetes"], SPECS, ["python3"], id="the original's name"),
+        pytest.param([], KNOWN, ["gpu", "python3", "r"], id="no list offers all"),
+        pytest.param(["r", "gpu"], KNOWN, ["r", "gpu"], id="a list offers just those"),
+        pytest.param(["r", "julia"], KNOWN, ["r"], id="what is missing is left out"),
+        pytest.param(["r", "r"], KNOWN, ["r"], id="a double counts once"),
+        pytest.param(["python_kubernetes"], KNOWN, ["python3"], id="the original's name"),
         pytest.param(
             ["python_kubernetes"],
             {"python_kubernetes"},
             ["python_kubernetes"],
             id="the original's name as a spec",
         ),
-        pytest.param(["julia"], SPECS, [], id="nothing is left"),
+        pytest.param(["julia"], KNOWN, [], id="nothing is left"),
+        pytest.param([], {"r"}, ["r"], id="no built-in Python"),
     ],
 )
-def test_offered(listed: list[str], specs: set[str], want: list[str]) -> None:
-    assert offer.offered(listed, specs) == want
+def test_offered(listed: list[str], known: set[str], want: list[str]) -> None:
+    assert offer.offered(listed, known) == want
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_offered(listed: list[str], specs: set[str], want: list[str]) -> None:
     ],
 )
 def test_the_default_is_on_offer(wanted: str | None, listed: list[str], want: str) -> None:
-    assert offer.default(wanted, listed, SPECS) == want
+    assert offer.default(wanted, listed, KNOWN) == want
 
 
 @pytest.mark.parametrize(
@@ -70,4 +71,4 @@ def test_the_default_is_on_offer(wanted: str | None, listed: list[str], want: st
     ],
 )
 def test_what_is_missing(wanted: str | None, listed: list[str], want: list[str]) -> None:
-    assert offer.missing(wanted, listed, SPECS) == want
+    assert offer.missing(wanted, listed, KNOWN) == want
