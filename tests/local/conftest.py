@@ -51,10 +51,10 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     """Make file systems in memory of so many MiB, each an empty folder; gone with the test."""
     made: list[Path] = []
 
-    def make(size: int = 4, *, options: str = "rw") -> Path:
+    def make(size: int = 4) -> Path:
         folder = tmp_path / f"disk-{len(made)}"
         folder.mkdir()
-        how = f"size={size}m,mode=0700,{options}"
+        how = f"size={size}m,mode=0700"
         subprocess.run(["mount", "-t", "tmpfs", "-o", how, "tmpfs", folder], check=True)
         made.append(folder)
         return folder

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from elastic_jupyter.local.state import State
 from tests.support.machine import UP, Machine
 from tests.support.pages import ROOT
 
@@ -227,10 +228,13 @@ def test_a_state_directory_that_another_up_uses_is_refused_and_left_alone(
     assert patient.server.request("GET", "status")["started"]
 
 
-def test_a_state_directory_on_a_read_only_file_system_is_refused(
+def test_a_state_directory_that_has_become_read_only_is_refused(
     machine: Machine, small_disk: Callable[..., Path]
 ) -> None:
-    disk = small_disk(options="ro")
+    disk = small_disk()
+    with State(disk / "state"):
+        pass
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     said = refused(machine, [*machine.command[:-1], "--state", str(disk / "state")])
     assert said == (
         f"the state directory {disk}/state cannot be written (Read-only file system): put that "

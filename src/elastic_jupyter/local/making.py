@@ -5,6 +5,7 @@ Incarnations that an earlier supervisor left are found again here, too.
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ _ENVIRONMENT = {
     # To setproctitle: do not write over the environment, by which we know the process.
     "SPT_NOENV": "1",
 }
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NO_LIMIT = "its memory limit of {} is not kept: elastic-jupyter can make no control group here"
 
 log = logs.get(__name__)
@@ -148,7 +150,10 @@ class Maker:
             folder.remove()
             if group is not None:
                 group.remove()
-            if isinstance(error, OSError):  # a disk that is full, a folder that is not ours
+            if isinstance(error, OSError) and error.errno in _NO_SPACE:
+                state = self._machine.state
+                raise Unavailable(f"the disk of {state} is full: free some space") from error
+            if isinstance(error, OSError):  # a folder that is not ours
                 raise Unavailable(f"{folder.path}: {error.strerror}") from error
             raise
         made = Made(incarnation, folder, started, group, plan.memory)

@@ -42,15 +42,18 @@ SCHEMA = (
 )
 SCHEMA_VERSION = 1
 
-#: By SQLite's primary result code: what is wrong with the file, and what to do.
+_FULL = "the disk is full: free some space"
+#: By SQLite's result code, or its primary one: what is wrong with the file, and what to do.
 _TROUBLE = {
-    sqlite3.SQLITE_FULL: "the disk is full: free some space",
+    sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_READONLY: "it cannot be written: check its mode and its file system",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that its directory exists and is yours",
     sqlite3.SQLITE_BUSY: f"another process has kept it locked for {PATIENCE:g} s",
     sqlite3.SQLITE_CORRUPT: "it is damaged: move it away and start again",
     sqlite3.SQLITE_NOTADB: "it is no database: move it away and start again",
     sqlite3.SQLITE_IOERR: "its disk failed",
+    # Also where the disk has no room for the memory that the processes share.
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,
 }
 
 
@@ -145,8 +148,8 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-            trouble = _TROUBLE.get(code)
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            trouble = _TROUBLE.get(code) or _TROUBLE.get(code & 0xFF)
             what = f"{trouble} ({error})" if trouble else str(error)
             raise Unavailable(f"{self.path}: {what}") from error
         except OSError as error:
