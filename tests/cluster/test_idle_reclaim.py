@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from tests.scenarios.reclaim import Reclaim
+from tests.scenarios.reclaim import Reclaim, look_busy
 from tests.support import manifests
 from tests.support.eventually import eventually
-from tests.support.jupyter_tab import Tab
 from tests.support.team import Object, Team, image_of, is_offered
 
 pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("gpus")]
@@ -110,12 +109,6 @@ def test_a_kernel_too_large_to_be_remembered_is_reclaimed_and_says_what_it_lost(
         cell = tab.run(ask, within=60)
         assert cell.result == "100000"
         assert "pod template could not be remembered" in " ".join([cell.text, *cell.displayed])
-
-
-def look_busy(tab: Tab) -> None:
-    """What a front end sends unasked; none of it counts as use."""
-    tab.client.complete("pri")
-    tab.client.kernel_info()
 
 
 class TestReclaim(Reclaim):

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import requests
 from jupyter_server.auth.security import passwd
+from tests.scenarios.notebook_server_gone import NotebookServerGone
 from tests.scenarios.running import opens_a_file_beside_its_notebook
 from tests.support import manifests
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import DIRECTLY
 from tests.support.rollout import server_pod
-from tests.support.team import SERVED_WITHIN, Object, Team, a_namespace, foreign_image, served
+from tests.support.team import Object, Team, a_namespace, foreign_image, served
 
 SECRET_TOKEN, SECRET_PASSWORD = "open-sesame-7", "correct horse battery"
 
@@ -192,7 +193,7 @@ def write(server: Any, path: str, text: str) -> None:
 def test_a_kernel_opens_a_file_beside_its_notebook(with_files: Team, notebook: str) -> None:
     team = with_files
     with served(team.cluster, team.namespace, notebook) as server:
-        opens_a_file_beside_its_notebook(server, "/home/jovyan")
+        opens_a_file_beside_its_notebook(server, team.home)
         with server.notebook() as tab:
             # A server writes its token there for its own user, and nothing of it for its kernels.
             look = "from pathlib import Path; print(*Path('/home/jovyan').rglob('jpserver-*'))"
@@ -224,57 +225,5 @@ def test_files_outlive_the_notebook_that_is_deleted_and_made_again(with_files: T
 # -- a server that is replaced
 
 
-def replaced(team: Team, notebook: str) -> None:
-    """Delete the pod of a notebook server and wait for its successor."""
-    before = ready(team.cluster, team.namespace, notebook)["metadata"]
-    team.cluster.delete(team.namespace, "pods", before["name"])
-    eventually(
-        lambda: ready(team.cluster, team.namespace, notebook)["metadata"]["uid"],
-        lambda uid: uid != before["uid"],
-        within=SERVED_WITHIN,
-        what="the next notebook server",
-    )
-
-
-def test_an_open_tab_goes_on_after_a_restart_of_the_notebook_server(team: Team) -> None:
-    cluster, namespace = team.cluster, team.namespace
-    cluster.apply(namespace, manifests.notebook("restarted", namespace=namespace))
-    with served(cluster, namespace, "restarted") as server:
-        tab = server.open()
-        tab.run("x = 41", within=60)
-        sessions = server.session_ids()
-        replaced(team, "restarted")
-        tab.close()
-    with served(cluster, namespace, "restarted") as server:
-        assert server.session_ids() == sessions
-        assert server.kernel_ids() == {tab.kernel_id}
-        found = server.request("GET", f"sessions/{tab.session['id']}")
-        assert found["path"] == tab.session["path"]
-        again = server.attach(tab.session)
-        assert again.run("x + 1").result == "42"
-        again.close()
-        again.shutdown()
-        team.reclaimed(again, within=15)
-
-
-def test_a_cell_that_runs_while_the_notebook_server_is_replaced_ends_in_its_tab(team: Team) -> None:
-    cluster, namespace = team.cluster, team.namespace
-    cluster.apply(namespace, manifests.notebook("replaced", namespace=namespace))
-    with served(cluster, namespace, "replaced") as server:
-        tab = server.open()
-        cell = tab.start(
-            "import time\nfor n in range(80):\n    print(n, flush=True)\n    time.sleep(0.5)\n6 * 7"
-        )
-        cell.until(lambda cell: cell.stdout, within=60, what="the cell's first line")
-        replaced(team, "replaced")
-        before = cell.stdout
-        tab.close()
-    with served(cluster, namespace, "replaced") as server:
-        again = server.attach(tab.session, client_id=tab.client_id)
-        # What the kernel says to the same front end, whose request it was.
-        cell = again.cell(cell.message_id)
-        cell.wait(within=90)
-        assert cell.result == "42"
-        assert before + cell.stdout == "".join(f"{n}\n" for n in range(80))
-        again.close()
-        again.shutdown()
+class TestNotebookServerGone(NotebookServerGone):
+    """As on every engine."""

@@ -2,6 +2,8 @@
 
 import pytest
 
+from elastic_jupyter.store.stores import database, sqlite_url
+from tests.scenarios.command_line import CommandLine
 from tests.scenarios.ends import (
     BY_ITSELF,
     End,
@@ -10,9 +12,11 @@ from tests.scenarios.ends import (
 )
 from tests.scenarios.gateway_gone import GatewayGone
 from tests.scenarios.gpu_queue import GpuQueue
+from tests.scenarios.notebook_server_gone import NotebookServerGone
 from tests.scenarios.reclaim import Reclaim
 from tests.scenarios.running import Running, opens_a_file_beside_its_notebook
 from tests.support.machine import Machine
+from tests.support.shell import Shell
 
 #: ipykernel without its answer to the message that interrupts.
 DEAF = """
@@ -31,7 +35,7 @@ class TestRunning(Running):
     """On a machine that reclaims nothing."""
 
     def test_a_kernel_opens_a_file_beside_its_notebook(self, patient: Machine) -> None:
-        opens_a_file_beside_its_notebook(patient.server, str(patient.notebooks))
+        opens_a_file_beside_its_notebook(patient.server, patient.home)
 
     def test_a_kernel_that_knows_only_signals_is_interrupted_by_one(self, patient: Machine) -> None:
         """As R's: while a cell runs it reads nothing."""
@@ -47,6 +51,10 @@ class TestRunning(Running):
 
 
 class TestGatewayGone(GatewayGone):
+    """On a machine that reclaims nothing."""
+
+
+class TestNotebookServerGone(NotebookServerGone):
     """On a machine that reclaims nothing."""
 
 
@@ -72,3 +80,22 @@ def test_a_kernel_that_is_killed_says_so_in_its_cell(patient: Machine) -> None:
     with patient.server.notebook() as tab:
         ends_its_cell(tab, end, deed=lambda: patient.kill_kernel(tab))
         the_next_cell_starts_anew(tab, end)
+
+
+@pytest.fixture
+def shell(patient: Machine) -> Shell:
+    return a_shell(patient)
+
+
+@pytest.fixture
+def hasty_shell(hasty: Machine) -> Shell:
+    return a_shell(hasty)
+
+
+def a_shell(machine: Machine) -> Shell:
+    store = {"ELASTIC_JUPYTER_STORE": sqlite_url(database(machine.state))}
+    return Shell(machine.environment | store)
+
+
+class TestCommandLine(CommandLine):
+    """Typed by the user of the machine."""

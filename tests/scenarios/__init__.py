@@ -11,5 +11,7 @@ pytest.register_assert_rewrite(
     "tests.scenarios.reclaim",
     "tests.scenarios.gpu_queue",
     "tests.scenarios.gateway_gone",
+    "tests.scenarios.notebook_server_gone",
+    "tests.scenarios.command_line",
     "tests.scenarios.ends",
 )

@@ -2,11 +2,20 @@
 
 import json
 import re
+import time
 
 import pytest
 
 from tests.scenarios.world import World
+from tests.support.eventually import eventually
+from tests.support.jupyter_tab import Tab
 from tests.support.jupyterlab import jupyterlab
+
+
+def look_busy(tab: Tab) -> None:
+    """What a front end sends unasked; none of it counts as use."""
+    tab.client.complete("pri")
+    tab.client.kernel_info()
 
 
 class Reclaim:
@@ -19,6 +28,20 @@ class Reclaim:
             assert cell.result == "'whole'"
             assert hasty.left_of(tab), "its idle time starts at its end"
             assert [k["status"]["epoch"] for k in [hasty.kernel(tab)] if k] == [1]
+
+    def test_what_a_front_end_sends_unasked_is_no_use(self, hasty: World) -> None:
+        with hasty.server.notebook() as tab:
+            cell = tab.run("1", within=60)
+            assert cell.idle_at is not None
+            deadline = cell.idle_at + hasty.idle
+            _, _, gone_at = eventually(
+                lambda: (look_busy(tab), hasty.left_of(tab), time.monotonic()),
+                lambda seen: not seen[1],
+                within=deadline + hasty.slack - time.monotonic(),
+                what="nothing left of the kernel",
+            )
+            assert gone_at > deadline - 0.5, "reclaimed too early"
+            assert tab.open
 
     @pytest.mark.parametrize("gateway_restarts", [False, True], ids=["", "after a gateway restart"])
     def test_the_next_cell_after_a_reclaim_runs_and_says_what_is_lost(

@@ -1,6 +1,8 @@
 """What any notebook does with its kernel."""
 
+import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.scenarios.world import World
 from tests.support.jupyter_tab import Message, NotebookServer, Tab
@@ -69,12 +71,46 @@ def opens_a_file_beside_its_notebook(server: NotebookServer, home: str) -> None:
         assert tab.run("import os; print(os.getcwd())").stdout == f"{home}/{folder}\n"
 
 
+def finds_itself_in_its_environment(world: World, tab: Tab, folder: str) -> None:
+    """What the reference says of a kernel's environment, for one whose notebook is in a folder."""
+    want = {
+        "KERNEL_ID": tab.kernel_id,
+        "KERNEL_USERNAME": world.user,
+        "KERNEL_NAMESPACE": world.namespace,
+        "KERNEL_WORKING_DIR": f"{world.home}/{folder}",
+        "JPY_PARENT_PID": "1",
+        "ELASTIC_JUPYTER_CONNECTION": None,
+        "ELASTIC_JUPYTER_CALL_HOME": None,
+        "JUPYTER_GATEWAY_AUTH_TOKEN": None,
+    }
+    names = f"{{name: os.environ.get(name) for name in {[*want]}}}"
+    cell = tab.run(f"import json, os\nprint(json.dumps({names}))", within=60)
+    assert json.loads(cell.stdout) == want
+
+
 class Running:
     """A kernel that is there and stays."""
 
     def test_a_notebook_runs_keeps_its_state_and_shows_rich_output(self, patient: World) -> None:
         with patient.server.notebook() as tab:
             runs_keeps_its_state_and_shows_rich_output(tab)
+
+    def test_kernels_that_start_at_once_find_themselves_in_their_environments(
+        self, patient: World
+    ) -> None:
+        server = patient.server
+        folders = [f"folder-{uuid.uuid4().hex[:6]}" for _ in range(4)]
+        for folder in folders:
+            server.request("PUT", f"contents/{folder}", type="directory")
+        with ThreadPoolExecutor(len(folders)) as pool:
+            tabs = list(pool.map(lambda folder: server.open(folder=folder), folders))
+        try:
+            for tab, folder in zip(tabs, folders, strict=True):
+                finds_itself_in_its_environment(patient, tab, folder)
+        finally:
+            for tab in tabs:
+                tab.close()
+                tab.shutdown()
 
     def test_interrupt_stops_a_cell_and_keeps_the_variables(self, patient: World) -> None:
         with patient.server.notebook() as tab:

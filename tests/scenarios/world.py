@@ -21,6 +21,14 @@ class World(Protocol):
     def server(self) -> NotebookServer:
         """The notebook server."""
 
+    #: Namespace of the kernels, and the user's name.
+    namespace: str
+    user: str
+
+    @property
+    def home(self) -> str:
+        """Where the notebook server's files are, as it tells its kernels."""
+
     #: Seconds after which an idle kernel is reclaimed, and those that it may take on top.
     idle: float
     slack: float
@@ -60,3 +68,6 @@ class World(Protocol):
 
     def restart_gateway(self) -> None:
         """Have another gateway in good order, and wait until it is ready."""
+
+    def replace_notebook_server(self) -> None:
+        """End the notebook server, and wait until another one answers."""

@@ -46,6 +46,7 @@ class Machine:
     ``idle`` is in seconds, 0: kernels are never reclaimed. ``uid`` None: as the test's user.
     """
 
+    namespace = NAMESPACE
     gpu = "python3-gpu"
     what_is_missing = " by jovyan"
     #: Seconds that a reclaim may take beyond ``idle``: until the gateway looks, and to end.
@@ -229,6 +230,11 @@ class Machine:
             self._server = NotebookServer(self.url, token=token)
         return self._server
 
+    @property
+    def home(self) -> str:
+        """Where the notebook server's files are."""
+        return str(self.notebooks)
+
     def kernel(self, tab: Any) -> Object | None:
         """Return the JupyterKernel behind a tab, or None."""
         name = kernel_object_name(self.user, tab.kernel_id)
@@ -314,7 +320,7 @@ class Machine:
             what="a gateway that takes connections",
         )
 
-    def kill_notebook_server(self) -> None:
+    def replace_notebook_server(self) -> None:
         """SIGKILL the notebook server, and wait until another one answers."""
         self._kill_service(NOTEBOOK_SERVER)
         eventually(

@@ -46,14 +46,23 @@ class Team:
     #: The kernel spec with one GPU, where a team has it, and how many GPUs there are.
     gpu, gpus = "gpu", 2
     what_is_missing = "nvidia.com/gpu"
+    user, home = "jovyan", "/home/jovyan"
 
     def __init__(
-        self, cluster: Cluster, namespace: str, server: NotebookServer, *, idle: float = 600
+        self,
+        cluster: Cluster,
+        namespace: str,
+        server: NotebookServer,
+        *,
+        idle: float = 600,
+        later: contextlib.ExitStack | None = None,
     ) -> None:
         self.cluster = cluster
         self.namespace = namespace
         self.server = server
         self.idle = idle
+        #: The ways to notebook servers that came after the first.
+        self._later = later or contextlib.ExitStack()
 
     def kernel(self, tab: Tab) -> Object | None:
         """Return the JupyterKernel behind a tab, or None."""
@@ -137,6 +146,18 @@ class Team:
             within=60,
             what="a new gateway container",
         )
+
+    def replace_notebook_server(self) -> None:
+        """Delete the notebook server's pod, and wait until the next one answers."""
+        before = self.notebook_pod()["metadata"]
+        self.cluster.delete(self.namespace, "pods", before["name"])
+        eventually(
+            lambda: self.notebook_pod()["metadata"]["uid"],
+            lambda uid: uid != before["uid"],
+            within=SERVED_WITHIN,
+            what="the next notebook server",
+        )
+        self.server = self._later.enter_context(served(self.cluster, self.namespace))
 
     def gateway_pod(self) -> Object:
         """Wait until the gateway is rolled out and return its pod."""
@@ -293,8 +314,9 @@ def a_team(cluster: Cluster, *objects: Object, **gateway: Any) -> Iterator[Team]
             manifests.gateway(GATEWAY, **gateway),
             manifests.notebook(NOTEBOOK, gateway=GATEWAY, namespace=namespace),
         )
-        with served(cluster, namespace) as server:
-            yield Team(cluster, namespace, server, idle=gateway.get("cullIdleTimeout", 600))
+        with served(cluster, namespace) as server, contextlib.ExitStack() as later:
+            idle = gateway.get("cullIdleTimeout", 600)
+            yield Team(cluster, namespace, server, idle=idle, later=later)
 
 
 def image_of(cluster: Cluster, part: str) -> str:
