@@ -60,7 +60,12 @@ class CommandLine:
     def test_status_shows_what_is_known_of_a_kernel(self, patient: World, shell: Shell) -> None:
         with a_notebook(patient, "status.ipynb") as tab:
             tab.run("1", within=60)
-            one = in_phase(shell, tab, "Running")
+            one = eventually(
+                lambda: shown(shell, tab),
+                lambda one: one.get("phase") == "Running" and one["lastActivity"],
+                within=30,
+                what="a kernel that runs and was used",
+            )
             want = {
                 "name": f"{patient.user}-{tab.kernel_id}",
                 "user": patient.user,
