@@ -50,8 +50,10 @@ def _running(one: KernelView, *, now: datetime) -> Iterator[str]:
             f"It is reclaimed at {clock(one.reclaim_at, now=now)}, in {left}, unless a cell runs "
             "before."
         )
+    elif one.last_activity is None:
+        yield "Nobody has said yet since when it is idle."
     else:
-        yield "Nothing says that it will be reclaimed."
+        yield "It is not reclaimed, however long it is idle."
     if one.keep_until is not None and one.keep_until > now:
         yield f"It is kept until {clock(one.keep_until, now=now)} by request."
 
@@ -70,4 +72,5 @@ def _at(one: KernelView, *, now: datetime, word: str = " at") -> str:
 
 
 def _why(one: KernelView) -> str:
-    return ": ".join(filter(None, (one.reason, one.message))).rstrip(".")
+    reason = "" if one.reason == "Error" and one.message else one.reason  # which says nothing
+    return ": ".join(filter(None, (reason, one.message))).rstrip(".")

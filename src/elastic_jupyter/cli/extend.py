@@ -26,7 +26,7 @@ def extend(
 
     async def wish(team: TeamStores) -> None:
         one = await kernels.find(team, kernel)
-        _, key, uid = kernels.awake(one, "extend")
+        _, key, uid = kernels.alive(one, "extend")
         now = datetime.now(UTC)
         until = later(one, duration, now=now)
         await team.kernels.wish(key, uid=uid, keep_until=until)

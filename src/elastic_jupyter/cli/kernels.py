@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.cli import view
 from elastic_jupyter.cli.view import KernelView
 from elastic_jupyter.errors import ConfigError, Forbidden, NotFound
@@ -87,6 +87,14 @@ def awake(one: KernelView, what: str) -> tuple[JupyterKernel, Key, str]:
         )
     metadata = one.kernel.metadata
     return one.kernel, Key(metadata.namespace or "", metadata.name or ""), metadata.uid or ""
+
+
+def alive(one: KernelView, what: str) -> tuple[JupyterKernel, Key, str]:
+    """Return the same of a kernel that has not ended, either. Raises ``NotFound``."""
+    found = awake(one, what)
+    if one.phase in (Phase.FAILED, Phase.SUCCEEDED):
+        raise NotFound(f"kernel {one.id} is {one.phase}, there is nothing to {what}: why says more")
+    return found
 
 
 def _is(one: KernelView, word: str) -> bool:

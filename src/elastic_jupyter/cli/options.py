@@ -85,6 +85,8 @@ def run(
 
     async def on_stores() -> T:
         async with stores.opened(url) as team:
+            if team.unheeded:
+                click.echo(team.unheeded, err=True)
             return await work(team)
 
     logs.configure("ERROR")

@@ -2,10 +2,8 @@
 
 import click
 
-from elastic_jupyter.api.kernel import Phase
 from elastic_jupyter.cli import kernels
 from elastic_jupyter.cli.options import on_kernel, run
-from elastic_jupyter.errors import NotFound
 from elastic_jupyter.store.stores import TeamStores
 
 
@@ -20,9 +18,7 @@ def release(kernel: str, store: str | None, context: str | None, namespace: str 
 
     async def wish(team: TeamStores) -> None:
         one = await kernels.find(team, kernel)
-        _, key, uid = kernels.awake(one, "release")
-        if one.phase in (Phase.FAILED, Phase.SUCCEEDED):
-            raise NotFound(f"kernel {one.id} has ended already, there is nothing to release")
+        _, key, uid = kernels.alive(one, "release")
         await team.kernels.wish(key, uid=uid, suspend=True)
         when = "when its cell ends" if one.busy else "now"
         click.echo(f"kernel {one.id} gives its resources back {when}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import sys
 from datetime import UTC, datetime
 
@@ -91,7 +92,8 @@ async def _watch(team: TeamStores, output: str) -> None:
 def _show(found: Found, output: str) -> None:
     now = datetime.now(UTC)
     if output == "table":
-        click.echo(table(found.views, now=now))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        click.echo(table(found.views, now=now, width=width))
     else:
         click.echo(render([to_json(one, now=now) for one in found.views], output))
     if found.hidden:

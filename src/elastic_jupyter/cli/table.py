@@ -17,15 +17,27 @@ COLUMNS = (
     "GPU-H USED",
     "GPU-H BACK",
 )
+_PATH = COLUMNS.index("NOTEBOOK")
+#: Characters of a path that are always shown.
+_LEAST = 16
 _HOUR = timedelta(hours=1)
 
 
-def table(views: Sequence[KernelView], *, now: datetime) -> str:
-    """Return a line for each kernel below the names of the columns."""
+def table(views: Sequence[KernelView], *, now: datetime, width: int | None = None) -> str:
+    """Return a line for each kernel below the names of the columns.
+
+    ``width``: that of the terminal, where paths are cut for it; their ends are what differs.
+    """
     if not views:
         return "no kernels"
     ids = short_ids(views)
-    return columns([COLUMNS, *(_row(one, ids[one.id], now=now) for one in views)])
+    rows = [COLUMNS, *(_row(one, ids[one.id], now=now) for one in views)]
+    text = columns(rows)
+    over = max(map(len, text.splitlines())) - (width or len(text))
+    if over <= 0:
+        return text
+    room = max(max(len(row[_PATH]) for row in rows) - over, _LEAST)
+    return columns([(*row[:_PATH], _end(row[_PATH], room), *row[_PATH + 1 :]) for row in rows])
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
@@ -49,6 +61,10 @@ def _row(one: KernelView, short: str, *, now: datetime) -> tuple[str, ...]:
         f"{one.usage.used / _HOUR:.2f}" if one.gpus else "",
         f"{one.usage.given_back / _HOUR:.2f}" if one.gpus else "",
     )
+
+
+def _end(path: str, room: int) -> str:
+    return path if len(path) <= room else f"…{path[1 - room :]}"
 
 
 def _phase(one: KernelView) -> str:

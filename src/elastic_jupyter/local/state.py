@@ -23,7 +23,7 @@ from typing import Self
 
 from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.policy.keys import require_usable
-from elastic_jupyter.store.stores import database
+from elastic_jupyter.store.stores import database, lock
 
 _ADVICE = "put that right, or name another directory with --state"
 
@@ -40,7 +40,7 @@ class State:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._require_ours()
             self.directory.chmod(0o700)
-            self._lock = open(self.directory / "lock", "a+", opener=_private)  # noqa: SIM115
+            self._lock = open(lock(self.directory), "a+", opener=_private)  # noqa: SIM115
         except OSError as error:
             raise ConfigError(
                 f"the state directory {self.directory} cannot be written ({error.strerror}): "

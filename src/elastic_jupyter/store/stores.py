@@ -6,6 +6,7 @@ the kubeconfig is meant: ``kubernetes:?context=<name>&namespace=<name>``.
 """
 
 import contextlib
+import fcntl
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -43,12 +44,16 @@ class Stores:
 
 @dataclass(frozen=True)
 class TeamStores:
-    """What a person works on: the kernels of one namespace, whichever gateway serves them."""
+    """What a person works on: the kernels of one namespace, whichever gateway serves them.
+
+    ``unheeded``: why what is shown is old and no wish is heeded now; empty: all is as it should be.
+    """
 
     namespace: str
     kernels: KernelStore
     logs: KernelLogs
     tombstones: Tombstones
+    unheeded: str = ""
 
 
 def default_directory() -> Path:
@@ -60,6 +65,11 @@ def default_directory() -> Path:
 def database(state: Path) -> Path:
     """Return the database in a state directory."""
     return state / "objects.db"
+
+
+def lock(state: Path) -> Path:
+    """Return the file that an ``up`` has locked (flock) while it runs with a state directory."""
+    return state / "lock"
 
 
 def personal_url(
@@ -111,7 +121,21 @@ async def opened(url: str) -> AsyncGenerator[TeamStores, None]:
     with contextlib.closing(sqlite.open_database(path)) as file:
         kernels = sqlite.SqliteKernelStore(file)
         tombstones = sqlite.SqliteTombstones(file, LOCAL)
-        yield TeamStores(LOCAL, kernels, sqlite.FileLogs(path.parent, kernels), tombstones)
+        logs = sqlite.FileLogs(path.parent, kernels)
+        yield TeamStores(LOCAL, kernels, logs, tombstones, _unheeded(path.parent))
+
+
+def _unheeded(state: Path) -> str:
+    try:
+        with lock(state).open() as file:
+            # Let go at once: an `up` that starts in the meantime would take us for another one.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # it is held, or nobody ever had it
+        return ""
+    return (
+        f"elastic-jupyter up does not run with {state}: kernels are as it left them, and what is "
+        "asked of them waits until it does"
+    )
 
 
 def sqlite_url(path: Path) -> str:

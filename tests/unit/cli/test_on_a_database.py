@@ -1,6 +1,7 @@
 """The commands on kernels, on a real database, as a person types them."""
 
 import asyncio
+import fcntl
 import json
 import signal
 import sys
@@ -24,7 +25,7 @@ from elastic_jupyter.store.sqlite import (
     log_file,
     open_database,
 )
-from elastic_jupyter.store.stores import LOCAL, opened, sqlite_url
+from elastic_jupyter.store.stores import LOCAL, lock, opened, sqlite_url
 from tests.support.kernels import a_kernel
 from tests.support.objects import until
 
@@ -331,6 +332,16 @@ def test_wrong_usage_is_status_2(machine: Machine, arguments: list[str], told: s
     result = machine(*arguments)
     assert result.exit_code == 2
     assert told in result.stderr
+
+
+def test_that_no_up_runs_is_said_beside_what_is_shown(machine: Machine) -> None:
+    with lock(machine.state).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert machine("status").stderr == ""
+    result = machine("release", "11aa")
+    assert result.exit_code == 0
+    assert "elastic-jupyter up does not run" in result.stderr
+    assert "gives its resources back" in result.stdout
 
 
 def test_a_database_that_is_none_is_told(machine: Machine) -> None:

@@ -100,7 +100,8 @@ FAILED = a_view(
         ),
         pytest.param(runs(reclaimAt=IN_8), ["GPU: 1", "reclaimed at", "in 8 min"], id="idle"),
         pytest.param(runs(busy=True), ["A cell runs, so it is not idle"], id="busy"),
-        pytest.param(runs(), ["Nothing says that it will be reclaimed"], id="for ever"),
+        pytest.param(runs(), ["It is not reclaimed, however long"], id="for ever"),
+        pytest.param(runs(lastActivity=None), ["Nobody has said yet"], id="just started"),
         pytest.param(
             runs(reclaimAt=IN_8, spec={"keepUntil": IN_8}), ["kept until", "by request"], id="kept"
         ),
@@ -205,6 +206,19 @@ def test_the_table_says(seen: KernelView, want: dict[str, str]) -> None:
 )
 def test_a_kernel_that_sleeps_is_called_by_how_it_came_to_that(reason: str, phase: str) -> None:
     assert sleeps(reason=reason).phase == phase
+
+
+@pytest.mark.parametrize("width", [None, 80, 140, 400])
+def test_the_table_cuts_the_beginnings_of_paths_for_a_terminal(width: int | None) -> None:
+    path = f"{'folder/' * 20}the end.ipynb"
+    kept = {names.ANNOTATION_SESSIONS: json.dumps([{**SESSION, "path": path}])}
+    seen = [a_view("Running", annotations=kept), runs()]
+    _, line, short = table(seen, now=NOW, width=width).splitlines()
+    assert "the end.ipynb" in line
+    assert (path in line) is (width in (None, 400))
+    assert "…" not in short
+    if width == 140:
+        assert max(map(len, (line, short))) <= width
 
 
 def test_the_notebook_is_that_of_the_last_session() -> None:
