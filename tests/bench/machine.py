@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from elastic_jupyter.local.state import State
 from tests.bench.inside import Served
 from tests.support.eventually import eventually
 
@@ -115,9 +116,9 @@ class Machine:
     @contextlib.contextmanager
     def up(self) -> Iterator[Server]:
         """``elastic-jupyter up``; each has the state of the one before it."""
-        state, port, token = self._root / "state", _free_port(), secrets.token_hex(24)
-        state.mkdir(mode=0o700, exist_ok=True)
-        (state / "login-token").write_text(token)
+        state, port = self._root / "state", _free_port()
+        with State(state) as held:
+            token = held.login_token
         command = str(Path(sys.executable).with_name("elastic-jupyter"))
         argv = [command, "up", "--no-browser", f"--port={port}", f"--state={state}"]
         with contextlib.closing(
