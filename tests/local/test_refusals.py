@@ -182,7 +182,8 @@ def refused(machine: Machine, command: Sequence[str], **environment: str) -> str
     assert not machine.processes()
     assert machine.locked() == []
     [sentence] = done.stderr.removeprefix(USAGE).splitlines()
-    return sentence.removeprefix("elastic-jupyter up: ").removeprefix("Error: ")
+    assert sentence.startswith("Error: ")
+    return sentence.removeprefix("Error: ")
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=str)

@@ -31,7 +31,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def config_file() -> Path:
     """Return the file that is read unless ``--config`` names one (XDG base directories)."""
     root = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(root) if root else Path.home() / ".config") / "elastic-jupyter" / "config.toml"
+    # Without a home directory the ~ stays, and no file is found.
+    return Path(root or os.path.expanduser("~/.config")) / "elastic-jupyter" / "config.toml"
 
 
 class Gpus(click.ParamType[int | Literal["auto"]]):

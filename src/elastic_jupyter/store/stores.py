@@ -57,9 +57,18 @@ class TeamStores:
 
 
 def default_directory() -> Path:
-    """Return where one machine keeps its state unless told otherwise (XDG base directories)."""
+    """Return where one machine keeps its state unless told otherwise (XDG base directories).
+
+    Raises ``ConfigError`` for a user without a home directory.
+    """
     root = os.environ.get("XDG_STATE_HOME")
-    return (Path(root) if root else Path.home() / ".local" / "state") / "elastic-jupyter"
+    try:
+        return (Path(root) if root else Path.home() / ".local" / "state") / "elastic-jupyter"
+    except RuntimeError:  # a user id without a name, and no HOME
+        raise ConfigError(
+            "this user has no home directory for a state directory: set HOME, or name one with "
+            "--state"
+        ) from None
 
 
 def database(state: Path) -> Path:
@@ -86,8 +95,10 @@ def personal_url(
         if url not in (None, KUBERNETES):
             raise ConfigError(f"the store {url} has no {' and no '.join(given)}")
         return f"{KUBERNETES}?{urlencode(given)}"
+    if url:
+        return url
     local = database(default_directory())
-    return url or (sqlite_url(local) if local.exists() else KUBERNETES)
+    return sqlite_url(local) if local.exists() else KUBERNETES
 
 
 @contextlib.asynccontextmanager
