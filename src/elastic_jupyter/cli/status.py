@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import shutil
-import sys
 from datetime import UTC, datetime
 
 import click
 
 from elastic_jupyter.api.kernel import JupyterKernel
-from elastic_jupyter.cli import kernels
+from elastic_jupyter.cli import kernels, terminal
 from elastic_jupyter.cli.document import render
 from elastic_jupyter.cli.kernels import Found
 from elastic_jupyter.cli.options import on_store, output, run
@@ -81,8 +79,10 @@ async def _watch(team: TeamStores, output: str) -> None:
             await asyncio.sleep(_TOGETHER)
             changed.clear()
             found = await kernels.all_of(team, list(known.values()))
-            if output == "table" and sys.stdout.isatty():
-                click.clear()
+            if output == "table":
+                click.clear()  # where it is a terminal
+            elif output == "yaml":
+                click.echo("---")  # a document each
             _show(found, output)
         follower.result()
     finally:
@@ -92,8 +92,7 @@ async def _watch(team: TeamStores, output: str) -> None:
 def _show(found: Found, output: str) -> None:
     now = datetime.now(UTC)
     if output == "table":
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        click.echo(table(found.views, now=now, width=width))
+        click.echo(table(found.views, now=now, width=terminal.width()))
     else:
         click.echo(render([to_json(one, now=now) for one in found.views], output))
     if found.hidden:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
-from elastic_jupyter.cli import kernels
+from elastic_jupyter.cli import kernels, terminal
 from elastic_jupyter.cli.document import render
 from elastic_jupyter.cli.explain import explain
 from elastic_jupyter.cli.options import on_kernel, output, run
@@ -25,7 +25,9 @@ def why(
         now = datetime.now(UTC)
         text = explain(one, now=now)
         if output == "text":
-            click.echo(f"kernel {one.id} is {one.phase}. {text}")
+            told = f"kernel {one.id} is {one.phase}. {text}"
+            width = terminal.width()
+            click.echo(click.wrap_text(told, width) if width else told)
         else:
             click.echo(render({**to_json(one, now=now), "why": text}, output))
 

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +17,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.cli import terminal
 from elastic_jupyter.cli.main import command
 from elastic_jupyter.errors import NotFound
 from elastic_jupyter.store.protocol import KernelStore, Key
@@ -29,6 +31,7 @@ from elastic_jupyter.store.stores import LOCAL, lock, opened, sqlite_url
 from tests.support.kernels import a_kernel
 from tests.support.objects import until
 
+COMMAND = (sys.executable, "-m", "elastic_jupyter")
 IDS = ("11aa-running", "11ab-queued", "22-new")
 RUNNING, QUEUED, NEW = IDS
 SLEEPING = "33-sleeping"
@@ -161,7 +164,7 @@ def test_a_program_reads_the_same(machine: Machine, fmt: str, read: Callable[[st
 
 async def test_a_watch_shows_what_changes_until_it_is_interrupted(machine: Machine) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from elastic_jupyter.cli.main import command; command()"),
+        *COMMAND,
         *("status", "--watch", "--store", sqlite_url(machine.database)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -211,6 +214,31 @@ def test_why(machine: Machine, word: str, told: str) -> None:
     assert told in result.stdout
     program = json.loads(machine("why", word, "-o", "json").stdout)
     assert program["why"] in result.stdout
+
+
+def test_a_terminal_gets_whole_words_and_its_width(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "width", lambda: 60)
+    lines = machine("why", "11aa").stdout.splitlines()
+    assert " ".join(lines).startswith(f"kernel {RUNNING} is Running. It runs since")
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 60
+
+
+def test_what_is_watched_in_yaml_is_a_document_each_time(machine: Machine) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "status", "-w", "-o", "yaml", "--store", sqlite_url(machine.database)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "---\n"
+        assert process.stdout.readline().startswith("- id: ")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_extend_keeps_a_kernel_for_so_much_longer(machine: Machine) -> None:
