@@ -1,0 +1,259 @@
+"""The commands on kernels, typed beside an ``up`` with real kernels, and what their user sees."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from click.testing import CliRunner, Result
+
+from elastic_jupyter.cli.main import command
+from elastic_jupyter.store.stores import database, sqlite_url
+from tests.support.eventually import eventually
+from tests.support.jupyter_tab import Tab
+from tests.support.machine import UP, Machine
+from tests.support.pages import ROOT
+
+COMMAND = UP[0]
+#: The line of ``~/.bashrc`` in the reference.
+[COMPLETION] = re.findall(
+    r"```bash\n(.*)\n```", (ROOT / "docs" / "reference" / "command-line.md").read_text()
+)
+#: Writes to what was standard output before ipykernel took it for the notebook.
+PRINTS_TO_ITS_LOG = """
+import os
+for number in os.listdir("/proc/self/fd"):
+    path = f"/proc/self/fd/{number}"
+    if os.path.lexists(path) and os.readlink(path).endswith("kernel.log"):
+        os.write(int(number), b"said to the log\\n")
+        break
+"""
+
+
+def environment(machine: Machine) -> dict[str, str]:
+    return {**machine.environment, "ELASTIC_JUPYTER_STORE": sqlite_url(database(machine.state))}
+
+
+def typed(machine: Machine, *arguments: str) -> Result:
+    """Run ``elastic-jupyter`` for the machine; a process each would import for most of its time."""
+    store = {"ELASTIC_JUPYTER_STORE": environment(machine)["ELASTIC_JUPYTER_STORE"]}
+    return CliRunner().invoke(command, arguments, env=store)
+
+
+def told(machine: Machine, *arguments: str) -> str:
+    """Return what a command prints that does what it should."""
+    done = typed(machine, *arguments)
+    assert (done.exit_code, done.stderr) == (0, ""), done.output
+    return done.stdout
+
+
+def refused(machine: Machine, *arguments: str) -> str:
+    """Return the sentence with which a command fails."""
+    done = typed(machine, *arguments)
+    assert (done.exit_code, done.stdout) == (1, ""), done.output
+    return done.stderr
+
+
+def seen(machine: Machine, tab: Tab, want: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """Wait until ``status`` shows a kernel so, and return what it shows."""
+
+    def look() -> dict[str, Any]:
+        by_id = {one["id"]: one for one in json.loads(told(machine, "status", "-o", "json"))}
+        return by_id.get(tab.kernel_id, {})
+
+    return eventually(look, lambda one: one and want(one), within=30, what="status")
+
+
+def in_phase(phase: str) -> Callable[[dict[str, Any]], object]:
+    return lambda one: one["phase"] == phase
+
+
+def test_a_kernel_is_shown_and_found_by_any_word_for_it(patient: Machine) -> None:
+    with (
+        patient.server.notebook(folder="work") as tab,
+        patient.server.notebook() as other,
+    ):
+        tab.run(PRINTS_TO_ITS_LOG, within=60)
+        other.run("1", within=60)
+        one = seen(patient, tab, in_phase("Running"))
+        path = tab.session["path"]
+        assert (one["user"], one["notebook"]) == ("jovyan", path)
+        table = told(patient, "status").splitlines()
+        assert table[0].split()[:4] == ["KERNEL", "PHASE", "USER", "NOTEBOOK"]
+        assert [line.split()[:4] for line in table if path in line] == [
+            [tab.kernel_id[:8], "Running", "jovyan", path]
+        ]
+        shown = yaml.safe_load(told(patient, "status", "--output", "yaml"))
+        assert {tab.kernel_id, other.kernel_id} <= {one["id"] for one in shown}
+
+        for word in (path, Path(path).name, tab.kernel_id[:8], f"jovyan-{tab.kernel_id[:8]}"):
+            assert f"kernel {tab.kernel_id} is Running." in told(patient, "why", word)
+        assert "said to the log" in told(patient, "logs", path)
+        assert told(patient, "logs", path, "--tail", "1") == "said to the log\n"
+        several = refused(patient, "why", "jovyan-")
+        assert "may be any of these kernels:" in several
+        assert {tab.kernel_id, other.kernel_id} <= set(several.split())
+        assert "there is no kernel 'nobody'; there are:" in refused(patient, "stop", "nobody")
+
+
+def test_a_released_kernel_gives_its_gpu_to_who_waits(patient: Machine) -> None:
+    with (
+        patient.server.notebook(patient.gpu) as tab,
+        patient.server.notebook(patient.gpu) as next_one,
+    ):
+        tab.run("x = 1", within=60)
+        waiting = next_one.start("'my turn'")
+        place = seen(patient, next_one, in_phase("Queued"))["queue"]
+        assert place == {"position": 1, "length": 1}
+        assert "Queued (1st of 1)" in told(patient, "status")
+        assert "Waiting for a GPU: 1st of 1" in told(patient, "why", next_one.session["path"])
+
+        assert "gives its resources back now" in told(patient, "release", tab.session["path"])
+        assert waiting.wait(within=60).result == "'my turn'"
+        seen(patient, tab, in_phase("Reclaimed"))
+        why = told(patient, "why", tab.session["path"])
+        assert "is Reclaimed. It ended at" in why
+        assert "it was released by request. The next cell" in why
+        assert "is Reclaimed, there is nothing to" in refused(patient, "stop", tab.kernel_id)
+
+        next_one.shutdown()
+        again = tab.run("'x' in dir()", within=60)
+        assert again.result == "False"
+        assert "The previous kernel ended: it was released by request." in again.text
+
+
+def test_a_busy_kernel_is_released_when_its_cell_ends(patient: Machine, tmp_path: Path) -> None:
+    with patient.server.notebook() as tab:
+        tab.run("import os, time", within=60)
+        gate = tmp_path / "gate"
+        cell = tab.start(f"while not os.path.exists({str(gate)!r}): time.sleep(0.1)\n'whole'")
+        seen(patient, tab, lambda one: one["busy"])
+        path = tab.session["path"]
+        assert "when its cell ends" in told(patient, "release", path)
+        assert "It is to be released when its cell ends." in told(patient, "why", path)
+        assert "busy      released" in told(patient, "status")
+        gate.touch()
+        assert cell.wait().result == "'whole'"
+        patient.reclaimed(tab, within=30)
+
+
+def test_an_extended_kernel_outlives_its_time_and_no_more(hasty: Machine) -> None:
+    with hasty.server.notebook() as tab:
+        tab.run("kept = 1", within=60)
+        path = tab.session["path"]
+        assert "is kept until" in told(hasty, "extend", path, "8s")
+        kept = seen(hasty, tab, lambda one: one["keepUntil"])["keepUntil"]
+        assert "by request" in told(hasty, "why", path)
+        hasty.reclaimed(tab, within=30)
+        assert datetime.now(UTC) >= datetime.fromisoformat(kept)
+        seen(hasty, tab, in_phase("Reclaimed"))
+        assert "without use" in told(hasty, "why", path)
+
+
+def test_a_stopped_kernel_ends_its_cell_and_its_notebook_goes_on(patient: Machine) -> None:
+    with patient.server.notebook() as tab:
+        tab.run("import time", within=60)
+        cell = tab.start("time.sleep(600)")
+        seen(patient, tab, lambda one: one["busy"])
+        assert "is stopped" in told(patient, "stop", tab.session["path"])
+        reply = cell.wait().reply
+        assert reply["ename"] == "KernelDied"
+        assert "it was stopped" in reply["evalue"]
+        patient.reclaimed(tab, within=30)
+        seen(patient, tab, in_phase("Stopped"))
+        assert "is Stopped. It ended at" in told(patient, "why", tab.kernel_id)
+        again = tab.run("'time' in dir()", within=60)
+        assert again.result == "False"
+        assert "The previous kernel ended: it was stopped" in again.text
+
+
+def test_a_watch_shows_a_kernel_come_and_go(patient: Machine) -> None:
+    watch = subprocess.Popen(
+        [COMMAND, "status", "--watch"],
+        env=environment(patient),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watch.stdout
+    try:
+        with patient.server.notebook() as tab:
+            line = rf"{tab.kernel_id[:8]}\S* +"
+            shown = iter(watch.stdout.readline, "")
+            assert next((one for one in shown if re.match(f"{line}Running", one)), "")
+            told(patient, "stop", tab.kernel_id)
+            assert next((one for one in shown if re.match(f"{line}Stopped", one)), "")
+        watch.send_signal(signal.SIGINT)
+        _, complaint = watch.communicate(timeout=30)
+        assert (watch.returncode, complaint) == (130, "")
+    finally:
+        watch.kill()
+        watch.communicate()
+
+
+def test_what_is_asked_while_no_up_runs_is_done_by_the_next(
+    new_machine: Callable[..., Machine],
+) -> None:
+    machine = new_machine()
+    assert "elastic-jupyter up makes one" in refused(machine, "status")
+    tab = machine.up().server.open()
+    tab.run("1", within=60)
+    machine.runs(tab)
+    machine.kill()
+    for arguments in (["status"], ["release", tab.session["path"]]):
+        done = typed(machine, *arguments)
+        assert done.exit_code == 0
+        assert "elastic-jupyter up does not run with" in done.stderr
+        assert tab.kernel_id[:8] in done.stdout
+    machine.up()
+    machine.reclaimed(tab, within=30)
+    assert "released by request" in told(machine, "why", tab.kernel_id)
+
+
+def test_bash_completes_the_name_of_a_kernel(patient: Machine) -> None:
+    with patient.server.notebook() as tab:
+        tab.run("1", within=60)
+        mine, theirs = pty.openpty()
+        shell = subprocess.Popen(
+            ["bash", "--norc", "--noprofile", "-i"],
+            env={**environment(patient), "TERM": "dumb", "COLUMNS": "200", "PS1": "> "},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        os.set_blocking(mine, False)
+        said = bytearray()
+
+        def read(word: str) -> None:
+            eventually(lambda: _more(mine, said), lambda all: word in all, within=30, what=word)
+
+        try:
+            os.write(
+                mine, f"PATH={Path(COMMAND).parent}:$PATH; {COMPLETION}; echo re''ady\n".encode()
+            )
+            read("ready")
+            os.write(mine, f"elastic-jupyter why {tab.kernel_id[:6]}\t".encode())
+            read(tab.kernel_id)
+            os.write(mine, b"\n")
+            read(f"kernel {tab.kernel_id} is Running.")
+        finally:
+            shell.kill()
+            shell.wait()
+            os.close(mine)
+
+
+def _more(terminal: int, said: bytearray) -> str:
+    """Return all that a terminal has shown."""
+    with contextlib.suppress(BlockingIOError):
+        said += os.read(terminal, 65536)
+    return said.decode(errors="replace")
