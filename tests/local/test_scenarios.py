@@ -15,6 +15,7 @@ from tests.scenarios.gpu_queue import GpuQueue
 from tests.scenarios.notebook_server_gone import NotebookServerGone
 from tests.scenarios.reclaim import Reclaim
 from tests.scenarios.running import Running, opens_a_file_beside_its_notebook
+from tests.support.eventually import eventually
 from tests.support.machine import Machine
 from tests.support.shell import Shell
 
@@ -99,3 +100,25 @@ def a_shell(machine: Machine) -> Shell:
 
 class TestCommandLine(CommandLine):
     """Typed by the user of the machine."""
+
+
+def test_a_kernel_that_writes_much_keeps_the_end_of_its_log(patient: Machine) -> None:
+    writes = "\n".join(
+        (
+            "import os, sys",
+            "log = getattr(sys.stderr, '_original_stdstream_copy', 2)",
+            "for _ in range(20): os.write(log, b'much\\n' * (1 << 18))",
+            "os.write(log, b'the end\\n')",
+        )
+    )
+    with patient.server.notebook() as tab:
+        tab.run(writes, within=60)
+        [log] = (patient.state / "kernels").glob(f"*{tab.kernel_id}*/kernel.log")
+        kept = eventually(
+            log.read_bytes,
+            lambda content: b"what was here was removed" in content[:100],
+            within=20,
+            what="a log that is cut",
+        )
+        assert len(kept) < 2 << 20
+        assert kept.endswith(b"much\nthe end\n")

@@ -22,7 +22,7 @@ from elastic_jupyter import logs
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.clock import SystemClock
 from elastic_jupyter.errors import ConfigError, LaunchFailed, StoreError, Unavailable
-from elastic_jupyter.local import proc, shared_directory
+from elastic_jupyter.local import log_files, proc, shared_directory
 from elastic_jupyter.local.app import LocalEngine
 from elastic_jupyter.local.gpus import inventory
 from elastic_jupyter.local.leases import Leases
@@ -41,6 +41,8 @@ from elastic_jupyter.store.stores import LOCAL, sqlite_url
 NAMESPACE = GATEWAY = LOCAL
 #: Seconds between two looks at the installed kernel specs: a new one is offered after so long.
 SPECS_PAUSE = 2.0
+#: Seconds between two looks at the lengths of the logs.
+LOGS_PAUSE = 1.0
 #: Seconds until the services must have answered for the first time.
 START_PATIENCE = 60.0
 _LOOK_PAUSE = 0.05
@@ -131,6 +133,7 @@ class Machine:
             group.create_task(self._engine.run())
             group.create_task(self._gateway.run())
             group.create_task(self._follow_kernelspecs())
+            group.create_task(self._keep_logs_short())
             await self._answers(self._gateway, f"{self._gateway_url}/readyz")
             self._say(f"gateway: process {self._gateway.pid}, {self._gateway_url}")
             await self._answers(self._notebook, f"http://127.0.0.1:{self._config.port}/api")
@@ -182,6 +185,11 @@ class Machine:
                 await self._catalog.replace_specs(specs)
             except StoreError as error:
                 log.warning("the kernel specs could not be written", error=error)
+
+    async def _keep_logs_short(self) -> None:
+        while True:
+            await asyncio.sleep(LOGS_PAUSE)
+            await asyncio.to_thread(log_files.cut_all, self._state.directory)
 
     # -- services
 

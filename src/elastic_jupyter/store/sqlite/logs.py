@@ -1,6 +1,7 @@
 """What kernels printed, from the files that their processes write beside the database."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import BinaryIO
@@ -44,6 +45,7 @@ class FileLogs:
                 await asyncio.to_thread(_seek_last_lines, log, tail)
             while True:
                 ended = not follow or await self._ended(kernel)
+                await asyncio.to_thread(_back_if_cut, log)
                 while piece := await asyncio.to_thread(log.read, PIECE):
                     yield piece
                 if ended:  # looked at before the last piece was read
@@ -58,6 +60,12 @@ class FileLogs:
             return True
         phase = now.status.phase if now.status else None
         return now.metadata.uid != kernel.metadata.uid or bool(phase and is_ended(phase))
+
+
+def _back_if_cut(log: BinaryIO) -> None:
+    """Begin anew with a log that had grown too long, and is shorter now."""
+    if os.fstat(log.fileno()).st_size < log.tell():
+        log.seek(0)
 
 
 def _seek_last_lines(log: BinaryIO, lines: int) -> None:
