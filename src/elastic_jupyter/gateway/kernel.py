@@ -250,6 +250,9 @@ class ElasticKernelManager(ServerKernelManager):
         self._changed.set()
         if self.state is KernelState.RUNNING:
             self.lose(notices.DELETED, gone=True)
+        elif self.state is KernelState.FAILED:
+            self.state, self.reason = KernelState.RECLAIMED, notices.DELETED
+            self.spawn(self._remember_lost())
 
     def lose(self, reason: str, *, gone: bool = False) -> None:
         """End what is in flight with ``reason``; the next execution gets a new kernel."""

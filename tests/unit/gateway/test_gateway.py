@@ -379,6 +379,22 @@ async def test_a_lost_pod_ends_the_cell_with_the_reason(world: Loopback) -> None
     assert "OOMKilled" in again.text("stderr")
 
 
+async def test_a_failed_kernel_whose_object_is_deleted_is_known_to_the_next_gateway(
+    world: Loopback,
+) -> None:
+    first = await world.gateway()
+    kernel_id = await FrontEnd(first).start()
+    await (await FrontEnd(first).open(kernel_id)).run("1")
+    key = only_key(world)
+    world.store.report(key, phase="Failed")
+    await until(lambda: first.kernels.kernels[kernel_id].asleep)
+    await world.store.delete(key, uid=world.store.objects[key]["metadata"]["uid"])
+    await until(lambda: kernel_id in world.tombstones)
+    await world.end(first)
+    tab = await FrontEnd(await world.gateway()).open(kernel_id)
+    assert (await tab.run("print('again')")).text() == "again\n"
+
+
 async def test_the_end_of_one_kernel_is_not_the_end_of_another(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway())
     leaving = await front_end.start()
