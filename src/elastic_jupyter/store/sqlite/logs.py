@@ -69,13 +69,22 @@ def _back_if_cut(log: BinaryIO) -> None:
 
 
 def _seek_last_lines(log: BinaryIO, lines: int) -> None:
-    """Go to the beginning of so many lines at the end."""
-    position = log.seek(0, 2)
-    found = b""
-    while position > 0 and found.count(b"\n") <= lines:
-        step = min(PIECE, position)
-        position -= step
-        log.seek(position)
-        found = log.read(step) + found
-    last = found.splitlines(keepends=True)[-lines:] if lines else []
-    log.seek(-sum(map(len, last)), 2)
+    """Go to the beginning of so many lines at the end, as it is now; the log may grow meanwhile.
+
+    A line ends with a newline alone, as the kubelet counts: a progress bar is one line.
+    """
+    position = end = log.seek(0, 2)
+    wanted = lines
+    while wanted and position > 0:
+        start = max(position - PIECE, 0)
+        log.seek(start)
+        piece = log.read(position - start)
+        # The newline at the very end begins no line.
+        cut = len(piece) - (position == end)
+        while (cut := piece.rfind(b"\n", 0, max(cut, 0))) >= 0:
+            wanted -= 1
+            if not wanted:
+                log.seek(start + cut + 1)
+                return
+        position = start
+    log.seek(position)
