@@ -113,7 +113,8 @@ class KernelStore(Protocol):
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         """Merge into ``status.activity``, which is the gateway's; None removes a key.
 
-        ``activity`` has the JSON names. Raises ``NotFound`` when the object with this uid is gone.
+        ``activity`` has the JSON names. Raises ``NotFound`` when the object with this uid is gone,
+        ``Conflict`` when others wrote the status again and again meanwhile.
         """
         ...
 
