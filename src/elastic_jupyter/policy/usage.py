@@ -14,6 +14,8 @@ from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.policy import accelerators
 
 _NONE = timedelta(0)
+#: More than any kernel has, and far from what a timedelta can hold.
+_MOST = timedelta(days=1_000_000)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def usage_of(kernel: JupyterKernel) -> Usage:
     text = (kernel.metadata.annotations or {}).get(names.ANNOTATION_GPU_USAGE)
     try:
         return from_json(json.loads(text or "{}"))
-    except ValueError:  # anybody may write an annotation
+    except (ValueError, RecursionError):  # anybody may write an annotation
         return NOTHING
 
 
@@ -107,8 +109,8 @@ def from_json(said: Any) -> Usage:
 
 def _seconds(value: float) -> timedelta:
     span = timedelta(seconds=value)
-    if span < _NONE:
-        raise ValueError("negative")
+    if not _NONE <= span <= _MOST:
+        raise ValueError("negative, or more than there is")
     return span
 
 
