@@ -346,6 +346,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self.log.exception("kernel %s could not be launched", self.kernel_id)
             self._launching = None
             self._refuse(error)
+            self.wish = self._after_run()
             self.state = KernelState.FAILED
             self.execution_state = "idle"
             self.reason = str(error)
@@ -606,14 +607,19 @@ class ElasticKernelManager(ServerKernelManager):
 
     def release_if_asked(self) -> None:
         """Look whether a kernel that is to be released has come to its cell's end."""
-        if self.facts is not None and self.facts.suspend:
+        if self._is_to_go():
             self.spawn(self._heed())
+
+    def _is_to_go(self) -> bool:
+        """Whether its release was asked for: of this incarnation, not of one that went already."""
+        facts = self.facts
+        return facts is not None and facts.suspend and facts.uid not in self.retired
 
     async def _heed(self) -> None:
         """Do what ``spec`` wishes of the present incarnation, as far as it can be done now."""
         if self.state is KernelState.RUNNING:
             await self.mapping.cull_kernel_if_idle(self.kernel_id)
-        elif self.facts and self.facts.suspend and not self._busy_unknown:
+        elif self._is_to_go() and not self._busy_unknown:
             await self._give_up("KernelReleased", notices.NOT_RUN, reason=notices.RELEASED)
 
     async def _give_up(self, ename: str, evalue: str, *, reason: str) -> None:

@@ -90,6 +90,19 @@ async def test_a_kernel_that_ended_by_itself_is_counted_too(world: Loopback, *, 
     assert noted(world).used == told.used
 
 
+async def test_a_start_that_fails_is_counted_from_when_its_gpu_was_held(world: Loopback) -> None:
+    edit(world, "gpu", resources={"limits": {"nvidia.com/gpu": GPUS}})
+    world.store.hold = True
+    front_end = FrontEnd(await world.gateway(interval=3600))
+    kernel_id = await front_end.start("gpu")
+    world.store.report(only_key(world), phase="Running")
+    runs_for(world, timedelta(hours=1))
+    world.store.report(only_key(world), phase="Failed", conditions=[])
+    await until(lambda: not world.store.objects)
+    told = usage.from_json(world.tombstones[kernel_id]["usage"])
+    assert abs(told.used - GPUS * timedelta(hours=1)) < SLACK
+
+
 async def test_a_kernel_without_a_gpu_is_noted_nothing_of(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway(interval=3600))
     tab = await front_end.open(await front_end.start())

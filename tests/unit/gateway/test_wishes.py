@@ -1,5 +1,7 @@
 """What a person wishes of a kernel: to give its resources back now, or to be kept."""
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -100,6 +102,24 @@ async def test_a_release_that_nobody_heeded_yet_is_by_the_next_gateway(world: Lo
     await world.gateway(interval=3600)
     await until(lambda: not world.store.objects)
     assert world.tombstones[kernel_id]["reason"] == "it was released by request"
+
+
+async def test_a_release_of_the_kernel_before_a_restart_is_none_of_the_new_one(
+    world: Loopback,
+) -> None:
+    gateway = await world.gateway(interval=3600)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    await (await front_end.open(kernel_id)).run("1")
+    world.store.answering.clear()
+    restart = asyncio.create_task(front_end.rest("POST", f"/api/kernels/{kernel_id}/restart"))
+    await until(lambda: not world.store.objects)
+    kernel = gateway.kernels.kernels[kernel_id]
+    assert kernel.facts is not None
+    kernel.facts = replace(kernel.facts, suspend=True)
+    await kernel._heed()
+    world.store.answering.set()
+    assert (await restart).code == 200
 
 
 async def test_a_kernel_that_is_to_be_kept_is_not_reclaimed(world: Loopback) -> None:
