@@ -18,7 +18,7 @@ from typing import Any
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.clock import SystemClock
-from elastic_jupyter.local import gpus, proc
+from elastic_jupyter.local import cgroup, gpus, proc
 from elastic_jupyter.local.app import LocalEngine
 from elastic_jupyter.local.leases import Leases
 from elastic_jupyter.local.line import Applicant, GpuLine, Lease
@@ -143,16 +143,19 @@ class OneMachine:
         return self.state / "kernels" / f"{key.name}-{epoch}"
 
     @contextlib.contextmanager
-    def another_supervisor(self, *, gpus: int = 0, leases: Path | None = None) -> Iterator[None]:
+    def another_supervisor(
+        self, *, gpus: int = 0, leases: Path | None = None, groups: bool = True
+    ) -> Iterator[None]:
         """Have an engine in a process of its own, which is killed with the block.
 
-        It has so many stand-ins for GPUs, and its leases in that folder.
+        It has so many stand-ins for GPUs, and its leases in that folder. ``groups``: it may make
+        control groups, if anybody may.
         """
         directory = leases or self.state / "leases"
         other = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.support.one_machine"),
-                *(str(self.state), str(gpus), str(directory)),
+                *(str(self.state), str(gpus), str(directory), *([] if groups else ["no-groups"])),
             ],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
@@ -190,4 +193,6 @@ async def _main(state: Path, total: int, leases: Path) -> None:
 
 
 if __name__ == "__main__":
+    if "no-groups" in sys.argv:
+        cgroup.find = lambda: None
     asyncio.run(_main(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))

@@ -248,7 +248,10 @@ def start(settings: "MachineConfig", *, state: Path | None, browser: bool) -> No
 
 
 async def _run(machine: "Machine", *, browser: bool) -> None:
-    """Run until a signal; then end everything, and at the second Ctrl-C or SIGTERM at once."""
+    """Run until a signal; then end everything, and at the second Ctrl-C or SIGTERM at once.
+
+    What fails by itself leaves the kernels, as a crash does.
+    """
     running = asyncio.ensure_future(machine.run(ready=lambda: _ready(machine.url, browser)))
     loop = asyncio.get_running_loop()
     asked = False
@@ -274,8 +277,11 @@ async def _run(machine: "Machine", *, browser: bool) -> None:
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await running
-    finally:
-        await machine.close()
+    except BaseException:
+        if await machine.abandon():
+            _say("the kernels run on, and the next elastic-jupyter up finds them")
+        raise
+    await machine.close()
     _say("stopped")
 
 

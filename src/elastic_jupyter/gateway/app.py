@@ -66,6 +66,14 @@ class GatewayApp(ServerApp):
         """The manager of all kernels."""
         return cast("ElasticMappingKernelManager", self.kernel_manager)
 
+    def _find_http_port(self) -> None:
+        """Look for none: whoever set the port may have reserved it, and a probe would find that."""
+
+    def _bind_http_server_tcp(self) -> bool:
+        """Listen, on a port that the same user may have reserved, too (jupyter_server 2.21)."""
+        self.http_server.listen(self.port, self.ip, reuse_port=True)
+        return True
+
     def find_server_extensions(self) -> None:
         """Find none."""
         self.jpserver_extensions.clear()

@@ -46,14 +46,19 @@ class Group:
     def _swap(self, limit: int) -> str:
         raise NotImplementedError
 
-    def join(self, pid: int) -> None:
-        """Move a process into the group; what it starts from now on is in it, too."""
+    def join(self, pid: int) -> bool:
+        """Move a process into the group; what it starts from now on is in it, too.
+
+        Return whether the limit holds for it.
+        """
         try:
             (self.path / _PROCS).write_text(str(pid))
         except ProcessLookupError:
             pass  # it has ended
         except OSError as error:
             log.warning("process has no memory limit", pid=pid, group=self.path, error=error)
+            return False
+        return True
 
     def pids(self) -> set[int]:
         """Return the processes in the group, those in groups below it too."""
@@ -126,8 +131,11 @@ class Groups:
 
 def find() -> Groups | None:
     """Return where this process may make groups with a memory limit, None: nowhere."""
-    own = Path("/proc/self/cgroup").read_text()
-    mounts = Path("/proc/self/mountinfo").read_text()
+    try:
+        own = Path("/proc/self/cgroup").read_text()
+        mounts = Path("/proc/self/mountinfo").read_text()
+    except OSError:  # a kernel of the operating system without control groups
+        return None
     return next(_places(own, mounts), None)
 
 

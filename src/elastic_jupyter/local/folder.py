@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,11 +19,13 @@ LAST_WORDS = 2048
 class Note:
     """Whose folder it is, and what was made for it.
 
-    It says what /proc cannot: which of the processes of an incarnation is the kernel's.
+    It says what /proc cannot: which of the processes of an incarnation is the kernel's. ``started``
+    is when, as /proc has it: it tells a later process with the same pid apart.
     """
 
     incarnation: Incarnation
     pid: int | None = None
+    started: int | None = None
     cgroup: str | None = None
 
 
@@ -58,8 +60,7 @@ class Folder:
         """Replace the note, all at once."""
         new = self._note_file.with_suffix(".new")
         new.unlink(missing_ok=True)
-        content = {"incarnation": str(note.incarnation), "pid": note.pid, "cgroup": note.cgroup}
-        self._write(new, content)
+        self._write(new, {**asdict(note), "incarnation": str(note.incarnation)})
         new.replace(self._note_file)
 
     def note(self) -> Note | None:
@@ -68,7 +69,8 @@ class Folder:
         incarnation = Incarnation.parse(str(content.get("incarnation", "")))
         if incarnation is None:
             return None
-        return Note(incarnation, content.get("pid"), content.get("cgroup"))
+        known = {name: content.get(name) for name in ("pid", "started", "cgroup")}
+        return Note(incarnation, **known)
 
     def ip(self) -> str | None:
         """Return the address of the kernel; ipykernel removes its connection file at its end."""

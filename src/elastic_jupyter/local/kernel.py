@@ -5,7 +5,7 @@ by the end of its process, and by time while it waits for a GPU.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from elastic_jupyter import logs
@@ -23,7 +23,8 @@ from elastic_jupyter.errors import (
 from elastic_jupyter.local import sight
 from elastic_jupyter.local.command import GPU, Command, kernel_id
 from elastic_jupyter.local.line import Applicant, GpuLine, Lease
-from elastic_jupyter.local.making import Made, Maker, incarnation_of, interrupted_at
+from elastic_jupyter.local.making import Made, Maker, Remains, incarnation_of, interrupted_at
+from elastic_jupyter.local.proc import Incarnation
 from elastic_jupyter.policy import kernel_status, lifecycle
 from elastic_jupyter.policy.kernel_status import Told
 from elastic_jupyter.policy.lifecycle import Action, Sight, Sighting
@@ -67,6 +68,7 @@ class KernelReconciler:
         self._clock = clock
         self._wake = wake
         self._made: dict[Key, Made] = {}
+        self._recovered = False
         self._waiting: dict[Key, Applicant] = {}
 
     async def reconcile(self, key: Key) -> Result:
@@ -84,12 +86,14 @@ class KernelReconciler:
         try:
             await self._report(key, kernel, told)
         except Conflict:
-            return Result(_STALE_RETRY)
-        if kernel_status.is_ended(told.phase):
-            await self._clean_up(key)
-        elif starts and (made := self._made.get(key)) and made.process:
+            result = Result(_STALE_RETRY)
+        else:
+            result = _result(told)
+            if kernel_status.is_ended(told.phase):
+                await self._clean_up(key)
+        if starts and (made := self._made.get(key)) and made.process:
             await made.process.gather()
-        return _result(told)
+        return result
 
     async def recover(self) -> None:
         """Take over what an earlier supervisor left; end what nobody wants.
@@ -106,17 +110,23 @@ class KernelReconciler:
                 if made is not None:
                     self._made[key] = made
                     del remains[incarnation]
-        for incarnation, orphan in remains.items():
-            try:
-                await self._maker.clear(incarnation, orphan)
-            except Unavailable as error:
-                log.error("processes of a kernel that is gone stay", error=error)
+        await self._clear(remains)
+        self._recovered = True
 
     async def close(self) -> None:
         """End all kernels, and say so in their status. Called when no pass runs any more."""
         # One that fails must not keep another from being ended.
         keys = self._kernels.keys() | self._made.keys()
         await asyncio.gather(*map(self._stop, keys))
+        if not self._recovered:  # what an earlier supervisor left was not taken over yet
+            await self._clear(await self._maker.remains())
+
+    async def _clear(self, remains: Mapping[Incarnation, Remains]) -> None:
+        for incarnation, orphan in remains.items():
+            try:
+                await self._maker.clear(incarnation, orphan)
+            except (Unavailable, OSError) as error:
+                log.error("something of a kernel that is gone stays", error=error)
 
     # -- observe
 

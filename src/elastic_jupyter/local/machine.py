@@ -21,7 +21,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from elastic_jupyter import logs
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.clock import SystemClock
-from elastic_jupyter.errors import ConfigError, LaunchFailed, StoreError, Unavailable
+from elastic_jupyter.errors import ConfigError, LaunchFailed, Unavailable
 from elastic_jupyter.local import log_files, proc, shared_directory
 from elastic_jupyter.local.app import LocalEngine
 from elastic_jupyter.local.gpus import inventory
@@ -103,7 +103,8 @@ class Machine:
             line=Leases(shared, found, clock),
             clock=clock,
         )
-        gateway_port = _free_port()
+        self._gateway_port = _reserved_port()
+        gateway_port: int = self._gateway_port.getsockname()[1]
         self._gateway_url = f"http://127.0.0.1:{gateway_port}"
         self._gateway = Supervised(self._gateway_service(gateway_port))
         self._notebook = Supervised(self._notebook_service())
@@ -145,7 +146,17 @@ class Machine:
         """End notebook server, kernels and gateway, in this order."""
         await self._notebook.stop()
         await self._engine.close()
+        await self._leave()
+
+    async def abandon(self) -> bool:
+        """End notebook server and gateway; return whether kernels are left for the next ``up``."""
+        await self._notebook.stop()
+        await self._leave()
+        return bool(self._of_kernels())
+
+    async def _leave(self) -> None:
         await self._gateway.end()  # it holds nothing that is not in the store
+        self._gateway_port.close()
         self._state.forget_runtime()
         self._database.bell.ring()  # removes what it heard with
         self._database.close()
@@ -180,11 +191,12 @@ class Machine:
     async def _follow_kernelspecs(self) -> None:
         while True:
             await asyncio.sleep(SPECS_PAUSE)
-            specs = await asyncio.to_thread(_installed, self._gpus)
             try:
+                specs = await asyncio.to_thread(_installed, self._gpus)
                 await self._catalog.replace_specs(specs)
-            except StoreError as error:
-                log.warning("the kernel specs could not be written", error=error)
+            # A package may be half installed, a folder away for a moment: the kernels go on.
+            except Exception as error:
+                log.warning("the kernel specs could not be brought up to date", error=error)
 
     async def _keep_logs_short(self) -> None:
         while True:
@@ -282,11 +294,16 @@ def require_free(port: int) -> None:
             ) from None
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _reserved_port() -> socket.socket:
+    """Return a socket that keeps a port for processes of this user, who may listen there.
+
+    While the gateway is started again nobody else gets what is sent to it, its tokens among that:
+    Linux lets only the same user bind a port that is bound with this option.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
 
 
 _open = build_opener(ProxyHandler({})).open  # no proxy of the environment leads to this machine

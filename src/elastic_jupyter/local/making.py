@@ -157,10 +157,11 @@ class Maker:
                 raise Unavailable(f"{folder.path}: {error.strerror}") from error
             raise
         made = Made(incarnation, folder, started, group, plan.memory)
-        if plan.memory and group is None:
+        if plan.memory and (group is None or started.pid not in group.pids()):
             made.hint = _NO_LIMIT.format(plan.memory)
         try:
-            folder.write_note(replace(note, pid=started.pid))
+            since = proc.started(started.pid)
+            folder.write_note(replace(note, pid=started.pid, started=since))
         except OSError as error:  # a guess stands in for it, see ``find_again``
             log.warning("process is not noted", folder=folder.path, error=error)
         return made
@@ -197,6 +198,8 @@ class Maker:
         made = Made(incarnation, folder, found, remains.group, interrupted_at=asked)
         with contextlib.suppress(Invalid):
             made.memory = self.plan(kernel).memory
+        if made.memory and made.group is None:
+            made.hint = _NO_LIMIT.format(made.memory)
         return made
 
     async def clear(self, incarnation: Incarnation, remains: Remains) -> None:
@@ -214,14 +217,20 @@ class Maker:
             for path in self._machine.folders.iterdir():
                 folder = Folder(path)
                 note = folder.note()
-                if note is None:  # the supervisor died as it made the folder
-                    folder.remove()
-                else:
+                if note is not None:
                     found[note.incarnation] = Remains(folder, note)
+                    continue
+                with contextlib.suppress(OSError):  # the supervisor died as it made the folder
+                    folder.remove()
         groups = {pid: one for one, left in found.items() for pid in left.members()}
+        noted = {
+            (left.note.pid, left.note.started): one for one, left in found.items() if left.note
+        }
         for seen in proc.processes(self._machine.state):
-            # Who has written over his environment is still in his group.
-            incarnation = seen.incarnation or groups.get(seen.pid)
+            # Who has written over his environment is still in his group, or noted himself.
+            incarnation = (
+                seen.incarnation or groups.get(seen.pid) or noted.get((seen.pid, seen.started))
+            )
             if incarnation:
                 found.setdefault(incarnation, Remains()).running.append(seen)
         return found

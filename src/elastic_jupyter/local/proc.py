@@ -16,7 +16,7 @@ INCARNATION_VARIABLE = "ELASTIC_JUPYTER_INCARNATION"
 STATE_VARIABLE = "ELASTIC_JUPYTER_STATE"
 
 _PROC = Path("/proc")
-_ENDED = frozenset(b"ZXx")
+_ENDED, _LEADER_ENDED = frozenset(b"Xx"), b"Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,13 @@ def processes(state: Path) -> list[Seen]:
     return [seen for pid in _pids() if (seen := _look(pid, user, str(state)))]
 
 
+def started(pid: int) -> int | None:
+    """Return when a process was started, as ``Seen`` has it; None: it is gone."""
+    with contextlib.suppress(OSError):
+        return int(_stat(_PROC / str(pid))[19])
+    return None
+
+
 def family(running: Iterable[Seen], incarnation: Incarnation, *, main: int | None) -> set[int]:
     """Return the pids of all processes of an incarnation.
 
@@ -89,11 +96,12 @@ def _look(pid: int, user: int, state: str) -> Seen | None:
     try:
         if folder.stat().st_uid != user:
             return None
-        # The name of the command, in parentheses, may hold spaces and parentheses.
-        fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+        fields = _stat(folder)
     except (FileNotFoundError, ProcessLookupError):
         return None  # it ended meanwhile
-    if fields[0][0] in _ENDED:
+    state_letter, threads = fields[0], int(fields[17])
+    # The first thread may have ended before the others, which still hold what the process held.
+    if state_letter[0] in _ENDED or (state_letter == _LEADER_ENDED and threads < 2):
         return None
     said: Mapping[str, str] = {}
     with contextlib.suppress(OSError):  # ended meanwhile, or has rights that we do not
@@ -101,6 +109,11 @@ def _look(pid: int, user: int, state: str) -> Seen | None:
     ours = said.get(STATE_VARIABLE) == state
     incarnation = Incarnation.parse(said.get(INCARNATION_VARIABLE, "")) if ours else None
     return Seen(pid, int(fields[1]), int(fields[3]), int(fields[19]), incarnation)
+
+
+def _stat(folder: Path) -> list[bytes]:
+    # The name of the command, in parentheses, may hold spaces and parentheses.
+    return (folder / "stat").read_bytes().rpartition(b")")[2].split()
 
 
 def _environment(raw: bytes) -> dict[str, str]:

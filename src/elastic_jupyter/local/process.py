@@ -71,7 +71,9 @@ class Process:
 
     def how(self) -> End | None:
         """Return how it ended, without its last words; None: it runs."""
-        return End(self._code, out_of_memory=self._out_of_memory) if self.ended else None
+        if not self.ended:
+            return None
+        return End(self._code, out_of_memory=self._out_of_memory, is_certain=self.group is not None)
 
     async def end(self, *, asked: bool) -> None:
         """End it and all that it started.
@@ -85,7 +87,12 @@ class Process:
         if not self.ended:
             self._signal(signal.SIGTERM)
             await self._end_within(GRACE / 2 if asked else GRACE)
+        if not self.ended:
+            self._signal(signal.SIGKILL)
         await end_all(self.incarnation, state=self._state, group=self.group, main=self._main())
+        await self._end_within(_STUCK)
+        if not self.ended:
+            raise Unavailable(f"process {self.pid} was killed and does not end")
         self.let_go()
 
     def interrupt(self) -> None:
@@ -105,8 +112,8 @@ class Process:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
-        if self._child is not None:
-            self._child.poll()
+        if self._child is not None and self._child.poll() is not None:
+            self._child = None  # from now on its pid may be another's
 
     def _main(self) -> int | None:
         """Return the pid while it is this process' alone: it runs, or was not reaped yet."""
@@ -266,6 +273,10 @@ def _left(incarnation: Incarnation, state: Path, group: Group | None, main: int 
 
 
 def _gather(incarnation: Incarnation, state: Path, group: Group, main: int) -> None:
-    while late := proc.family(proc.processes(state), incarnation, main=main) - group.pids():
+    tried: set[int] = set()
+    while late := (
+        proc.family(proc.processes(state), incarnation, main=main) - group.pids() - tried
+    ):
         for pid in late:
             group.join(pid)
+        tried |= late

@@ -16,18 +16,24 @@ TOO_FEW_GPUS = "TooFewGPUs"
 STOPPED = "Stopped"
 QUEUED = "Queued"
 
+_PROBABLY_OUT_OF_MEMORY = (
+    "the kernel was killed (SIGKILL), probably because the memory of the machine ran out"
+)
+
 
 @dataclass(frozen=True)
 class End:
     """How a process ended.
 
     ``code``: its exit code, less than 0 the number of the signal that ended it, None: nobody knows.
-    ``out_of_memory``: the kernel of the operating system killed it for want of memory.
+    ``out_of_memory``: the kernel of the operating system killed it for want of memory, or, where
+    that is not ``is_certain``, killed something for want of memory while it ran.
     """
 
     code: int | None
     last_words: str = ""
     out_of_memory: bool = False
+    is_certain: bool = True
 
 
 def running(ip: str | None, *, hint: str = "") -> Sighting:
@@ -41,7 +47,8 @@ def ended(end: End, *, ip: str | None, memory: str | None) -> Sighting:
         text = "the kernel's process ended with exit code 0"
         return Sighting(Sight.SUCCEEDED, COMPLETED, text, ip=ip)
     if end.out_of_memory:
-        return _failed(OUT_OF_MEMORY, _out_of_memory(memory), end.last_words, ip)
+        text = _out_of_memory(memory) if end.is_certain else _PROBABLY_OUT_OF_MEMORY
+        return _failed(OUT_OF_MEMORY, text, end.last_words, ip)
     if end.code is None:
         text = (
             "the kernel's process ended, with which exit code is not known: elastic-jupyter was "

@@ -35,7 +35,8 @@ class State:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory.absolute()
+        # By this name the kernels' processes know it, whatever links lead here.
+        self.directory = directory.resolve()
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._require_ours()

@@ -1,14 +1,17 @@
 """What happens to kernels when the supervisor is killed, and when it is stopped."""
 
+import asyncio
 import json
 import os
 import signal
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from elastic_jupyter.api import names
+from elastic_jupyter.local import cgroup, proc
 from elastic_jupyter.local.folder import Folder, Note
 from elastic_jupyter.local.proc import Incarnation
 from tests.support.objects import until
@@ -256,3 +259,61 @@ async def test_an_interrupt_by_signal_reaches_all_that_a_kernel_runs_and_is_neve
     await machine.until_phase(late, "Running")
     await interrupt("2026-01-01T00:00:02Z")
     await until(lambda: [file.read_text() for file in files] == ["xx", "xx"])
+
+
+async def test_what_an_earlier_supervisor_left_ends_with_one_that_had_no_time_to_find_it(
+    machine: OneMachine,
+) -> None:
+    with machine.another_supervisor():
+        key = await machine.run(STAYS)
+        await machine.until_phase(key, "Running")
+    machine.start()
+    await machine.stop()  # a Ctrl-C before the first look
+    assert machine.pids() == []
+
+
+async def test_a_kernel_that_wiped_its_environment_is_found_by_pid_and_start(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no control group tells whose it is."""
+    monkeypatch.setattr(cgroup, "find", lambda: None)
+    code = f"import os, sys\nos.execve(sys.executable, ['python', '-c', {STAYS!r}], {{}})"
+    with machine.another_supervisor(groups=False):
+        key = await machine.run(code)
+        await machine.until_phase(key, "Running")
+        folder = Folder(machine.folder(key))
+        await until(lambda: "here" in folder.last_words())
+    note = folder.note()
+    assert note is not None
+    assert machine.pids() == []
+    machine.start()
+    # Once a kernel that was asked for later runs, the one before was looked at.
+    late = await machine.run(STAYS, name="late")
+    await machine.until_phase(late, "Running")
+    await machine.until_phase(key, "Running")
+    await machine.delete(key)
+    await until(lambda: note.pid not in {seen.pid for seen in proc.processes(machine.state)})
+
+
+async def test_a_later_process_with_the_pid_of_a_kernel_is_left_alone(machine: OneMachine) -> None:
+    """The pid came round while no supervisor ran, to somebody else."""
+    with machine.another_supervisor():
+        key = await machine.run(STAYS)
+        await machine.until_phase(key, "Running")
+    (pid,) = machine.pids()
+    os.kill(pid, signal.SIGKILL)
+    stranger = await asyncio.create_subprocess_exec(*a_sleep(), start_new_session=True)
+    try:
+        folder = Folder(machine.folder(key))
+        note = folder.note()
+        assert note is not None
+        folder.write_note(replace(note, pid=stranger.pid, cgroup=None))
+        machine.start()
+        failed = condition(await machine.until_phase(key, "Failed"), "Failed")
+        assert failed["reason"] == "ProcessGone"
+        await machine.delete(key)
+        await until(lambda: not folder.path.exists())
+        assert stranger.returncode is None
+    finally:
+        stranger.kill()
+        await stranger.wait()
