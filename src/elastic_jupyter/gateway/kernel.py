@@ -547,6 +547,7 @@ class ElasticKernelManager(ServerKernelManager):
     async def _start_again(self) -> None:
         async with self._changing:
             try:
+                self.wish = self.wish.kept_until(None)  # it was of the incarnation before
                 if self.wish.template is None:
                     self.wish = self.mapping.renew(self.wish)
                 await self._stop()
@@ -676,14 +677,26 @@ class ElasticKernelManager(ServerKernelManager):
         """
         async with self._changing:
             wish = self.mapping.renew(self.wish)
+            keep_until = self._kept_until()
             self._fail("KernelRestarted", "The kernel was restarted.")
             self._notice = None
             self.state = KernelState.STARTING
             await self._stop()
             # The watch may have told of other sessions.
-            self.wish = wish.with_sessions(self.wish.sessions).with_usage(self.wish.usage)
+            self.wish = (
+                wish.with_sessions(self.wish.sessions)
+                .with_usage(self.wish.usage)
+                .kept_until(keep_until)
+            )
             self.begin()
         await self.accepted()
+
+    def _kept_until(self) -> datetime | None:
+        """Return until when the present incarnation is to be kept, where that is yet to come."""
+        facts = self.facts
+        if facts is None or facts.uid in self.retired or facts.keep_until is None:
+            return None
+        return facts.keep_until if facts.keep_until > datetime.now(UTC) else None
 
     async def shutdown_kernel(  # type: ignore[override]
         self, now: bool = False, restart: bool = False

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from elastic_jupyter.api import names
@@ -43,6 +44,7 @@ class Wish:
     template: Mapping[str, Any] | None
     sessions: Sessions = ()
     usage: Usage = NOTHING
+    keep_until: datetime | None = None
 
     def build(self, last_epoch: int) -> JupyterKernel:
         """Return the object to create; its first pod has the epoch after ``last_epoch``."""
@@ -83,6 +85,7 @@ class Wish:
                     "kernelID": self.kernel_id,
                     "kernelSpecName": self.spec_name,
                     "gatewayRef": {"namespace": self.namespace, "name": self.gateway},
+                    **({"keepUntil": self.keep_until} if self.keep_until else {}),
                     **self._whose(),
                 },
             }
@@ -128,6 +131,10 @@ class Wish:
     def with_usage(self, usage: Usage) -> "Wish":
         """Return the same wish with another usage."""
         return replace(self, usage=usage)
+
+    def kept_until(self, keep_until: datetime | None) -> "Wish":
+        """Return the same wish with another ``spec.keepUntil`` (aware UTC); None: without."""
+        return replace(self, keep_until=keep_until)
 
     def with_template(self, template: Mapping[str, Any]) -> "Wish":
         """Return the same wish with another pod template."""

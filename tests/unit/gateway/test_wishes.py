@@ -142,6 +142,17 @@ async def test_how_long_a_kernel_is_kept_is_told_at_once(world: Loopback) -> Non
     await until(lambda: is_told_to_stay(world))
 
 
+async def test_a_restart_by_its_user_keeps_the_kernel_as_long(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(idle=60, interval=3600))
+    kernel_id = await front_end.start()
+    await (await front_end.open(kernel_id)).run("1")
+    await keep(world, 2)
+    await until(lambda: is_told_to_stay(world))
+    kept = (await world.store.get(only_key(world))).spec.keep_until
+    await front_end.rest("POST", f"/api/kernels/{kernel_id}/restart")
+    assert (await world.store.get(only_key(world))).spec.keep_until == kept
+
+
 def is_told_to_stay(world: Loopback) -> bool:
     """Whether the only kernel's object says that it is not reclaimed within the next hour."""
     if "activity" not in world.store.objects[only_key(world)]["status"]:
