@@ -176,6 +176,9 @@ class KernelStatus(Model):
     start_time: datetime | None = Field(
         default=None, description="When the operator first saw the kernel."
     )
+    running_since: datetime | None = Field(
+        default=None, description="When the kernel first ran; stays after its end."
+    )
     completion_time: datetime | None = Field(default=None, description="When the kernel ended.")
     last_reconcile_time: datetime | None = Field(
         default=None, description="When the operator last changed this status."

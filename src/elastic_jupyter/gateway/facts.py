@@ -6,7 +6,7 @@ from datetime import datetime
 from elastic_jupyter.api.base import Condition
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.policy import notices
-from elastic_jupyter.policy.usage import NOTHING, Usage, running_since, usage_of
+from elastic_jupyter.policy.usage import NOTHING, Usage, ran_since, usage_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Facts:
             suspend=bool(kernel.spec.suspend),
             keep_until=kernel.spec.keep_until,
             usage=usage_of(kernel),
-            running_since=running_since(kernel),
+            running_since=ran_since(kernel),
             ended_at=status.completion_time if status else None,
         )
 

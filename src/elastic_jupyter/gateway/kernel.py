@@ -329,6 +329,9 @@ class ElasticKernelManager(ServerKernelManager):
             self.execution_state = "idle"
             self.reason = facts.reason
             self._notice = notices.replaced(facts.reason)
+            if facts.usage.asleep_since is None:  # it ended while no gateway listened
+                self.wish = self._after_run()
+                self.spawn(self._note_usage())
             return
         self._busy_unknown = facts.phase is Phase.RUNNING
         self.waiting_text = facts.waiting

@@ -1,6 +1,6 @@
 """The status of a JupyterKernel, from what was decided and seen. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -46,23 +46,33 @@ def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> dict[str, Any]
     if old.get("phase") in (Phase.FAILED, Phase.SUCCEEDED):
         return {}  # the end is written once
     ended = told.phase in (Phase.FAILED, Phase.SUCCEEDED)
+    said = conditions(
+        old.get("conditions") or (),
+        _conditions(told),
+        now=now,
+        generation=kernel.metadata.generation,
+    )
     new: dict[str, Any] = {
         "phase": told.phase.value,
         "epoch": told.epoch,
         "podName": kernel.metadata.name if told.pod_made else None,
         "podIP": told.seen.ip or old.get("podIP"),
         "queue": _queue(told),
-        "conditions": conditions(
-            old.get("conditions") or (),
-            _conditions(told),
-            now=now,
-            generation=kernel.metadata.generation,
-        ),
+        "conditions": said,
         "startTime": old.get("startTime") or timestamp(now),
+        "runningSince": old.get("runningSince") or _began(old.get("conditions")) or _began(said),
         "completionTime": timestamp(now) if ended else None,
     }
     difference = merge_patch(old, new)
     return {**difference, "lastReconcileTime": timestamp(now)} if difference else {}
+
+
+def _began(said: Iterable[Mapping[str, Any]] | None) -> str | None:
+    """Return since when the conditions say that it runs; None: they do not."""
+    for one in said or ():
+        if one["type"] == "Running" and one["status"] == "True":
+            return one.get("lastTransitionTime")
+    return None
 
 
 def epoch_of(kernel: JupyterKernel) -> int:

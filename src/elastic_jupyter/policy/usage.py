@@ -61,9 +61,17 @@ def after_sleep(usage: Usage, *, gpus: int, until: datetime) -> Usage:
 
 def running_since(kernel: JupyterKernel) -> datetime | None:
     """Return since when the kernel's container runs; None: it does not."""
+    runs = kernel.status is not None and kernel.status.phase is Phase.RUNNING
+    return ran_since(kernel) if runs else None
+
+
+def ran_since(kernel: JupyterKernel) -> datetime | None:
+    """Return since when the kernel's container runs, or ran before its end; None: it never did."""
     status = kernel.status
-    if status is None or status.phase is not Phase.RUNNING:
+    if status is None:
         return None
+    if status.running_since is not None:
+        return status.running_since
     for condition in status.conditions or []:
         if condition.type == "Running" and condition.status == "True":
             return condition.last_transition_time

@@ -90,6 +90,22 @@ async def test_a_kernel_that_ended_by_itself_is_counted_too(world: Loopback, *, 
     assert noted(world).used == told.used
 
 
+async def test_a_kernel_that_ended_while_no_gateway_listened_is_counted(world: Loopback) -> None:
+    await a_gpu_kernel(world)
+    await world.end(world.gateways[0])
+    began, ended = (now() - timedelta(hours=hours) for hours in (2, 1))
+    world.store.report(
+        only_key(world),
+        phase="Failed",
+        runningSince=began.isoformat(),
+        completionTime=ended.isoformat(),
+        conditions=[],
+    )
+    await world.gateway(interval=3600)
+    await until(lambda: noted(world).used)
+    assert abs(noted(world).used - GPUS * timedelta(hours=1)) < SLACK
+
+
 async def test_a_start_that_fails_is_counted_from_when_its_gpu_was_held(world: Loopback) -> None:
     edit(world, "gpu", resources={"limits": {"nvidia.com/gpu": GPUS}})
     world.store.hold = True

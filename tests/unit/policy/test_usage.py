@@ -101,5 +101,6 @@ def test_a_kernel_runs_since_its_condition_says_so() -> None:
     condition = {"type": "Running", "status": "True", "lastTransitionTime": "2026-01-01T12:00:00Z"}
     runs = a_kernel(status={"phase": "Running", "conditions": [condition]})
     assert usage.running_since(model(JupyterKernel, runs)) == NOW
-    ended = a_kernel(status={"phase": "Failed", "conditions": [condition]})
+    ended = a_kernel(status={"phase": "Failed", "runningSince": "2026-01-01T12:00:00Z"})
     assert usage.running_since(model(JupyterKernel, ended)) is None
+    assert usage.ran_since(model(JupyterKernel, ended)) == NOW
