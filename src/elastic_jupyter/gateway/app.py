@@ -12,6 +12,7 @@ from typing import Any, cast
 from jupyter_server.extension.manager import ExtensionManager
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.manager import AsyncContentsManager
+from tornado.netutil import bind_sockets
 from traitlets.config import Config
 
 from elastic_jupyter.errors import ConfigError
@@ -71,7 +72,9 @@ class GatewayApp(ServerApp):
 
     def _bind_http_server_tcp(self) -> bool:
         """Listen, on a port that the same user may have reserved, too (jupyter_server 2.21)."""
-        self.http_server.listen(self.port, self.ip, reuse_port=True)
+        sockets = bind_sockets(self.port, self.ip, reuse_port=True)
+        self.port = sockets[0].getsockname()[1]
+        self.http_server.add_sockets(sockets)
         return True
 
     def find_server_extensions(self) -> None:
