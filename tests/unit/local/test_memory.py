@@ -95,7 +95,8 @@ async def test_without_control_groups_the_machine_tells_that_its_memory_ran_out(
         little.remove()
     assert (failed["reason"], failed["message"]) == (
         "OOMKilled",
-        "the kernel has no memory limit of its own and was killed when the memory ran out: so far",
+        "the kernel was killed (SIGKILL), probably because the memory of the machine ran out: "
+        "so far",
     )
 
 
