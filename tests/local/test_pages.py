@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from elastic_jupyter.cli.up import up
-from tests.support import pages
 from tests.support.local_walkthrough import LocalWalkthrough
 from tests.support.walkthrough import blocks
 
@@ -20,9 +18,3 @@ def test_every_command_and_cell_works(page: Path, section: str | None, tmp_path:
     todo = [block for block in blocks(page) if section in (None, block.section)]
     assert todo
     LocalWalkthrough(tmp_path).walk(todo)
-
-
-def test_the_how_to_page_names_every_setting_and_no_other() -> None:
-    named = pages.first_cells(pages.sections(HOW_TO)["Settings"])
-    flags = {one.opts[0] for one in up.params if one.param_type_name == "option"}
-    assert named == flags - {"--config", "--help-all"}
