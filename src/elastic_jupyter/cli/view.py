@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from elastic_jupyter.api import names
@@ -11,6 +11,7 @@ from elastic_jupyter.api.kernel import JupyterKernel, Phase, Queue
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.sessions import KernelSession
 from elastic_jupyter.policy import accelerators, notices, usage
+from elastic_jupyter.policy.report import timestamp
 from elastic_jupyter.policy.usage import Usage
 
 #: The phases of what has no object: a kernel that sleeps until its next cell.
@@ -180,4 +181,4 @@ def _hours(span: timedelta) -> float:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if moment is None else timestamp(moment)

@@ -14,6 +14,7 @@ from typing import Any
 
 from elastic_jupyter.errors import AlreadyExists, Invalid, NotFound
 from elastic_jupyter.kube.kinds import Key, Object, key_of
+from elastic_jupyter.policy.report import timestamp
 
 #: Removals that are remembered. A follower that is further behind compares all uids.
 KEPT_REMOVALS = 1000
@@ -70,7 +71,7 @@ def create(connection: Connection, kind: str, obj: Object, *, now: datetime) -> 
             **obj["metadata"],
             "uid": str(uuid.uuid4()),
             "generation": 1,
-            "creationTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "creationTimestamp": timestamp(now),
         },
     }
     return _write(connection, kind, obj)
