@@ -46,19 +46,14 @@ class Group:
     def _swap(self, limit: int) -> str:
         raise NotImplementedError
 
-    def join(self, pid: int) -> bool:
-        """Move a process into the group; what it starts from now on is in it, too.
-
-        Return whether the limit holds for it.
-        """
+    def join(self, pid: int) -> None:
+        """Move a process into the group; what it starts from now on is in it, too."""
         try:
             (self.path / _PROCS).write_text(str(pid))
         except ProcessLookupError:
             pass  # it has ended
         except OSError as error:
             log.warning("process has no memory limit", pid=pid, group=self.path, error=error)
-            return False
-        return True
 
     def pids(self) -> set[int]:
         """Return the processes in the group, those in groups below it too."""
