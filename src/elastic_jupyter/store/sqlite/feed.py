@@ -1,6 +1,7 @@
 """What changes among the objects of one kind, for whoever follows them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,15 @@ class Written:
 
 
 Event: TypeAlias = Written | Gone | Synced
+
+
+async def follow_one(database: Database, kind: str, key: Key) -> AsyncGenerator[Object, None]:
+    """Tell one object whenever it is written, as ``follow`` does; not that it is gone."""
+    feed = follow(database, kind, key.namespace, matches=lambda obj: key_of(obj) == key)
+    async with contextlib.aclosing(feed):
+        async for event in feed:
+            if isinstance(event, Written):
+                yield event.obj
 
 
 async def follow(

@@ -2,10 +2,10 @@
 
 import contextlib
 
-from elastic_jupyter.kube.kinds import LEASE, Key, key_of
+from elastic_jupyter.kube.kinds import LEASE, Key
 from elastic_jupyter.store.sqlite import objects
 from elastic_jupyter.store.sqlite.database import Database
-from elastic_jupyter.store.sqlite.feed import Written, follow
+from elastic_jupyter.store.sqlite.feed import follow_one
 
 KIND = str(LEASE)
 
@@ -23,13 +23,7 @@ class SqliteLease:
         await self._database.write(lambda connection: objects.put(connection, KIND, obj, now=now))
 
     async def wait_taken_by_other(self, identity: str) -> None:
-        feed = follow(
-            self._database,
-            KIND,
-            self._key.namespace,
-            matches=lambda obj: key_of(obj) == self._key,
-        )
-        async with contextlib.aclosing(feed):
-            async for event in feed:
-                if isinstance(event, Written) and event.obj["spec"]["holderIdentity"] != identity:
+        async with contextlib.aclosing(follow_one(self._database, KIND, self._key)) as written:
+            async for obj in written:
+                if obj["spec"]["holderIdentity"] != identity:
                     return

@@ -5,10 +5,10 @@ import contextlib
 from collections.abc import Callable, Collection
 from typing import NoReturn
 
-from elastic_jupyter.kube.kinds import Key, key_of
+from elastic_jupyter.kube.kinds import Key
 from elastic_jupyter.store.sqlite import objects
 from elastic_jupyter.store.sqlite.database import Database
-from elastic_jupyter.store.sqlite.feed import Written, follow
+from elastic_jupyter.store.sqlite.feed import follow_one
 
 KIND = "ServedNotebooks"
 
@@ -24,19 +24,12 @@ class SqliteNotebooks:
         self._key = Key(namespace, name)
 
     async def run(self) -> NoReturn:
-        feed = follow(
-            self._database,
-            KIND,
-            self._key.namespace,
-            matches=lambda obj: key_of(obj) == self._key,
-        )
-        async with contextlib.aclosing(feed):
-            async for event in feed:
-                if isinstance(event, Written):
-                    self.uids = frozenset(event.obj["uids"])
-                    self.synced.set()
-                    if self.on_change:
-                        self.on_change()
+        async with contextlib.aclosing(follow_one(self._database, KIND, self._key)) as written:
+            async for obj in written:
+                self.uids = frozenset(obj["uids"])
+                self.synced.set()
+                if self.on_change:
+                    self.on_change()
         raise RuntimeError("the feed of the notebooks ended")
 
     async def serve(self, uids: Collection[str]) -> None:
