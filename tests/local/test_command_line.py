@@ -16,7 +16,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from elastic_jupyter.cli.main import command
-from elastic_jupyter.store.stores import database, sqlite_url
+from elastic_jupyter.store.state_directory import database
+from elastic_jupyter.store.stores import sqlite_url
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Tab
 from tests.support.machine import UP, Machine

@@ -2,7 +2,8 @@
 
 import pytest
 
-from elastic_jupyter.store.stores import database, sqlite_url
+from elastic_jupyter.store.state_directory import database
+from elastic_jupyter.store.stores import sqlite_url
 from tests.scenarios.command_line import CommandLine
 from tests.scenarios.ends import (
     BY_ITSELF,

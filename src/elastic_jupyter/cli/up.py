@@ -240,7 +240,7 @@ def start(settings: "MachineConfig", *, state: Path | None, browser: bool) -> No
     from elastic_jupyter import logs
     from elastic_jupyter.local.machine import Machine
     from elastic_jupyter.local.state import State
-    from elastic_jupyter.store.stores import default_directory
+    from elastic_jupyter.store.state_directory import default_directory
 
     logs.configure("WARNING", "text")
     with State(state or default_directory()) as held:

@@ -24,6 +24,7 @@ from elastic_jupyter.local.process import Process
 from elastic_jupyter.policy import kernel_status
 from elastic_jupyter.policy.keys import connection_key
 from elastic_jupyter.policy.lifecycle import Sighting
+from elastic_jupyter.store.state_directory import kernel_folder, kernel_folders
 
 #: What all kernels have in their environment, unless their template says something else.
 _ENVIRONMENT = {
@@ -51,11 +52,6 @@ class Machine:
     notebooks: Path
     environ: Mapping[str, str]
     groups: Groups | None
-
-    @property
-    def folders(self) -> Path:
-        """The folder with the folders of all kernels."""
-        return self.state / "kernels"
 
 
 @dataclass
@@ -214,7 +210,7 @@ class Maker:
     def _remains(self) -> dict[Incarnation, Remains]:
         found: dict[Incarnation, Remains] = {}
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for path in self._machine.folders.iterdir():
+            for path in kernel_folders(self._machine.state).iterdir():
                 folder = Folder(path)
                 note = folder.note()
                 if note is not None:
@@ -236,8 +232,7 @@ class Maker:
         return found
 
     def _folder(self, kernel: JupyterKernel) -> Folder:
-        name = f"{kernel.metadata.name}-{kernel_status.epoch_of(kernel)}"
-        return Folder(self._machine.folders / name)
+        return Folder(kernel_folder(self._machine.state, kernel))
 
     def _working_directory(self, plan: Command) -> Path:
         if plan.folder is not None:

@@ -23,7 +23,7 @@ from typing import Self
 
 from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.policy.keys import require_usable
-from elastic_jupyter.store.stores import database, lock
+from elastic_jupyter.store.state_directory import database, lock
 
 _ADVICE = "put that right, or name another directory with --state"
 

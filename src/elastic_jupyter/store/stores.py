@@ -7,7 +7,6 @@ the kubeconfig is meant: ``kubernetes:?context=<name>&namespace=<name>``.
 
 import contextlib
 import fcntl
-import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from elastic_jupyter.store.protocol import (
     Tombstones,
     TombstoneStore,
 )
+from elastic_jupyter.store.state_directory import database, default_directory, lock
 
 KUBERNETES = "kubernetes:"
 _SQLITE = "sqlite://"
@@ -54,31 +54,6 @@ class TeamStores:
     logs: KernelLogs
     tombstones: Tombstones
     unheeded: str = ""
-
-
-def default_directory() -> Path:
-    """Return where one machine keeps its state unless told otherwise (XDG base directories).
-
-    Raises ``ConfigError`` for a user without a home directory.
-    """
-    root = os.environ.get("XDG_STATE_HOME")
-    try:
-        return (Path(root) if root else Path.home() / ".local" / "state") / "elastic-jupyter"
-    except RuntimeError:  # a user id without a name, and no HOME
-        raise ConfigError(
-            "this user has no home directory for a state directory: set HOME, or name one with "
-            "--state"
-        ) from None
-
-
-def database(state: Path) -> Path:
-    """Return the database in a state directory."""
-    return state / "objects.db"
-
-
-def lock(state: Path) -> Path:
-    """Return the file that an ``up`` has locked (flock) while it runs with a state directory."""
-    return state / "lock"
 
 
 def personal_url(

@@ -27,7 +27,8 @@ from elastic_jupyter.store.sqlite import (
     log_file,
     open_database,
 )
-from elastic_jupyter.store.stores import LOCAL, lock, opened, sqlite_url
+from elastic_jupyter.store.state_directory import lock
+from elastic_jupyter.store.stores import LOCAL, opened, sqlite_url
 from tests.support.kernels import a_kernel
 from tests.support.objects import until
 

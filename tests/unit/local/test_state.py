@@ -8,7 +8,7 @@ import pytest
 
 from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.local.state import State
-from elastic_jupyter.store.stores import default_directory
+from elastic_jupyter.store.state_directory import default_directory
 
 
 def mode(path: Path) -> int:

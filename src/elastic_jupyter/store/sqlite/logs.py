@@ -9,8 +9,9 @@ from typing import BinaryIO
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.errors import NotFound
 from elastic_jupyter.kube.kinds import Key
-from elastic_jupyter.policy.kernel_status import epoch_of, is_ended
+from elastic_jupyter.policy.kernel_status import is_ended
 from elastic_jupyter.store.protocol import KernelStore
+from elastic_jupyter.store.state_directory import kernel_folder
 
 #: Pause between two looks at a log that is followed, s.
 PAUSE = 0.2
@@ -20,8 +21,7 @@ PIECE = 64 * 1024
 
 def log_file(state: Path, kernel: JupyterKernel) -> Path:
     """Return where the present incarnation of a kernel prints to, below the state directory."""
-    folder = f"{kernel.metadata.name}-{epoch_of(kernel)}"
-    return state / "kernels" / folder / "kernel.log"
+    return kernel_folder(state, kernel) / "kernel.log"
 
 
 class FileLogs:
