@@ -16,7 +16,6 @@ from elastic_jupyter.errors import (
     Conflict,
     Invalid,
     LaunchFailed,
-    NotFound,
     StoreError,
     Unavailable,
 )
@@ -31,6 +30,7 @@ from elastic_jupyter.policy.lifecycle import Action, Sight, Sighting
 from elastic_jupyter.policy.queue import Place
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.protocol import KernelStore, Key
+from elastic_jupyter.store.report import report
 
 #: Seconds until a decision on a kernel that somebody else has written meanwhile is made again.
 _STALE_RETRY = 0.02
@@ -230,14 +230,9 @@ class KernelReconciler:
         return self._line.place(self._waiting[key]) if waits else None
 
     async def _report(self, key: Key, kernel: JupyterKernel, told: Told) -> None:
-        patch = kernel_status.patch(kernel, told, now=self._clock.now())
-        if not patch:
+        after = await report(self._store, key, kernel, told, now=self._clock.now())
+        if after is None:
             return
-        version = kernel.metadata.resource_version or ""
-        try:
-            after = await self._store.patch_status(key, patch, version=version)
-        except NotFound:
-            return  # deleted meanwhile; its end wakes us
         if self._kernels.get(key) is kernel:
             self._kernels[key] = after
         if told.phase is not _phase(kernel):

@@ -51,6 +51,7 @@ from elastic_jupyter.policy.queue import Place, Refused
 from elastic_jupyter.runtime.controller import DONE, Result
 from elastic_jupyter.store.parsing import parse
 from elastic_jupyter.store.protocol import KernelStore
+from elastic_jupyter.store.report import report
 
 #: Seconds until a decision on a kernel that somebody else has written meanwhile is made again. The
 #: watch tells what was written within milliseconds.
@@ -383,14 +384,9 @@ class KernelReconciler:
     # -- report
 
     async def _report(self, key: Key, kernel: JupyterKernel, told: Told) -> None:
-        patch = kernel_status.patch(kernel, told, now=self._clock.now())
-        if not patch:
+        after = await report(self._store, key, kernel, told, now=self._clock.now())
+        if after is None:
             return
-        version = kernel.metadata.resource_version or ""
-        try:
-            after = await self._store.patch_status(key, patch, version=version)
-        except NotFound:
-            return  # deleted meanwhile; its end wakes us
         self._own.wrote(key, before=kernel, after=after)
         self._made.pop(key, None)
         old = kernel.status.phase if kernel.status else None
