@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, NamedTuple, TypeAlias
 
@@ -13,6 +14,7 @@ from elastic_jupyter.errors import AlreadyExists, Conflict, Invalid, NotFound
 from elastic_jupyter.store.protocol import Gone, KernelStore, Key, Put, Synced
 from tests.contract.writer import STEPS, a_kernel, count, elsewhere
 from tests.support.objects import until
+from tests.support.watches import collected
 
 CONDITION = {"type": "Running", "status": "False", "reason": "Waiting"}
 
@@ -40,26 +42,11 @@ async def told(store: KernelStore, namespace: str | None, gateway: str | None) -
             yield Told.of(change.kernel) if isinstance(change, Put) else change
 
 
-@contextlib.asynccontextmanager
-async def watching(
+def watching(
     store: KernelStore, namespace: str | None, gateway: str | None = "gw"
-) -> AsyncIterator[list[Seen]]:
+) -> AbstractAsyncContextManager[list[Seen]]:
     """Read a watch into a list until the block ends."""
-    changes: list[Seen] = []
-
-    async def read() -> None:
-        async with contextlib.aclosing(told(store, namespace, gateway)) as watch:
-            async for change in watch:
-                changes.append(change)  # noqa: PERF401 - read by the test meanwhile
-
-    task = asyncio.create_task(read())
-    try:
-        await until(lambda: Synced() in changes)
-        yield changes
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    return collected(told(store, namespace, gateway))
 
 
 def in_words(changes: list[Seen]) -> list[str]:

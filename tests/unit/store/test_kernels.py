@@ -1,5 +1,3 @@
-import asyncio
-import contextlib
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +9,7 @@ from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, Key, Object
 from elastic_jupyter.store.kubernetes import KubernetesKernelStore
 from elastic_jupyter.store.protocol import Change, Gone, KernelStore, Put, Synced
 from tests.support.objects import an_object, until
+from tests.support.watches import collected
 
 KEY = Key("team", "jovyan-1")
 UNTIL = datetime(2026, 11, 24, 18, tzinfo=UTC)
@@ -29,24 +28,9 @@ def store(client) -> KernelStore:
     return KubernetesKernelStore(client)
 
 
-@contextlib.asynccontextmanager
-async def watching(store, namespace="team", gateway="gw"):
+def watching(store, namespace="team", gateway="gw"):
     """Read a watch into a list until the block ends."""
-    changes: list[Change] = []
-
-    async def read() -> None:
-        async with contextlib.aclosing(store.watch(namespace, gateway=gateway)) as watch:
-            async for change in watch:
-                changes.append(change)  # noqa: PERF401 - read by the test meanwhile
-
-    task = asyncio.create_task(read())
-    try:
-        await until(lambda: Synced() in changes)
-        yield changes
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    return collected(store.watch(namespace, gateway=gateway))
 
 
 def in_words(changes: list[Change]) -> list[str]:
