@@ -130,8 +130,6 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         iopub.listeners.add(self)
         held, self.held = self.held, []
         for asked in held:
-            if asked.msg_type == "execute_request":
-                self.manager.tell_notice(self, asked.header)
             self._forward(asked)
 
     def detach(self) -> None:
@@ -231,6 +229,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         if asked.channel != "stdin" and asked.msg_type.endswith("_request"):
             self._unanswered[str(asked.header.get("msg_id"))] = asked.header
         if asked.msg_type == "execute_request":
+            self.manager.tell_notice(self, asked.header)
             self.manager.touch()
             if self.manager.facts and self.manager.facts.disturbance:
                 self.say(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from elastic_jupyter.api.base import Condition
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
-from elastic_jupyter.policy import notices
+from elastic_jupyter.policy import kernel_status, notices
 from elastic_jupyter.policy.usage import NOTHING, Usage, ran_since, usage_of
 
 
@@ -39,7 +39,7 @@ class Facts:
         activity = status.activity if status else None
         return cls(
             uid=kernel.metadata.uid or "",
-            epoch=(status.epoch if status else None) or 0,
+            epoch=kernel_status.epoch_of(kernel),
             phase=status.phase if status else None,
             pod_ip=status.pod_ip if status else None,
             waiting=_waiting(kernel),

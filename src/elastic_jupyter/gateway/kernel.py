@@ -59,6 +59,8 @@ SIGNAL_AFTER = 1.0
 INTERRUPT_PATIENCE = 2.0
 #: How long an interrupt stays on its way to a kernel that does not answer, s.
 INTERRUPT_LIFE = 60.0
+#: How long a notice may be on its way to the user, s.
+NOTICE_TRAVELS = 3.0
 
 
 class KernelState(Enum):
@@ -386,7 +388,8 @@ class ElasticKernelManager(ServerKernelManager):
             self.spawn(self._learn_whether_busy())
         else:
             self.touch()
-        self.spawn(self.mapping.forget(self))
+        if self._notice is None:
+            self.spawn(self.mapping.forget(self))
         self.log.info("kernel %s runs (epoch %d)", self.kernel_id, self.epoch)
         for connection in list(self.connections):
             connection.attach()
@@ -553,6 +556,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self.wish = self.wish.kept_until(None)  # it was of the incarnation before
                 if self.wish.template is None:
                     self.wish = self.mapping.renew(self.wish)
+                await self._remember_between(self.reason)
                 await self._stop()
             except ElasticJupyterError as error:
                 self.state = KernelState.FAILED
@@ -560,6 +564,17 @@ class ElasticKernelManager(ServerKernelManager):
                 self._fail("KernelStartError", str(error))
                 return
             self.begin()
+
+    async def _remember_between(self, reason: str) -> None:
+        """Have a gateway know the kernel that comes while this one replaces its object.
+
+        ``reason``: why its user finds a new one. Without a tombstone it goes on all the same.
+        """
+        if self._make_provisioner().uid is not None:
+            try:
+                await self.mapping.remember(self, reason=reason)
+            except StoreError as error:
+                self.log.warning("kernel %s is not remembered: %s", self.kernel_id, error)
 
     async def _stop(self) -> None:
         """Ask the kernel to end and delete its object; the reconciler takes the pod away."""
@@ -684,6 +699,7 @@ class ElasticKernelManager(ServerKernelManager):
             self._fail("KernelRestarted", "The kernel was restarted.")
             self._notice = None
             self.state = KernelState.STARTING
+            await self._remember_between(notices.RESTARTED)
             await self._stop()
             # The watch may have told of other sessions.
             self.wish = (
@@ -815,7 +831,22 @@ class ElasticKernelManager(ServerKernelManager):
         """Say once, before the first output of a new incarnation, why the variables are gone."""
         if self._notice is not None:
             connection.say(parent, messages.notice(self._notice))
+            self.spawn(self._hear_of(self._notice, connection))
             self._notice = None
+
+    async def _hear_of(self, notice: str, connection: ElasticConnection) -> None:
+        """Have the notice told again if this gateway or its client ended right after it was told.
+
+        Until then the tombstone has it, for the next gateway.
+        """
+        facts = self.facts
+        await asyncio.sleep(NOTICE_TRAVELS)
+        if self.state is not KernelState.RUNNING or not facts or facts.uid in self.retired:
+            return
+        if connection in self.connections:
+            await self.mapping.forget(self)
+        elif self._notice is None:
+            self._notice = notice
 
     def set_notice(self, text: str) -> None:
         """Set the line shown before the next output."""

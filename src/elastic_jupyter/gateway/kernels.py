@@ -129,9 +129,13 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                     first = None
 
     async def _recover(self, found: Iterable[JupyterKernel]) -> None:
+        load = insist(self.tombstones.load, what="reading the tombstones", log=self.log)
+        tombstones = await load
         for kernel in sorted(found, key=_seniority):
             self._take(kernel)
-        await self._load_tombstones()
+        for kernel_id in tombstones.keys() & self.kernels.keys():
+            self._notice_untold(self._get(kernel_id), tombstones[kernel_id])
+        await self._raise_tombstones(tombstones)
         waiting = [
             manager._launching
             for manager in self.kernels.values()
@@ -158,10 +162,18 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         wish = Wish.of(kernel, gateway=self.settings.name, gateway_uid=self.settings.uid)
         self._add(wish).resume_from(Facts.of(kernel))
 
-    async def _load_tombstones(self) -> None:
+    def _notice_untold(self, manager: ElasticKernelManager, tombstone: Mapping[str, Any]) -> None:
+        """Have a kernel that came back say so where the gateway before may not have come to it.
+
+        A tombstone of the same epoch was written by one that did not come to the reclaim.
+        """
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            if int(tombstone["epoch"]) < manager.epoch and not manager.asleep:
+                manager.set_notice(_notice(tombstone, manager.wish))
+
+    async def _raise_tombstones(self, tombstones: Mapping[str, Mapping[str, Any]]) -> None:
         now = datetime.now(UTC)
-        load = insist(self.tombstones.load, what="reading the tombstones", log=self.log)
-        for kernel_id, tombstone in (await load).items():
+        for kernel_id, tombstone in tombstones.items():
             if kernel_id in self.kernels:
                 continue
             try:
@@ -185,16 +197,14 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             gateway=settings.name,
             uid=settings.uid,
         )
-        epoch, reason = int(tombstone["epoch"]), str(tombstone["reason"])
+        epoch, notice = int(tombstone["epoch"]), _notice(tombstone, wish)
         manager = self._add(wish)
         manager.state = KernelState.RECLAIMED
         manager.remembered_at = at
         manager.execution_state = "idle"
         manager.epoch = epoch
         manager.kernel_info = tombstone.get("kernelInfo")
-        notice = notices.replaced(reason) if reason else notices.reclaimed(None)
-        lost = str(tombstone.get("lost") or "")
-        manager.set_notice(notices.remade(notice, lost, wish.spec_name) if lost else notice)
+        manager.set_notice(notice)
 
     async def remember(
         self,
@@ -230,7 +240,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         raise refusal
 
     async def forget(self, manager: ElasticKernelManager) -> None:
-        """Remove the tombstone of a kernel that has its object again."""
+        """Remove the tombstone of a kernel that has its object again, and has said so."""
         await self.tombstones.remove(manager.kernel_id)
 
     async def _forget_for_good(self, kernel_id: str) -> None:
@@ -482,6 +492,13 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     def any_running(self) -> bool:
         """Say whether a kernel would miss this gateway."""
         return any(manager.state is KernelState.RUNNING for manager in self.kernels.values())
+
+
+def _notice(tombstone: Mapping[str, Any], wish: Wish) -> str:
+    """Return what the user is told in the kernel after the one that is remembered."""
+    reason, lost = str(tombstone["reason"]), str(tombstone.get("lost") or "")
+    notice = notices.replaced(reason) if reason else notices.reclaimed(None)
+    return notices.remade(notice, lost, wish.spec_name) if lost else notice
 
 
 def _seniority(kernel: JupyterKernel) -> tuple[datetime, str]:

@@ -51,6 +51,7 @@ DELETED = "it was stopped (its JupyterKernel was deleted)"
 INTERRUPTED = "the wait for it was interrupted"
 #: Why a kernel ended, and the answer to what it did not run, where ``spec.suspend`` asked for it.
 RELEASED = "it was released by request"
+RESTARTED = "it was restarted by request"
 NOT_RUN = "The kernel was released by request before it ran this. Run it again to ask for one."
 
 

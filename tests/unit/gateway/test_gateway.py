@@ -1,5 +1,6 @@
 """A gateway with real ipykernel processes and real websockets, on loopback."""
 
+import asyncio
 import json
 import signal
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import pytest
 
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.errors import Forbidden
+from elastic_jupyter.gateway import kernel
 from elastic_jupyter.gateway.kernels import TOMBSTONE_AGE
 from elastic_jupyter.policy import idle
 from elastic_jupyter.policy.notices import INTERRUPT_UNHEARD
@@ -18,6 +20,8 @@ from tests.support.front_end import FrontEnd
 from tests.support.kernels import a_kernel_spec
 from tests.support.loopback import Loopback, now, only_key
 from tests.support.objects import until
+
+GONE = "variables are gone"
 
 
 async def test_state_persists_between_cells_and_a_restart_empties_it(world: Loopback) -> None:
@@ -76,7 +80,7 @@ async def test_an_idle_kernel_goes_with_its_tab_open_and_the_next_cell_works(
 
     cell = await tab.run("print('again')")
     assert cell.text() == "again\n"
-    assert "variables are gone" in cell.text("stderr")
+    assert GONE in cell.text("stderr")
     assert cell.messages[-1]["parent_header"]["msg_id"] == cell.msg_id
     assert (await tab.run("1")).text("stderr") == "", "the notice is shown once"
 
@@ -108,7 +112,7 @@ async def test_a_cell_longer_than_the_timeout_is_not_touched(world: Loopback) ->
     tab = await front_end.open(await front_end.start())
     cell = await tab.run("import time\nfor n in range(4):\n    time.sleep(0.5)\nprint('done')")
     assert cell.text() == "done\n"
-    assert "variables are gone" not in cell.text("stderr")
+    assert GONE not in cell.text("stderr")
 
 
 async def test_a_reclaimed_kernel_wakes_after_a_gateway_restart(world: Loopback) -> None:
@@ -124,9 +128,109 @@ async def test_a_reclaimed_kernel_wakes_after_a_gateway_restart(world: Loopback)
     assert [kernel["id"] for kernel in await front_end.kernels()] == [kernel_id]
     cell = await (await front_end.open(kernel_id)).run("print('again')")
     assert cell.text() == "again\n"
-    assert "variables are gone" in cell.text("stderr")
+    assert GONE in cell.text("stderr")
     (body,) = world.store.objects.values()
     assert body["status"]["epoch"] == 2
+
+
+async def test_a_woken_kernel_says_so_though_its_gateway_was_killed_as_it_started(
+    world: Loopback,
+) -> None:
+    first = await world.gateway(idle=0.5)
+    kernel_id = await FrontEnd(first).start()
+    tab = await FrontEnd(first).open(kernel_id)
+    await tab.run("x = 1")
+    await until(lambda: not world.store.objects)
+    world.store.hold = True
+    await tab.execute("x")
+    await until(lambda: world.store.objects)
+    await world.end(first)
+
+    second = await world.gateway()
+    world.store.run(only_key(world))
+    cell = await (await FrontEnd(second).open(kernel_id)).run("print('again')")
+    assert cell.text() == "again\n"
+    assert GONE in cell.text("stderr")
+    await until(lambda: not world.tombstones)
+
+
+async def test_a_notice_is_told_again_where_gateway_or_client_ended_right_after_it(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook server that was killed with its gateway, or alone, has passed nothing on."""
+    first = await world.gateway()
+    kernel_id = await FrontEnd(first).start()
+    tab = await FrontEnd(first).open(kernel_id)
+    await tab.run("x = 1")
+    world.store.report(only_key(world), phase="Failed")
+    await until(lambda: first.kernels.kernels[kernel_id].asleep)
+    assert GONE in (await tab.run("1")).text("stderr")
+    await world.end(first)
+
+    monkeypatch.setattr(kernel, "NOTICE_TRAVELS", 0.2)
+    second = FrontEnd(await world.gateway())
+    tab = await second.open(kernel_id)
+    assert GONE in (await tab.run("1")).text("stderr")
+    await tab.close()
+
+    tab = await second.open(kernel_id)
+    async with asyncio.timeout(30):
+        while GONE not in (await tab.run("1")).text("stderr"):
+            assert world.tombstones, "it was not heard"
+    await until(lambda: not world.tombstones)
+    assert (await tab.run("1")).text("stderr") == ""
+
+
+async def test_a_kernel_is_told_of_nothing_where_its_gateway_was_killed_before_the_reclaim(
+    world: Loopback,
+) -> None:
+    """The tombstone was written, and the object not deleted yet."""
+    first = await world.gateway(idle=0.5)
+    kernel_id = await FrontEnd(first).start()
+    tab = await FrontEnd(first).open(kernel_id)
+    world.store.failing_deletes = 1_000_000
+    await tab.run("x = 1")
+    await until(lambda: world.tombstones)
+    await world.end(first)
+    world.store.failing_deletes = 0
+
+    # It may have been asked to end.
+    [process] = world.store.processes.values()
+    process.kill()
+    await until(lambda: process.poll() is not None)
+    world.store.run(only_key(world))
+    cell = await (await FrontEnd(await world.gateway()).open(kernel_id)).run("print('on')")
+    assert (cell.text(), cell.text("stderr")) == ("on\n", "")
+    await until(lambda: not world.tombstones)
+
+
+@pytest.mark.parametrize("again", ["cell", "restart"])
+async def test_a_kernel_is_known_to_the_next_gateway_while_its_object_is_replaced(
+    world: Loopback, again: str
+) -> None:
+    first = await world.gateway()
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("x = 1")
+    world.store.answering.clear()
+    if again == "cell":
+        world.store.report(only_key(world), phase="Failed")
+        await until(lambda: first.kernels.kernels[kernel_id].asleep)
+        await tab.execute("x")
+    else:
+        restart = asyncio.create_task(front_end.rest("POST", f"/api/kernels/{kernel_id}/restart"))
+    await until(lambda: not world.store.objects)
+    await world.end(first)
+    if again == "restart":
+        restart.cancel()
+
+    second = await world.gateway()
+    assert list(second.kernels.kernels) == [kernel_id]
+    world.store.answering.set()
+    cell = await (await FrontEnd(second).open(kernel_id)).run("print('again')")
+    assert cell.text() == "again\n"
+    assert GONE in cell.text("stderr")
 
 
 async def test_a_reclaimed_kernel_has_its_environment_after_a_gateway_restart(
