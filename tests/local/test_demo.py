@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.eventually import eventually
 from tests.support.walkthrough import blocks
 
 #: Seconds; on a machine with nothing else to do it takes 25.
@@ -100,3 +101,17 @@ def test_ctrl_c_in_the_middle_leaves_nothing(start: Start, tmp_path: Path) -> No
     said, wrong = demo.communicate(timeout=60)
     assert (demo.returncode, wrong) == (130, ""), line + said
     assert left_behind(tmp_path) == []
+
+
+def test_a_demonstration_that_is_killed_leaves_no_process(start: Start, tmp_path: Path) -> None:
+    demo = start()
+    assert demo.stdout is not None
+    assert next(line for line in demo.stdout if "computes" in line)
+    demo.kill()
+    demo.communicate()
+    eventually(
+        lambda: [one for one in left_behind(tmp_path) if not one.startswith(str(tmp_path))],
+        lambda left: not left,
+        within=30,
+        what="the end of all processes",
+    )

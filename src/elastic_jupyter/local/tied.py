@@ -1,7 +1,8 @@
-"""``python -m elastic_jupyter.local.tied <module> ...``: run a module, and end with its parent.
+"""``python -m elastic_jupyter.local.tied [--in-order] <module> ...``: end with the parent process.
 
 A gateway or a notebook server whose supervisor was killed would hold its port, and serve tabs
-that nobody looks after. The kernel of the system ends it (prctl, PR_SET_PDEATHSIG).
+that nobody looks after. The kernel of the system ends it (prctl, PR_SET_PDEATHSIG): at once, or
+``--in-order``, as one must that has processes of its own to end.
 """
 
 import ctypes
@@ -10,20 +11,25 @@ import runpy
 import signal
 import sys
 
+IN_ORDER = "--in-order"
 _PR_SET_PDEATHSIG = 1
 
 
-def tie(parent: int) -> None:
-    """Have this process killed when ``parent`` ends; end at once if it has already."""
+def tie(parent: int, *, by: signal.Signals) -> None:
+    """Have this process get the signal when ``parent`` ends; end at once if it has already."""
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, by, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
 
 if __name__ == "__main__":
-    tie(int(os.environ.pop("ELASTIC_JUPYTER_SUPERVISOR")))
     del sys.argv[0]
+    in_order = sys.argv[0] == IN_ORDER
+    if in_order:
+        del sys.argv[0]
+    by = signal.SIGTERM if in_order else signal.SIGKILL
+    tie(int(os.environ.pop("ELASTIC_JUPYTER_SUPERVISOR")), by=by)
     if sys.path[0] in ("", os.getcwd()):  # the working directory is the user's, not ours
         del sys.path[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
