@@ -14,8 +14,9 @@ class Facts:
     """The status of one JupyterKernel. ``(uid, epoch)`` names the incarnation.
 
     ``waiting``, ``disturbance`` and ``reason`` say why it does not run yet, why it may end soon,
-    and why it ended. ``suspend`` and ``keep_until`` are wishes of its ``spec``; ``usage`` is the
-    GPU time before this incarnation, which holds its GPU from ``running_since`` to ``ended_at``.
+    and why it ended. ``busy``: what a gateway saw last of it was a cell that ran. ``suspend`` and
+    ``keep_until`` are wishes of its ``spec``; ``usage`` is the GPU time before this incarnation,
+    which holds its GPU from ``running_since`` to ``ended_at``.
     """
 
     uid: str
@@ -26,6 +27,7 @@ class Facts:
     disturbance: str
     reason: str
     last_activity: datetime | None
+    busy: bool = False
     suspend: bool = False
     keep_until: datetime | None = None
     usage: Usage = NOTHING
@@ -46,6 +48,7 @@ class Facts:
             disturbance=_disturbance(kernel),
             reason=_failure(kernel),
             last_activity=activity.last_activity if activity else None,
+            busy=bool(activity and activity.busy),
             suspend=bool(kernel.spec.suspend),
             keep_until=kernel.spec.keep_until,
             usage=usage_of(kernel),

@@ -460,13 +460,17 @@ class ElasticKernelManager(ServerKernelManager):
             self.log.warning("kernel %s: no message on iopub within 5 s", self.kernel_id)
 
     async def _learn_whether_busy(self) -> None:
-        """Ask on shell, which answers only when the user's code has ended."""
+        """Ask on shell, which answers only when the user's code has ended.
+
+        When it ended is not known of what ran at last: its idle time counts from now.
+        """
+        ran = self.facts is not None and self.facts.busy
         with self._probe_socket("shell") as socket:
             new_session(self.session.key).send(socket, "kernel_info_request")
             asked = datetime.now(UTC)
             await socket.recv_multipart()
         self._busy_unknown = False
-        if datetime.now(UTC) - asked > timedelta(seconds=1):
+        if ran or datetime.now(UTC) - asked > timedelta(seconds=1):
             self.touch()
         self.release_if_asked()
 

@@ -133,6 +133,28 @@ async def test_a_reclaimed_kernel_wakes_after_a_gateway_restart(world: Loopback)
     assert body["status"]["epoch"] == 2
 
 
+async def test_a_cell_that_ended_while_no_gateway_was_there_is_not_taken_for_long_idle(
+    world: Loopback, tmp_path: Path
+) -> None:
+    first = await world.gateway()
+    kernel_id = await FrontEnd(first).start()
+    tab = await FrontEnd(first).open(kernel_id)
+    await tab.execute(
+        "import os, time\n"
+        f"while not os.path.exists('{tmp_path}/end'): time.sleep(0.01)\n"
+        f"os.rename('{tmp_path}/end', '{tmp_path}/ended')"
+    )
+    key = only_key(world)
+    await until(lambda: world.store.objects[key]["status"].get("activity", {}).get("busy"))
+    await world.end(first)
+    (tmp_path / "end").touch()
+    await until(lambda: (tmp_path / "ended").exists())
+
+    begun = now()
+    second = await world.gateway()
+    await until(lambda: second.kernels.kernels[kernel_id].last_execution > begun)
+
+
 async def test_a_woken_kernel_says_so_though_its_gateway_was_killed_as_it_started(
     world: Loopback,
 ) -> None:
