@@ -19,7 +19,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local lock soak
+.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local lock soak chaos
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ cluster-tests: # on the cluster of KUBECONFIG; side by side, then those that bea
 
 soak: venv ## thirty users for ten minutes, after which nothing may be left
 	SOAK_SECONDS=600 devcluster/with.sh $(BIN)/pytest tests/cluster/test_soak.py -s
+
+chaos: venv ## fifty rounds of SIGKILL on one machine; CHAOS_SEED=n has a run chosen again
+	CHAOS_ROUNDS=50 $(BIN)/pytest tests/local/test_chaos.py -s
 
 lint: venv ## style, types, layers, generated files
 	$(BIN)/ruff check .

@@ -327,6 +327,12 @@ class Cell:
         return replies[0]["content"]
 
     @property
+    def error(self) -> str | None:
+        """The name of the error with which it ended, or None."""
+        replies = self.messages("execute_reply")
+        return replies[-1]["content"].get("ename") if replies else None
+
+    @property
     def text(self) -> str:
         """All that was printed, stdout and stderr, whether or not cleared later."""
         return "".join(message["content"]["text"] for message in self.messages("stream"))
