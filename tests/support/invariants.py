@@ -26,9 +26,14 @@ _ENDED = ("Failed", "Succeeded")
 
 @dataclass(frozen=True)
 class KernelProcess:
-    """A process that says in its environment of which incarnation (``uid.epoch``) it is."""
+    """A process that says in its environment of which incarnation (``uid.epoch``) it is.
+
+    Whoever makes a kernel gives it a session of its own, and its children are in it: ipykernel
+    itself runs ``uname -p`` as it starts.
+    """
 
     pid: int
+    session: int
     incarnation: str
     kernel_id: str
 
@@ -36,9 +41,11 @@ class KernelProcess:
 def kernel_processes(machine: Machine) -> list[KernelProcess]:
     """Return the processes of the machine's kernels that run."""
     return [
-        KernelProcess(pid, said["ELASTIC_JUPYTER_INCARNATION"], said.get("KERNEL_ID", ""))
+        KernelProcess(pid, session, said["ELASTIC_JUPYTER_INCARNATION"], said["KERNEL_ID"])
         for pid in machine.processes()
-        if "ELASTIC_JUPYTER_INCARNATION" in (said := _environment(pid)) and is_running(pid)
+        if "ELASTIC_JUPYTER_INCARNATION" in (said := _environment(pid))
+        and is_running(pid)
+        and (session := _session(pid))
     ]
 
 
@@ -64,8 +71,8 @@ def doubled(machine: Machine) -> list[str]:
     for kernel_id, several in by_kernel.items():
         # They were seen one after the other: only those that run now ran at the same time.
         both = [one for one in several if is_running(one.pid)]
-        if len(both) > 1:
-            wrong.append(f"kernel {kernel_id} has {len(both)} processes: {both}")
+        if len({one.session for one in both}) > 1:
+            wrong.append(f"kernel {kernel_id} has two processes: {both}")
     of = {process.pid: process for process in running}
     for lease, pids in holders(machine).items():
         kernels = {of[pid].kernel_id for pid in pids if pid in of and is_running(pid)}
@@ -124,7 +131,7 @@ def _orphans(running: list[KernelProcess], alive: Mapping[str, Object]) -> Itera
 
 def _without_process(running: list[KernelProcess], alive: Mapping[str, Object]) -> Iterator[str]:
     for incarnation, kernel in alive.items():
-        count = sum(one.incarnation == incarnation for one in running)
+        count = len({one.session for one in running if one.incarnation == incarnation})
         want = int(_phase(kernel) == "Running")
         if count != want:
             name = kernel["metadata"]["name"]
@@ -199,6 +206,12 @@ def _environment(pid: int) -> dict[str, str]:
     except OSError:  # it has ended
         return {}
     return dict(entry.partition("=")[::2] for entry in raw.decode(errors="replace").split("\0"))
+
+
+def _session(pid: int) -> int | None:
+    with suppress(ProcessLookupError):  # it has ended
+        return os.getsid(pid)
+    return None
 
 
 def _open_files(pid: int) -> set[str]:
