@@ -51,7 +51,7 @@ def new_page(
     request: pytest.FixtureRequest, browser: Browser, machine: Machine
 ) -> Iterator[Callable[[], LabPage]]:
     """Open pages of JupyterLab; when the test ends, none may have asked its user anything."""
-    context = browser.new_context(viewport={"width": 1100, "height": 650})
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
     pages = request.node.stash[PAGES] = []
 
     def make() -> LabPage:
@@ -86,8 +86,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
 
 
 def _keep_quiet(config: Path) -> None:
-    """Have JupyterLab not ask for its news, nor look for them: there may be no network."""
-    folder = config / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
-    folder.mkdir(parents=True)
-    quiet = {"fetchNews": "false", "checkForUpdates": False}
-    (folder / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+    """Have JupyterLab not ask for news, nor look for them, nor ask for a name at the first save."""
+    settings = {
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        "docmanager-extension/plugin": {"renameUntitledFileOnSave": False},
+    }
+    for plugin, values in settings.items():
+        file = config / "lab" / "user-settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(values))

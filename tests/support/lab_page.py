@@ -17,6 +17,7 @@ new MutationObserver(() => {
   }
 }).observe(document, {childList: true, subtree: true});
 """
+_NO_SERVER = "Server Connection Error"
 
 
 class LabPage:
@@ -28,6 +29,7 @@ class LabPage:
         self.status = page.locator("#jp-bottom-panel")
         self._server = server
         self._shots = shots
+        self._expected: tuple[str, ...] = ()
         page.add_init_script(_RECORD_DIALOGS)
 
     def open(self) -> None:
@@ -37,12 +39,20 @@ class LabPage:
 
     def new_notebook(self, kernel: str) -> None:
         """Click the launcher's card with this name, and wait until the notebook can be used."""
+        if not self.page.locator(".jp-Launcher:visible").count():
+            self.page.get_by_title("New Launcher", exact=True).click()
         name = re.compile(rf"^{re.escape(kernel)}$")
         cards = self.page.locator('.jp-Launcher:visible .jp-LauncherCard[data-category="Notebook"]')
         cards.filter(has=self.page.get_by_text(name)).click()
         expect(self.notebook.locator(".jp-Cell")).to_have_count(1)
-        # A cell that is run before JupyterLab has a kernel is not run, without a word.
-        expect(self.status).to_contain_text(f"{kernel} | Idle")
+        self.has_kernel(kernel)
+
+    def has_kernel(self, kernel: str) -> None:
+        """Wait until JupyterLab has a kernel; a cell that is run before is not run, without a word.
+
+        Nothing is known of one that waits for a GPU and has never run.
+        """
+        expect(self.status).to_contain_text(re.compile(rf"{re.escape(kernel)} \| (Idle|Unknown)"))
 
     def run(self, code: str) -> Locator:
         """Type code into the last cell, press Shift-Enter, and return where its output appears."""
@@ -54,6 +64,25 @@ class LabPage:
         self.page.keyboard.press("Shift+Enter")
         expect(cells).to_have_count(number + 1)
         return cell.locator(".jp-Cell-outputArea")
+
+    def stop(self) -> None:
+        """Press the stop button of the notebook."""
+        self._press("notebook:interrupt-kernel")
+
+    def reload(self) -> None:
+        """Save the notebook, and load the page anew."""
+        with self.page.expect_response(lambda seen: seen.request.method == "PUT" and seen.ok):
+            self._press("docmanager:save")
+        self.page.reload()
+
+    def _press(self, command: str) -> None:
+        self.notebook.locator(f'.jp-Toolbar [data-command="{command}"]').click()
+
+    def may_lose_server(self) -> None:
+        """Click away what JupyterLab says where there is no server, which is then no mistake."""
+        said = self.page.locator(".jp-Dialog", has_text=_NO_SERVER)
+        self._expected += (_NO_SERVER,)
+        self.page.add_locator_handler(said, lambda: said.get_by_role("button").last.click())
 
     @property
     def kernel_id(self) -> str:
@@ -69,9 +98,9 @@ class LabPage:
 
     @property
     def dialogs(self) -> list[str]:
-        """The texts of all dialogs that have appeared since the page was loaded."""
+        """The texts of all dialogs that nobody expected since the page was loaded."""
         found: list[str] = self.page.evaluate("window.dialogs")
-        return found
+        return [text for text in found if not text.startswith(self._expected)]
 
     def shot(self, name: str) -> None:
         """Keep a picture of what the user sees."""

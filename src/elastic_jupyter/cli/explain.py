@@ -13,8 +13,8 @@ _NEXT = "The next cell of its notebook starts a new one under the same id; its v
 
 
 def explain(one: KernelView, *, now: datetime) -> str:
-    """Return what the kernel waits for, or when and why it will be or was reclaimed, or ended."""
-    return " ".join(filter(None, _sentences(one, now=now)))
+    """Return in a line what the kernel waits for, or when and why it is or was reclaimed."""
+    return " ".join(filter(None, _sentences(one, now=now))).replace("\n", " ")
 
 
 def _sentences(one: KernelView, *, now: datetime) -> Iterator[str]:

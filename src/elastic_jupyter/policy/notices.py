@@ -1,4 +1,7 @@
-"""The sentences that a user reads in the notebook while a kernel waits, and after it came back."""
+"""The sentences that a user reads in the notebook while a kernel waits, and after it came back.
+
+Each is on a line of its own: JupyterLab breaks lines that are too long inside of words.
+"""
 
 from datetime import timedelta
 
@@ -17,31 +20,31 @@ def _suffix(number: int) -> str:
 def queued(position: int, length: int, reason: str) -> str:
     """Return the waiting text of a kernel in the queue for a GPU."""
     text = f"Waiting for a GPU: {place(position, length)} in the queue."
-    return f"{text} {reason}" if reason else text
+    return f"{text}\n{reason}" if reason else text
 
 
 def pending(reason: str, message: str) -> str:
     """Return the waiting text of a kernel whose pod is being scheduled, pulled or started."""
     detail = f"{reason}: {message}" if reason and message else reason or message
-    return f"Starting the kernel. {detail}" if detail else "Starting the kernel."
+    return f"Starting the kernel.\n{detail}" if detail else "Starting the kernel."
 
 
 STARTING = pending("", "")
 
 
 def reclaimed(idle: timedelta | None) -> str:
-    """Return the line shown before the first output after a reclaim."""
+    """Return what is shown before the first output after a reclaim."""
     since = f" after {duration(idle)} without use" if idle else ""
     return (
-        f"[elastic-jupyter] The kernel was stopped{since} and its resources were given back. "
+        f"[elastic-jupyter] The kernel was stopped{since} and its resources were given back.\n"
         "This is a new kernel: its variables are gone, run the cells above again as needed."
     )
 
 
 def replaced(reason: str) -> str:
-    """Return the line shown before the first output after a kernel was lost for ``reason``."""
+    """Return what is shown before the first output after a kernel was lost for ``reason``."""
     return (
-        f"[elastic-jupyter] The previous kernel ended: {reason}. "
+        f"[elastic-jupyter] The previous kernel ended: {reason}.\n"
         "This is a new kernel: its variables are gone, run the cells above again as needed."
     )
 
@@ -58,7 +61,7 @@ NOT_RUN = "The kernel was released by request before it ran this. Run it again t
 def remade(notice: str, lost: str, spec_name: str) -> str:
     """Return a notice and what of the kernel's description was too large to be remembered."""
     return (
-        f"{notice} Its {lost} could not be remembered and came from kernel spec {spec_name} again."
+        f"{notice}\nIts {lost} could not be remembered and came from kernel spec {spec_name} again."
     )
 
 
@@ -70,7 +73,7 @@ def disturbed(reason: str) -> str:
 #: Shown in a running cell whose kernel does not answer an interrupt.
 INTERRUPT_UNHEARD = (
     "[elastic-jupyter] The kernel did not answer the interrupt: it is stuck, or it knows only "
-    "signals and runs where none reach it. A restart ends the cell, and the variables with it."
+    "signals and runs where none reach it.\nA restart ends the cell, and the variables with it."
 )
 
 
