@@ -28,7 +28,10 @@ def extend(
         one = await kernels.find(team, kernel)
         _, key, uid = kernels.alive(one, "extend")
         now = datetime.now(UTC)
-        until = later(one, duration, now=now)
+        try:
+            until = later(one, duration, now=now)
+        except OverflowError:
+            raise click.BadParameter("that is longer than any calendar has days") from None
         await team.kernels.wish(key, uid=uid, keep_until=until)
         click.echo(f"kernel {one.id} is kept until {clock(until, now=now)}, if it is idle or not")
 

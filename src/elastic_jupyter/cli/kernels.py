@@ -14,7 +14,7 @@ from elastic_jupyter.store.stores import TeamStores
 
 @dataclass(frozen=True)
 class Found:
-    """``hidden``: why kernels that sleep are not among them; empty: they are."""
+    """``hidden``: why kernels that sleep are not among them, all or some; empty: they are."""
 
     views: tuple[KernelView, ...]
     hidden: str
@@ -33,8 +33,12 @@ async def all_of(team: TeamStores, kernels: Sequence[JupyterKernel] | None = Non
     hidden = ""
     try:
         for kernel_id, tombstone in (await team.tombstones.load()).items():
-            if kernel_id not in awake:
+            if kernel_id in awake:
+                continue
+            try:
                 views.append(view.of_tombstone(kernel_id, tombstone, now=now))
+            except (KeyError, TypeError, ValueError):
+                hidden = f"kernel {kernel_id} is not shown: what is remembered of it is unreadable"
     except Forbidden as error:
         hidden = f"kernels that were reclaimed are not shown: {error}"
     return Found(tuple(sorted(views, key=_order)), hidden)
@@ -71,7 +75,10 @@ def choose(found: Found, word: str) -> KernelView:
 
 def listing(views: Sequence[KernelView]) -> str:
     """Return a line for each."""
-    lines = (f"  {one.id}  {one.phase:<9}  {one.notebook}".rstrip() for one in views)
+    user = max((len(one.user) for one in views), default=0)
+    lines = (
+        f"  {one.id}  {one.phase:<9}  {one.user:<{user}}  {one.notebook}".rstrip() for one in views
+    )
     return "\n".join(lines)
 
 
@@ -98,7 +105,7 @@ def alive(one: KernelView, what: str) -> tuple[JupyterKernel, Key, str]:
 
 
 def _is(one: KernelView, word: str) -> bool:
-    return word in (one.id, one.name, one.notebook)
+    return bool(word) and word in (one.id, one.name, one.notebook)
 
 
 def _begins(one: KernelView, word: str) -> bool:

@@ -99,6 +99,10 @@ def _content(file: Path) -> dict[str, Any]:
                 if entry.get(name)
             }
         KubeConfig.from_dict(whole)
+    except yaml.MarkedYAMLError as error:  # its text quotes the line, which may hold a token
+        mark = error.problem_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(_unusable([file], f"{error.problem}{where}")) from None
     except Exception as error:  # whatever a parser happens to meet
         raise ConfigError(_unusable([file], error)) from error
     return {**whole, "current-context": content.get("current-context")}

@@ -21,12 +21,15 @@ def a_view(id: str, *, user: str = "jovyan", notebook: str = "") -> KernelView:
     )
 
 
-A, B, C, D = VIEWS = (
+A, B, C, D, E = VIEWS = (
     a_view("11aa", notebook="work/train.ipynb"),
     a_view("11ab", notebook="train.ipynb"),
     a_view("22", user="ann", notebook="other.ipynb"),
     a_view("223", user="bob", notebook="deep/other.ipynb"),
+    a_view("4", user="eve"),
 )
+
+ALL = {one.id for one in VIEWS}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,7 @@ A, B, C, D = VIEWS = (
         pytest.param("work/train.ipynb", A, id="a path"),
         pytest.param("train.ipynb", B, id="a path that another ends with"),
         pytest.param("deep/other.ipynb", D, id="the whole path"),
+        pytest.param("eve", E, id="one that has no notebook"),
     ],
 )
 def test_a_kernel_is_named_by(word: str, want: KernelView) -> None:
@@ -52,9 +56,9 @@ def test_a_kernel_is_named_by(word: str, want: KernelView) -> None:
     [
         pytest.param("11a", {"11aa", "11ab"}, id="ids"),
         pytest.param("jovyan", {"11aa", "11ab"}, id="names"),
-        pytest.param("", {"11aa", "11ab", "22", "223"}, id="nothing"),
-        pytest.param("3", {"11aa", "11ab", "22", "223"}, id="what no kernel begins with"),
-        pytest.param("rain.ipynb", {"11aa", "11ab", "22", "223"}, id="the end of a path's name"),
+        pytest.param("", ALL, id="nothing"),
+        pytest.param("3", ALL, id="what no kernel begins with"),
+        pytest.param("rain.ipynb", ALL, id="the end of a path's name"),
     ],
 )
 def test_who_does_not_name_one_is_told_which_there_are(word: str, candidates: set[str]) -> None:

@@ -352,6 +352,7 @@ def test_what_cannot_be_done_is_told_in_a_sentence(
         (["why"], "Missing argument 'KERNEL'"),
         (["extend", "11aa"], "Missing argument 'DURATION'"),
         (["extend", "11aa", "soon"], "'soon' is no length of time"),
+        (["extend", "11aa", "3000000d"], "longer than any calendar"),
         (["status", "--output", "xml"], "'xml' is not one of"),
         (["logs", "11aa", "--tail", "-1"], "--tail"),
         (["nonsense"], "No such command 'nonsense'"),
@@ -415,3 +416,13 @@ def test_a_shell_gets_no_names_from_a_store_that_is_not_there() -> None:
     }
     result = CliRunner().invoke(command, prog_name="elastic-jupyter", env=env)
     assert result.stdout.split() == []
+
+
+def test_what_is_remembered_of_one_kernel_and_unreadable_hides_no_other(machine: Machine) -> None:
+    with closing(open_database(machine.database)) as database:
+        asyncio.run(SqliteTombstones(database, LOCAL).put("44-odd", {"name": "odd"}))
+    result = machine("status")
+    assert result.exit_code == 0
+    assert SLEEPING in result.stdout
+    assert "44-odd" not in result.stdout
+    assert "kernel 44-odd is not shown" in result.stderr

@@ -114,6 +114,9 @@ WHOLE = yaml.safe_dump(
         pytest.param(WHOLE, None, "No current context", id="no context chosen"),
         pytest.param(WHOLE, "lost", "gone", id="no such cluster"),
         pytest.param("{", "ok", "line 1", id="no YAML"),
+        pytest.param(
+            "token: SECRET: abc", "ok", r"not allowed here, line 1, column 14$", id="no secret"
+        ),
         pytest.param("[1]", "ok", "list", id="no kubeconfig"),
         pytest.param("clusters: [{cluster: {}}]", "ok", "name", id="no name"),
         pytest.param("", "ok", "ok", id="empty"),
