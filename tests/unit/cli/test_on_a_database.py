@@ -423,6 +423,6 @@ def test_what_is_remembered_of_one_kernel_and_unreadable_hides_no_other(machine:
         asyncio.run(SqliteTombstones(database, LOCAL).put("44-odd", {"name": "odd"}))
     result = machine("status")
     assert result.exit_code == 0
-    assert SLEEPING in result.stdout
-    assert "44-odd" not in result.stdout
+    assert SLEEPING[:8] in result.stdout
+    assert "44-" not in result.stdout
     assert "kernel 44-odd is not shown" in result.stderr
