@@ -22,7 +22,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Holder:
-    """A GPU (its label) that is in use, and whose it is, as ``Owner``."""
+    """A GPU (its label) that is in use, and whose it is, as ``Owner``. ``since``: local time."""
 
     gpu: str
     user: str
@@ -65,7 +65,7 @@ def in_use(holders: Sequence[Holder], total: int, *, first_wants: int) -> str:
 
 def _one(holder: Holder) -> str:
     kernel = f" (kernel {_short(holder.kernel)})" if holder.kernel else ""
-    since = f" since {holder.since.astimezone():%d %b %H:%M}" if holder.since else ""
+    since = f" since {holder.since:%d %b %H:%M}" if holder.since else ""
     return f"{holder.gpu} by {holder.user or 'somebody'}{kernel}{since}"
 
 
@@ -80,8 +80,11 @@ def _text(value: object) -> str:
 
 
 def _time(value: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
+    """Return a time as the clock of this machine shows it; None: it never does."""
+    if not isinstance(value, str):
         return None
-    return moment if moment.tzinfo else None
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone() if moment.tzinfo else None
+    except (ValueError, OverflowError):  # the first and the last hours there are have no local time
+        return None

@@ -5,9 +5,9 @@ import pytest
 from elastic_jupyter.local import holders
 from elastic_jupyter.local.holders import Holder, Owner
 
-SINCE = datetime(2026, 11, 26, 4, 7, tzinfo=UTC)
 #: Times are shown as the machine's user has them.
-SHOWN = f"{SINCE.astimezone():%d %b %H:%M}"
+SINCE = datetime(2026, 11, 26, 4, 7, tzinfo=UTC).astimezone()
+SHOWN = f"{SINCE:%d %b %H:%M}"
 
 
 def a_holder(number: int = 0, user: str = "ann") -> Holder:
@@ -29,6 +29,21 @@ def test_an_owner_is_read_as_it_was_written() -> None:
         pytest.param(b"[" * 4096, Owner(), id="deep"),
         pytest.param(b'{"user": 5, "kernel": ["k"], "since": 7}', Owner(), id="other types"),
         pytest.param(b'{"user": "ann", "since": "2026-11-26T04:07"}', Owner("ann"), id="no zone"),
+        pytest.param(
+            b'{"user": "ann", "since": "0001-01-01T00:00:00+14:00"}', Owner("ann"), id="before time"
+        ),
+        pytest.param(
+            b'{"user": "ann", "since": "9999-12-31T23:59:59-14:00"}', Owner("ann"), id="after time"
+        ),
+        pytest.param(
+            b'{"user": "ann", "since": %b}' % (b"[" * 900 + b"]" * 900),
+            Owner("ann"),
+            id="a deep time",
+        ),
+        pytest.param(b'{"since": %b}' % (b"9" * 4080), Owner(), id="a huge number"),
+        pytest.param(b'{"since": 1e999, "user": -1e999}', Owner(), id="infinite numbers"),
+        pytest.param(b'{"user": "\\ud800ann"}', Owner("ann"), id="half a character"),
+        pytest.param("{'user': 'ann'}".encode("utf-16"), Owner(), id="another encoding"),
         pytest.param(
             b'{"user": "a\\u001b[31mnn\\n", "kernel": "k"}', Owner("a[31mnn", "k"), id="controls"
         ),

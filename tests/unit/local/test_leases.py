@@ -237,6 +237,20 @@ def test_what_others_put_into_the_directory_stops_nobody(machine: Machine) -> No
     lease.hand_over()
 
 
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_no_clock_here_shows_stops_nobody(machine: Machine, since: str) -> None:
+    ann, bob = applicant("a"), applicant("b", 1, "bob")
+    machine.here.enter(ann, 1)
+    lease = machine.here.try_lease(ann)
+    assert lease is not None
+    [file] = machine.directory.glob("lease*")
+    file.write_text(json.dumps({"user": "ann", "since": since}))
+    machine.here.enter(bob, 1)
+    reason = machine.here.place(bob).reason
+    assert reason == "1 GPU of this machine is in use: stand-in 0 by ann"
+    lease.hand_over()
+
+
 def test_a_lease_that_cannot_be_taken_names_its_file(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "shared", total=2)
     (machine.directory / "lease,stand-in%201").symlink_to("/etc/passwd")

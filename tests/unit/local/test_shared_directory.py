@@ -74,6 +74,14 @@ def test_looking_takes_no_lock(shared: SharedDirectory) -> None:
     os.close(file)
 
 
+def test_no_more_is_read_of_a_file_than_we_write(shared: SharedDirectory) -> None:
+    (shared.path / "gpu").touch()
+    os.truncate(shared.path / "gpu", 2**40)
+    seen = shared.look("gpu")
+    assert seen is not None
+    assert seen.content == bytes(4096)
+
+
 def test_a_name_is_made_once(shared: SharedDirectory) -> None:
     file = shared.create("ticket", mode=MINE, touched=0)
     assert file is not None
