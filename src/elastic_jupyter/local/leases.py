@@ -89,7 +89,6 @@ class Leases:
             return
         ticket = Ticket(
             asked_at=tickets.nanoseconds(applicant.asked_at),
-            user=applicant.user,
             kernel=applicant.kernel,
             amount=amount,
             pool=self._pool,

@@ -1,6 +1,7 @@
 """The ticket of a kernel that waits for GPUs: the name of a file says all of it.
 
-So it can be read without opening it, and a full file system cannot cut it short.
+So it can be read without opening it, and a full file system cannot cut it short. A name has 255
+bytes: the ticket says no more than the line needs, and nothing of any length.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,6 @@ class Ticket(NamedTuple):
     """
 
     asked_at: int
-    user: str
     kernel: str
     amount: int
     pool: str
@@ -32,7 +32,6 @@ def name(ticket: Ticket) -> str:
         _PREFIX,
         ticket.pool,
         f"{ticket.asked_at:020}",
-        ticket.user,
         ticket.kernel,
         str(ticket.amount),
         ticket.nonce,
@@ -43,12 +42,12 @@ def name(ticket: Ticket) -> str:
 def parse(name: str) -> Ticket | None:
     """Return the ticket of such a name; None: it is none."""
     parts = [unquote(part) for part in name.split(",")]
-    if len(parts) != 7 or parts[0] != _PREFIX:
+    if len(parts) != 6 or parts[0] != _PREFIX:
         return None
-    _, pool, asked_at, user, kernel, amount, nonce = parts
+    _, pool, asked_at, kernel, amount, nonce = parts
     if not (_is_number(asked_at) and _is_number(amount)):
         return None
-    return Ticket(int(asked_at), user, kernel, int(amount), pool, nonce)
+    return Ticket(int(asked_at), kernel, int(amount), pool, nonce)
 
 
 def nanoseconds(moment: datetime) -> int:

@@ -155,6 +155,18 @@ def test_stand_ins_and_hardware_have_a_line_each(machine: Machine) -> None:
     lease.hand_over()
 
 
+@pytest.mark.parametrize("user", ["u" * 253, "щ" * 253])
+def test_a_user_with_a_long_name_waits_as_any(machine: Machine, user: str) -> None:
+    first, second = applicant("a", user=user), applicant("b", 1, user)
+    for one in (first, second):
+        machine.here.enter(one, 1)
+    assert machine.here.place(second) == Place(2, 2, "")
+    lease = machine.here.try_lease(first)
+    assert lease is not None
+    assert machine.here.place(second).reason.startswith("1 GPU of this machine is in use")
+    lease.hand_over()
+
+
 def test_entering_and_leaving_twice_is_the_same(machine: Machine) -> None:
     ann = applicant("a")
     machine.here.enter(ann, 1)
@@ -224,10 +236,10 @@ def test_a_line_whose_files_were_removed_is_stood_in_again(machine: Machine) -> 
 
 
 def test_what_others_put_into_the_directory_stops_nobody(machine: Machine) -> None:
-    for name in ("x", "ticket,stand-in,1,eve,k,1,00", "ticket,stand-in,now,eve,k,1,00"):
+    for name in ("x", "ticket,stand-in,1,k,1,00", "ticket,stand-in,now,k,1,00"):
         (machine.directory / name).write_text("")
-    (machine.directory / "ticket,stand-in,2,eve,k,1,00").mkdir()
-    (machine.directory / "ticket,stand-in,3,eve,k,1,00").symlink_to("x")
+    (machine.directory / "ticket,stand-in,2,k,1,00").mkdir()
+    (machine.directory / "ticket,stand-in,3,k,1,00").symlink_to("x")
     (machine.directory / "lease,stand-in%200").write_text("[1")
     ann = applicant("a")
     machine.here.enter(ann, 1)

@@ -10,7 +10,6 @@ from elastic_jupyter.local.tickets import Ticket
 TICKETS = st.builds(
     Ticket,
     asked_at=st.integers(0, 2**63),
-    user=st.text(max_size=8),
     kernel=st.text(max_size=8),
     amount=st.integers(0, 64),
     pool=st.sampled_from(["gpu", "stand-in"]),
@@ -21,7 +20,6 @@ PLAIN = st.text(st.sampled_from("abcxyz0189-"), max_size=8)
 QUEUED = st.builds(
     Ticket,
     asked_at=st.integers(0, 99),
-    user=PLAIN,
     kernel=PLAIN,
     amount=st.just(1),
     pool=st.just("gpu"),
@@ -47,20 +45,21 @@ def test_names_sort_in_the_order_of_asking(line: list[Ticket]) -> None:
         "",
         "lease,stand-in%200",
         ".0011aabb",
-        "ticket,gpu,1,ann,k,1",
-        "ticket,gpu,now,ann,k,1,00",
-        "ticket,gpu,1,ann,k,one,00",
-        "ticket,gpu,1,ann,k,-1,00",
-        f"ticket,gpu,{'9' * 5000},ann,k,1,00",
-        "ticket,gpu,²,ann,k,1,00",
+        "ticket,gpu,1,k,1",
+        "ticket,gpu,1,ann,k,1,00",
+        "ticket,gpu,now,k,1,00",
+        "ticket,gpu,1,k,one,00",
+        "ticket,gpu,1,k,-1,00",
+        f"ticket,gpu,{'9' * 5000},k,1,00",
+        "ticket,gpu,²,k,1,00",
     ],
 )
 def test_a_name_that_is_no_ticket_is_none(name: str) -> None:
     assert tickets.parse(name) is None
 
 
-def test_the_longest_names_of_users_and_kernels_fit_a_file() -> None:
-    longest = Ticket(2**63, "u" * 32, "k" * 63 + ".100", 64, "stand-in", "0011aabb")
+def test_the_longest_name_of_a_kernel_fits_a_file() -> None:
+    longest = Ticket(2**63, "k" * 63 + ".100", 64, "stand-in", "0011aabb")
     assert len(tickets.name(longest)) <= 255
 
 
