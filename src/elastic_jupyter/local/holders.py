@@ -22,12 +22,16 @@ class Owner:
 
 @dataclass(frozen=True)
 class Holder:
-    """A GPU (its label) that is in use, and whose it is, as ``Owner``. ``since``: local time."""
+    """A GPU (its label) that is in use, and whose it is, as ``Owner``. ``since``: local time.
+
+    ``obstacle``: why nobody can lease it, if so.
+    """
 
     gpu: str
-    user: str
-    kernel: str
-    since: datetime | None
+    user: str = ""
+    kernel: str = ""
+    since: datetime | None = None
+    obstacle: str = ""
 
 
 def encode(owner: Owner) -> bytes:
@@ -57,13 +61,17 @@ def in_use(holders: Sequence[Holder], total: int, *, first_wants: int) -> str:
     if total - used >= first_wants:
         return ""
     have = f"{used} GPU{'s' * (used != 1)} of this machine {'is' if used == 1 else 'are'} in use"
-    named = ", ".join(_one(holder) for holder in holders[:_NAMED])
+    # What somebody has to repair is named first.
+    shown = sorted(holders, key=lambda holder: not holder.obstacle)[:_NAMED]
+    named = ", ".join(map(_one, shown))
     more = f" and {used - _NAMED} more" if used > _NAMED else ""
     wants = f"; the first in the line wants {first_wants}" if used < total else ""
     return f"{have}: {named}{more}{wants}"
 
 
 def _one(holder: Holder) -> str:
+    if holder.obstacle:
+        return f"{holder.gpu}, which cannot be leased ({holder.obstacle})"
     kernel = f" (kernel {_short(holder.kernel)})" if holder.kernel else ""
     since = f" since {holder.since:%d %b %H:%M}" if holder.since else ""
     return f"{holder.gpu} by {holder.user or 'somebody'}{kernel}{since}"

@@ -74,13 +74,18 @@ class Leases:
         return self._inventory.env(())
 
     def holders(self) -> list[Holder]:
-        """Return who has which GPU, in the order of the GPUs; free ones are left out."""
+        """Return who has which GPU, in the order of the GPUs; free ones are left out.
+
+        One whose file is unusable counts as in use: it must not take the others with it.
+        """
         found = []
         for gpu in self._inventory.gpus:
             seen = self._directory.look(_file(gpu))
             if seen and seen.locked:
                 owner = holders.decode(seen.content)
                 found.append(Holder(gpu.label, owner.user, owner.kernel, owner.since))
+            elif obstacle := self._directory.obstacle(_file(gpu)):
+                found.append(Holder(gpu.label, obstacle=obstacle))
         return found
 
     def enter(self, applicant: Applicant, amount: int) -> None:
@@ -116,6 +121,8 @@ class Leases:
             for gpu in self._inventory.gpus:
                 if len(taken) == mine.amount:
                     break
+                if self._directory.obstacle(_file(gpu)):
+                    continue  # ``holders`` names it
                 file = self._directory.lock(_file(gpu), mode=shared_directory.ANYBODYS)
                 if file is not None:
                     undo.callback(os.close, file)

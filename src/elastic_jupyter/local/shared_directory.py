@@ -84,7 +84,7 @@ class SharedDirectory:
             try:
                 file = _open_plain(name, os.O_RDONLY, directory)
             except OSError as error:
-                if error.errno in (errno.ENOENT, errno.EACCES, *_NOT_PLAIN):
+                if error.errno == errno.ENOENT or error.errno in _UNUSABLE:
                     return None
                 raise
             try:
@@ -92,6 +92,18 @@ class SharedDirectory:
                 return Look(_is_locked(file), touched, os.pread(file, _LONGEST, 0))
             finally:
                 os.close(file)
+
+    def obstacle(self, name: str) -> str:
+        """Return why this user can never lock a file, whoever has it; "": nothing is in the way."""
+        with self._open(name) as directory:
+            try:
+                os.close(_open_plain(name, os.O_RDWR, directory))
+            except OSError as error:
+                if error.errno in _UNUSABLE:
+                    return f"{self.path / name}: {_said(error)}"
+                if error.errno != errno.ENOENT:
+                    raise
+        return ""
 
     def create(self, name: str, *, mode: int, touched: int) -> int | None:
         """Return a new file, open and locked; None: it exists."""
@@ -135,8 +147,7 @@ class SharedDirectory:
             yield directory
         except OSError as error:
             where = self.path / name if directory is not None else self.path
-            said = _NOT_PLAIN.get(error.errno or 0) or error.strerror
-            raise Unavailable(f"{where}: {said}") from error
+            raise Unavailable(f"{where}: {_said(error)}") from error
         finally:
             if directory is not None:
                 os.close(directory)
@@ -153,6 +164,8 @@ _NOT_PLAIN = {
     errno.ENXIO: "it is no plain file",
     errno.EISDIR: "it is no plain file",
 }
+#: What is wrong with one file, and not with the directory or the machine.
+_UNUSABLE = {errno.EACCES, errno.EPERM, *_NOT_PLAIN}
 
 
 def touch(file: int, moment: int) -> None:
@@ -163,6 +176,10 @@ def touch(file: int, moment: int) -> None:
 def is_there(file: int) -> bool:
     """Say whether an open file still has a name."""
     return os.fstat(file).st_nlink > 0
+
+
+def _said(error: OSError) -> str | None:
+    return _NOT_PLAIN.get(error.errno or 0) or error.strerror
 
 
 def _make_directory(path: Path) -> None:

@@ -98,6 +98,18 @@ def test_what_others_wrote_is_bounded() -> None:
             "GPU 3 by ann and 4 more",
             id="many",
         ),
+        pytest.param(
+            [
+                *(a_holder(number) for number in range(5)),
+                Holder("GPU 5", obstacle="/x/lease,y: it is no plain file"),
+            ],
+            6,
+            1,
+            "6 GPUs of this machine are in use: GPU 5, which cannot be leased "
+            "(/x/lease,y: it is no plain file), GPU 0 by ann, GPU 1 by ann, GPU 2 by ann and 2 "
+            "more",
+            id="what must be repaired is named first",
+        ),
     ],
 )
 def test_one_who_waits_reads_who_has_the_gpus(

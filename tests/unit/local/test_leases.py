@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elastic_jupyter.clock import SystemClock
-from elastic_jupyter.errors import ConfigError, Unavailable
+from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.local import gpus
 from elastic_jupyter.local.gpus import Gpu, Inventory
 from elastic_jupyter.local.holders import Holder
@@ -263,14 +264,46 @@ def test_a_time_that_no_clock_here_shows_stops_nobody(machine: Machine, since: s
     lease.hand_over()
 
 
-def test_a_lease_that_cannot_be_taken_names_its_file(tmp_path: Path) -> None:
+def _linked(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+@pytest.mark.parametrize("make", [_linked, os.mkfifo, Path.mkdir])
+def test_one_gpu_whose_file_is_unusable_counts_as_taken_and_is_named(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     machine = Machine(tmp_path / "shared", total=2)
-    (machine.directory / "lease,stand-in%201").symlink_to("/etc/passwd")
-    ann = applicant("a")
-    machine.here.enter(ann, 2)
-    with pytest.raises(Unavailable, match="lease,stand-in%201: it is a symbolic link"):
-        machine.here.try_lease(ann)
-    assert machine.here.holders() == []
+    make(machine.directory / "lease,stand-in%200")
+    ann, bob = applicant("a"), applicant("b", 1, "bob")
+    machine.here.enter(ann, 1)
+    lease = machine.here.try_lease(ann)
+    assert lease is not None
+    assert [gpu.label for gpu in lease.gpus] == ["stand-in 1"]
+    machine.here.enter(bob, 2)
+    assert machine.here.try_lease(bob) is None
+    assert re.fullmatch(
+        r"2 GPUs of this machine are in use: stand-in 0, which cannot be leased "
+        r"\(/\S+/lease,stand-in%200: it is \D+\), stand-in 1 by ann \(kernel a\) since .*",
+        machine.here.place(bob).reason,
+    )
+    lease.hand_over()
+
+
+@as_root
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_one_gpu_whose_file_another_user_keeps_counts_as_taken_and_is_named(
+    gpu_user: Callable[..., GpuUser], everybodys: Path, mode: int
+) -> None:
+    ann = gpu_user("ann", total=2, uid=NOBODY)
+    ann.ask("enter", "a", 1, 0)
+    kept = everybodys / "shared" / "lease,stand-in%200"
+    kept.touch()
+    kept.chmod(mode)
+    assert ann.ask("lease", "a") == ["stand-in 1"]
+    ann.ask("enter", "b", 1, 1)
+    assert ann.ask("lease", "b") is None
+    said = f"stand-in 0, which cannot be leased ({kept}: Permission denied)"
+    assert said in ann.ask("place", "b")[2]
 
 
 def test_a_killed_process_frees_its_gpu_and_its_place_at_once(

@@ -116,6 +116,17 @@ def test_what_is_no_plain_file_stops_nobody(shared: SharedDirectory) -> None:
     assert shared.names() == ["folder"]
 
 
+def test_an_obstacle_is_what_no_end_of_a_process_removes(shared: SharedDirectory) -> None:
+    file = shared.lock("held", mode=ANYBODYS)
+    assert file is not None
+    assert [shared.obstacle(name) for name in ("held", "missing")] == ["", ""]
+    os.close(file)
+    (shared.path / "folder").mkdir()
+    (shared.path / "link").symlink_to("held")
+    assert shared.obstacle("folder") == f"{shared.path}/folder: it is no plain file"
+    assert shared.obstacle("link").endswith("link: it is a symbolic link, which is not followed")
+
+
 def test_the_directory_itself_may_be_no_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "shared").symlink_to(tmp_path / "elsewhere")
