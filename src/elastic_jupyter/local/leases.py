@@ -9,7 +9,8 @@ to clean up after a process that died, and no process serves the others.
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import quote
@@ -28,6 +29,9 @@ from elastic_jupyter.policy.queue import Place
 #: How long one may be silent in the line. Whoever waits asks for its place every few seconds; a
 #: process that is stopped (Ctrl-Z) steps aside and has its place again once it goes on.
 SILENCE = timedelta(seconds=30)
+#: How long one look at the line and at the holders serves all of ours who wait, if no ticket comes
+#: or goes: each of them asks that often, and a look opens the ticket of everybody.
+GLANCE = timedelta(seconds=0.2)
 
 log = logs.get(__name__)
 
@@ -55,6 +59,16 @@ class _Waiting:
     file: int
 
 
+@dataclass(frozen=True)
+class _Glance:
+    """What was seen of the line, in order, and of the holders; ``at``: ns of the clock."""
+
+    at: int
+    changed: int
+    line: Sequence[Ticket]
+    holders: Sequence[Holder]
+
+
 class Leases:
     """The line for the GPUs of an inventory (``line.GpuLine``). To be used by one thread."""
 
@@ -64,6 +78,7 @@ class Leases:
         self._clock = clock
         self._pool = "stand-in" if inventory.stand_in else "gpu"
         self._waiting: dict[str, _Waiting] = {}
+        self._glanced: _Glance | None = None
 
     @property
     def total(self) -> int:
@@ -104,17 +119,20 @@ class Leases:
     def place(self, applicant: Applicant) -> Place:
         """Return the place of one that has entered; the reason names who has the GPUs."""
         mine = self._present(applicant)
-        line = list(self._line())
-        ahead = [ticket for ticket in line if ticket < mine]
-        first = ahead[0] if ahead else mine
-        reason = holders.in_use(self.holders(), self.total, first_wants=first.amount)
+        seen = self._glance()
+        ahead = bisect_left(seen.line, mine)
+        first = seen.line[0] if ahead else mine
+        reason = holders.in_use(seen.holders, self.total, first_wants=first.amount)
         # Somebody removed the ticket this very moment: it is written again at the next look.
-        return Place(len(ahead) + 1, max(len(line), len(ahead) + 1), reason)
+        return Place(ahead + 1, max(len(seen.line), ahead + 1), reason)
 
     def try_lease(self, applicant: Applicant) -> GpuLease | None:
         """Return the GPUs of the first in the line, who leaves it with that; None: not yet."""
         mine = self._present(applicant)
-        if next(self._line(), mine) < mine:
+        seen = self._at_hand()
+        if seen is not None and next(iter(seen.line), mine) < mine:
+            return None
+        if next(self._line(), mine) < mine:  # what is locked now decides
             return None
         with contextlib.ExitStack() as undo:
             taken: list[tuple[Gpu, int]] = []
@@ -139,6 +157,7 @@ class Leases:
         """Stop waiting. That it does not wait is success."""
         waiting = self._waiting.pop(applicant.kernel, None)
         if waiting is not None:
+            self._glanced = None
             os.close(waiting.file)  # with that it is dead, whether or not it can be removed
             self._remove(waiting.ticket)
 
@@ -149,6 +168,7 @@ class Leases:
         if file is None:
             raise Unavailable(f"{self._directory.path}: the ticket {ticket} is there already")
         self._waiting[ticket.kernel] = _Waiting(ticket, file)
+        self._glanced = None
 
     def _present(self, applicant: Applicant) -> Ticket:
         """Return the ticket of one that has entered, and note that it still waits."""
@@ -163,6 +183,21 @@ class Leases:
         self._take(waiting.ticket)
         return waiting.ticket
 
+    def _glance(self) -> _Glance:
+        """Return what was seen a moment ago, or look again."""
+        seen = self._at_hand()
+        if seen is None:
+            now, changed = self._now(), self._directory.changed()
+            seen = self._glanced = _Glance(now, changed, list(self._line()), self.holders())
+        return seen
+
+    def _at_hand(self) -> _Glance | None:
+        """Return what was seen a moment ago, if it was and no file came or went since."""
+        seen = self._glanced
+        if seen is None or self._now() - seen.at >= _nanoseconds(GLANCE):
+            return None
+        return seen if seen.changed == self._directory.changed() else None
+
     def _line(self) -> Iterator[Ticket]:
         """Yield the tickets of those who wait, in order; remove what dead processes left."""
         found = ((tickets.parse(name), name) for name in self._directory.names())
@@ -171,7 +206,7 @@ class Leases:
             seen = self._directory.look(name)
             if seen is None or not seen.locked:
                 self._directory.remove(name)
-            elif abs(self._now() - seen.touched) < SILENCE.total_seconds() * 1e9:
+            elif abs(self._now() - seen.touched) < _nanoseconds(SILENCE):
                 yield ticket
 
     def _remove(self, ticket: Ticket) -> None:
@@ -191,6 +226,10 @@ class Leases:
     def _now(self) -> int:
         """Return ns that are the same for all processes, and stand still while the machine does."""
         return int(self._clock.monotonic() * 1e9)
+
+
+def _nanoseconds(time: timedelta) -> int:
+    return time // timedelta(microseconds=1) * 1000
 
 
 def _file(gpu: Gpu) -> str:

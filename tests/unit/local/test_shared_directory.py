@@ -116,6 +116,18 @@ def test_what_is_no_plain_file_stops_nobody(shared: SharedDirectory) -> None:
     assert shared.names() == ["folder"]
 
 
+def test_a_file_that_comes_or_goes_changes_the_directory(shared: SharedDirectory) -> None:
+    os.utime(shared.path, ns=(5, 5))
+    assert shared.changed() == 5
+    file = shared.create("ticket", mode=MINE, touched=0)
+    assert file is not None
+    assert shared.changed() != 5
+    os.utime(shared.path, ns=(5, 5))
+    shared.remove("ticket")
+    assert shared.changed() != 5
+    os.close(file)
+
+
 def test_an_obstacle_is_what_no_end_of_a_process_removes(shared: SharedDirectory) -> None:
     file = shared.lock("held", mode=ANYBODYS)
     assert file is not None
