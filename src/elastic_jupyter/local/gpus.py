@@ -1,6 +1,7 @@
 """The GPUs of this machine, as NVML tells them, or stand-ins for a machine that has none."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +13,9 @@ NONE_FOUND = "no GPU was found"
 
 log = logs.get(__name__)
 
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 #: Hides all GPUs from CUDA, and from what is built on it.
-NONE_VISIBLE = {"CUDA_VISIBLE_DEVICES": ""}
+NONE_VISIBLE = {_VISIBLE: ""}
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,19 @@ class Inventory:
         """Return the variables that show a process these GPUs, and no other."""
         if self.stand_in or not gpus:
             return dict(NONE_VISIBLE)
-        return {"CUDA_VISIBLE_DEVICES": ",".join(gpu.id for gpu in gpus)}
+        return {_VISIBLE: ",".join(gpu.id for gpu in gpus)}
 
 
-def inventory(wanted: int | Literal["auto"]) -> Inventory:
+def inventory(wanted: int | Literal["auto"], environ: Mapping[str, str] = os.environ) -> Inventory:
     """Return what NVML finds ("auto"), or so many stand-ins for hardware.
 
-    A machine without a GPU or without its driver has none, and that is no error. Raises
-    ``ConfigError`` for a negative number.
+    Of what it finds only the GPUs that ``CUDA_VISIBLE_DEVICES`` of ``environ`` names, if it is
+    there: whoever started us (Slurm, an administrator) gave us no others. A machine without a GPU
+    or without its driver has none, and that is no error. Raises ``ConfigError`` for a negative
+    number.
     """
     if wanted == "auto":
-        return _found()
+        return _found(environ.get(_VISIBLE))
     if wanted < 0:
         raise ConfigError(f"gpus: {wanted} is less than 0; it is a number of stand-ins, or auto")
     names = [f"stand-in {number}" for number in range(wanted)]
@@ -62,7 +66,7 @@ def inventory(wanted: int | Literal["auto"]) -> Inventory:
     return Inventory(tuple(Gpu(name, name) for name in names), stand_in=True, note=note)
 
 
-def _found() -> Inventory:
+def _found(visible: str | None) -> Inventory:
     try:
         import pynvml  # type: ignore[import-untyped]  # it loads the driver's library
     except ImportError:
@@ -76,29 +80,66 @@ def _found() -> Inventory:
     except pynvml.NVMLError as error:
         return Inventory(note=f"no GPU is offered: the NVIDIA driver answers: {error}")
     try:
-        return _counted(pynvml)
+        return _counted(pynvml, visible)
     except pynvml.NVMLError as error:
         return Inventory(note=f"no GPU is offered: the NVIDIA driver cannot count them: {error}")
     finally:
         pynvml.nvmlShutdown()
 
 
-def _counted(nvml: Any) -> Inventory:
-    gpus: list[Gpu] = []
+@dataclass(frozen=True)
+class _Device:
+    """A GPU and what of it kernels can have: itself, or its slices."""
+
+    index: int
+    uuid: str
+    parts: tuple[Gpu, ...]
+
+
+def _counted(nvml: Any, visible: str | None) -> Inventory:
+    devices: list[_Device] = []
     left_out: list[str] = []
     for index in range(nvml.nvmlDeviceGetCount()):
         label = f"GPU {index}"
         try:
-            found = list(_parts(nvml, nvml.nvmlDeviceGetHandleByIndex(index), label))
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            parts = tuple(_parts(nvml, handle, label))
+            devices.append(_Device(index, nvml.nvmlDeviceGetUUID(handle), parts))
         except nvml.NVMLError as error:  # one that broke must not take the others with it
             left_out.append(f"{label} is left out: the NVIDIA driver answers: {error}")
             continue
-        if not found:
+        if not parts:
             left_out.append(f"{label} is left out: it is in MIG mode and has no slices")
-        gpus += found
+    gpus = [gpu for device in devices for gpu in device.parts]
+    if visible is not None:
+        named = _named(visible, devices)
+        if len(named) < len(gpus):
+            left_out.append(f"{_VISIBLE} is {visible!r}, and hides the others")
+        gpus = [gpu for gpu in gpus if gpu in named]
     names = ", ".join(f"{gpu.label} ({gpu.model})" for gpu in gpus)
     notes = [f"GPUs: {names}" if gpus else NONE_FOUND, *left_out]
     return Inventory(tuple(gpus), note="; ".join(notes))
+
+
+def _named(visible: str, devices: Sequence[_Device]) -> set[Gpu]:
+    """Return the GPUs that a list names by NVML's index, by UUID or by the beginning of one.
+
+    As for CUDA, the list ends with the first name that fits none or several.
+    """
+    named: set[Gpu] = set()
+    for name in map(str.strip, visible.split(",")):
+        if name.startswith("MIG-"):
+            fit = [{gpu} for device in devices for gpu in device.parts if gpu.id.startswith(name)]
+        else:
+            fit = [set(device.parts) for device in devices if _fits(name, device)]
+        if len(fit) != 1:
+            break
+        named |= fit[0]
+    return named
+
+
+def _fits(name: str, device: _Device) -> bool:
+    return name == str(device.index) or (name.startswith("GPU-") and device.uuid.startswith(name))
 
 
 def _parts(nvml: Any, device: Any, label: str) -> Iterator[Gpu]:
@@ -121,6 +162,6 @@ def _gpu(nvml: Any, device: Any, label: str) -> Gpu:
 def _is_sliced(nvml: Any, device: Any) -> bool:
     try:
         current, _pending = nvml.nvmlDeviceGetMigMode(device)
-    except nvml.NVMLError_NotSupported:
-        return False  # most models
+    except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound):
+        return False  # most models, and drivers that are older than MIG
     return bool(current == nvml.NVML_DEVICE_MIG_ENABLE)

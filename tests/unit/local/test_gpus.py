@@ -18,6 +18,10 @@ class NotSupported(NVMLError):
     pass
 
 
+class FunctionNotFound(NVMLError):
+    pass
+
+
 class NotFound(NVMLError):
     pass
 
@@ -32,12 +36,16 @@ class DriverNotLoaded(NVMLError):
 
 @dataclass
 class Device:
-    """A GPU as NVML shows it. ``slices`` None: it knows no MIG; a slice None: a gap."""
+    """A GPU as NVML shows it. ``slices`` None: it knows no MIG; a slice None: a gap.
+
+    ``old``: its driver is older than MIG.
+    """
 
     uuid: str
     slices: list[str | None] | None = None
     mig: bool = False
     broken: str = ""
+    old: bool = False
     model: str = "A100"
 
 
@@ -53,6 +61,7 @@ class FakeNvml:
     NVML_DEVICE_MIG_ENABLE = 1
     NVMLError = NVMLError
     NVMLError_NotSupported = NotSupported
+    NVMLError_FunctionNotFound = FunctionNotFound
     NVMLError_NotFound = NotFound
     NVMLError_LibraryNotFound = LibraryNotFound
     NVMLError_DriverNotLoaded = DriverNotLoaded
@@ -82,6 +91,8 @@ class FakeNvml:
         return device.model
 
     def nvmlDeviceGetMigMode(self, device: Device) -> list[int]:
+        if device.old:
+            raise FunctionNotFound("Function Not Found")
         if device.slices is None:
             raise NotSupported("Not Supported")
         return [int(device.mig), int(device.mig)]
@@ -113,6 +124,11 @@ SLICED = Device("GPU-b", mig=True, slices=["MIG-1", None, "MIG-2"])
                 note="GPUs: GPU 0 (A100), GPU 1 (A100)",
             ),
             id="whole where MIG is unknown or off",
+        ),
+        pytest.param(
+            FakeNvml([Device("GPU-a", old=True)]),
+            Inventory((Gpu("GPU-a", "GPU 0", "A100"),), note="GPUs: GPU 0 (A100)"),
+            id="whole where the driver is older than MIG",
         ),
         pytest.param(
             FakeNvml([PLAIN, SLICED]),
@@ -169,8 +185,52 @@ def test_what_nvml_finds_is_offered(
     nvml: FakeNvml, want: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", nvml)  # type: ignore[arg-type]
-    assert gpus.inventory("auto") == want
+    assert gpus.inventory("auto", {}) == want
     assert not nvml.open
+
+
+@pytest.mark.parametrize(
+    ("visible", "want"),
+    [
+        pytest.param("0", ["GPU 0"], id="a number"),
+        pytest.param("2, 0", ["GPU 0", "GPU 2"], id="several, in any order"),
+        pytest.param("0,0", ["GPU 0"], id="one twice"),
+        pytest.param("GPU-aa11", ["GPU 0"], id="a UUID"),
+        pytest.param("GPU-aa", ["GPU 0"], id="the beginning of a UUID"),
+        pytest.param("GPU-,0", [], id="a beginning of several names none and ends the list"),
+        pytest.param("1", ["GPU 1 slice 0", "GPU 1 slice 1"], id="all slices of a GPU"),
+        pytest.param("GPU-bb", ["GPU 1 slice 0", "GPU 1 slice 1"], id="all slices by its UUID"),
+        pytest.param("MIG-2,2", ["GPU 1 slice 1", "GPU 2"], id="one slice"),
+        pytest.param("", [], id="empty"),
+        pytest.param("-1", [], id="none"),
+        pytest.param("NoDevFiles", [], id="none, as Slurm writes it"),
+        pytest.param("0,9,2", ["GPU 0"], id="what is not there ends the list, as for CUDA"),
+    ],
+)
+def test_what_is_hidden_from_us_is_not_offered(
+    visible: str, want: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sliced = Device("GPU-bb22", mig=True, slices=["MIG-1", "MIG-2"])
+    nvml = FakeNvml([Device("GPU-aa11"), sliced, Device("GPU-ac33")])
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)  # type: ignore[arg-type]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = gpus.inventory("auto")
+    assert [gpu.label for gpu in found.gpus] == want
+    assert found.note.endswith(f"CUDA_VISIBLE_DEVICES is '{visible}', and hides the others")
+    assert found.note.startswith("GPUs: " if want else "no GPU was found; ")
+
+
+def test_a_machine_whose_gpus_are_all_visible_says_nothing_of_hidden_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml([PLAIN]))  # type: ignore[arg-type]
+    assert gpus.inventory("auto", {"CUDA_VISIBLE_DEVICES": "0"}).note == "GPUs: GPU 0 (A100)"
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml())  # type: ignore[arg-type]
+    assert gpus.inventory("auto", {"CUDA_VISIBLE_DEVICES": ""}) == NONE
+
+
+def test_stand_ins_are_no_hardware_that_could_be_hidden() -> None:
+    assert len(gpus.inventory(2, {"CUDA_VISIBLE_DEVICES": ""}).gpus) == 2
 
 
 def test_without_the_library_there_is_no_gpu_and_no_noise(
