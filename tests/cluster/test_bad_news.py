@@ -17,7 +17,9 @@ from tests.cluster.test_resources import table
 from tests.scenarios.ends import (
     BY_ITSELF,
     COUNT,
+    CRASH,
     End,
+    cannot_start,
     ends_its_cell,
     said_why,
     the_next_cell_starts_anew,
@@ -75,12 +77,7 @@ CANNOT_START = [
         "StartError",
         ("exit code 128", "/no/such/kernel", "no such file"),
     ),
-    AtStart(
-        "crash",
-        a_pod(python("import sys\nprint('reading', flush=True)\nsys.exit('no licence')")),
-        "Error",
-        ("exit code 1", "reading", "no licence"),
-    ),
+    AtStart(CRASH.name, a_pod(python(CRASH.code)), CRASH.reason, CRASH.words),
     AtStart(
         "init-crash",
         a_pod(
@@ -395,8 +392,7 @@ def test_a_kernel_that_cannot_start_ends_the_cell_and_leaves_nothing(
 ) -> None:
     tab = place.server.open(news.name)
     name = kernel_name(tab)
-    cell = tab.start("1").wait(within=60)
-    said_why(cell, news.reason, *news.words)
+    cell = cannot_start(tab, news.reason, *news.words)
     assert cell.idle_at is not None
     # On a slow machine a kernel may have failed before the cell came and asked for the next one.
     kernel = place.kernels.newest(name, before=cell.idle_at)
@@ -427,8 +423,7 @@ def test_a_kernel_that_cannot_start_ends_the_cell_and_leaves_nothing(
     place.left_but(tab)
 
     # The next cell tries again, and so would the restart button.
-    again = tab.run("1", within=60)
-    said_why(again, news.reason)
+    cannot_start(tab, news.reason)
     tab.close()
     tab.shutdown()
     place.left_but(tab)

@@ -7,7 +7,9 @@ from elastic_jupyter.store.stores import sqlite_url
 from tests.scenarios.command_line import CommandLine
 from tests.scenarios.ends import (
     BY_ITSELF,
+    CRASH,
     End,
+    cannot_start,
     ends_its_cell,
     the_next_cell_starts_anew,
 )
@@ -75,6 +77,15 @@ def test_the_end_of_a_running_kernel_ends_its_cell(patient: Machine, end: End) -
     with patient.server.notebook(end.name if end.memory else "python3") as tab:
         ends_its_cell(tab, end)
         the_next_cell_starts_anew(tab, end)
+
+
+def test_a_kernel_that_cannot_start_ends_the_cell_and_leaves_nothing(patient: Machine) -> None:
+    patient.install(CRASH.name, CRASH.code)
+    with patient.server.notebook(CRASH.name) as tab:
+        cannot_start(tab, CRASH.reason, *CRASH.words)
+        # The next cell tries again.
+        cannot_start(tab, CRASH.reason, *CRASH.words)
+    patient.reclaimed(tab, within=15)
 
 
 def test_a_kernel_that_is_killed_says_so_in_its_cell(patient: Machine) -> None:

@@ -1,4 +1,4 @@
-"""Kernels that end in the middle of a cell: what the cell says, and what the next one finds."""
+"""Kernels that end, or never begin: what the cell says, and what the next one finds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +50,15 @@ BY_ITSELF = (
 )
 
 
+#: What runs in a kernel's place, and ends before it could be one.
+CRASH = End(
+    "crash",
+    "Error",
+    ("exit code 1", "reading", "no licence"),
+    code="import sys\nprint('reading', flush=True)\nsys.exit('no licence')",
+)
+
+
 def said_why(cell: Cell, *words: str) -> None:
     """Check that a cell ended with an error whose text has all of the words."""
     told = cell.reply["evalue"]
@@ -58,6 +67,13 @@ def said_why(cell: Cell, *words: str) -> None:
     [error] = [one for one in cell.outputs if one["output_type"] == "error"]
     assert error["evalue"] == told
     assert not {"dead", "restarting"} & set(cell.tab.statuses())
+
+
+def cannot_start(tab: Tab, reason: str, *words: str) -> Cell:
+    """Run a cell whose kernel cannot start; check what it says, and return it."""
+    cell = tab.run("1", within=60)
+    said_why(cell, reason, *words)
+    return cell
 
 
 def ends_its_cell(
