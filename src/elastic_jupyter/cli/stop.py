@@ -10,7 +10,10 @@ from elastic_jupyter.store.stores import TeamStores
 @click.command()
 @on_kernel
 def stop(kernel: str, store: str | None, context: str | None, namespace: str | None) -> None:
-    """End KERNEL at once, also in the middle of a cell, which then ends with an error."""
+    """End KERNEL at once, also in the middle of a cell, which then ends with an error.
+
+    Its notebook stays open, and the next cell starts a new kernel.
+    """
 
     async def wish(team: TeamStores) -> None:
         one = await kernels.find(team, kernel)
