@@ -288,6 +288,35 @@ def watched(machine: Machine) -> Iterator[list[str]]:
         watcher.join()
 
 
+def test_the_notebook_says_that_variables_are_gone_though_its_server_is_killed_as_it_is_told(
+    new_machine: Callable[..., Machine],
+) -> None:
+    machine = new_machine().up()
+    notebook = CountingNotebook(machine, "python3")
+    notebook.settle(notebook.send().wait(within=CELL_WITHIN))
+    [lost] = kernel_processes(machine)
+    os.kill(lost.pid, signal.SIGKILL)
+    eventually(
+        lambda: phases(machine),
+        lambda seen: seen == {notebook.tab.kernel_id: "Failed"},
+        within=SETTLED_WITHIN,
+        what="a kernel that is lost",
+    )
+    ran = notebook.mark(machine.root)
+    eventually(ran.exists, bool, within=CELL_WITHIN, what="a cell in a new kernel")
+    killed = machine.service(NOTEBOOK_SERVER)
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    eventually(
+        lambda: machine.service(NOTEBOOK_SERVER),
+        lambda found: found not in (None, killed),
+        within=READY_WITHIN,
+        what="another notebook server",
+    )
+    notebook.return_to(machine.server)
+    notebook.settle(notebook.send().wait(within=CELL_WITHIN))
+
+
 @pytest.mark.timeout(120 + 120 * ROUNDS)
 def test_whatever_is_killed_whenever_nothing_is_lost_doubled_or_left(
     new_machine: Callable[..., Machine],

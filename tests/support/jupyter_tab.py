@@ -212,6 +212,7 @@ class Tab:
     def reconnect(self) -> None:
         """Open a new websocket in place of the old one, with the same id, as JupyterLab does."""
         self.close()
+        self.pump(0)  # what the old one brought was seen
         self.client = self._connect()
 
     def close(self) -> None:

@@ -146,6 +146,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         if self._open_sessions.get(self.session_key) is self.websocket_handler:
             self._open_sessions.pop(self.session_key)
         self.manager.connections.discard(self)
+        self.manager.leave_untold(self)
         ZMQChannelsWebsocketConnection._open_sockets.discard(self)
         if not self._close_future.done():
             self._close_future.set_result(None)

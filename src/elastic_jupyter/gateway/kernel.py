@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import zmq
 import zmq.asyncio
@@ -72,6 +72,13 @@ class KernelState(Enum):
     FAILED = "failed"
 
 
+class _Told(NamedTuple):
+    """A notice on its way to the user."""
+
+    notice: str
+    to: ElasticConnection
+
+
 class ElasticKernelManager(ServerKernelManager):
     """Overrides upstream's start, interrupt, restart and shutdown (jupyter_client 8.10).
 
@@ -108,6 +115,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.unreachable_since: datetime | None = None
         self._recovered_at: datetime | None = None
         self._notice: str | None = None
+        # The notice that was told and may not have arrived yet.
+        self._travels: _Told | None = None
         # Whether the launch waits in the queue, and since when by the loop's time.
         self._waited: tuple[bool, float] | None = None
         self._changed = asyncio.Event()
@@ -701,7 +710,7 @@ class ElasticKernelManager(ServerKernelManager):
             wish = self.mapping.renew(self.wish)
             keep_until = self._kept_until()
             self._fail("KernelRestarted", "The kernel was restarted.")
-            self._notice = None
+            self._notice = self._travels = None
             self.state = KernelState.STARTING
             await self._remember_between(notices.RESTARTED)
             await self._stop()
@@ -835,22 +844,31 @@ class ElasticKernelManager(ServerKernelManager):
         """Say once, before the first output of a new incarnation, why the variables are gone."""
         if self._notice is not None:
             connection.say(parent, messages.notice(self._notice))
-            self.spawn(self._hear_of(self._notice, connection))
+            self._travels = _Told(self._notice, connection)
+            self.spawn(self._hear_of(self._travels))
             self._notice = None
 
-    async def _hear_of(self, notice: str, connection: ElasticConnection) -> None:
-        """Have the notice told again if this gateway or its client ended right after it was told.
+    async def _hear_of(self, told: _Told) -> None:
+        """Let go of a notice that has arrived.
 
         Until then the tombstone has it, for the next gateway.
         """
-        facts = self.facts
         await asyncio.sleep(NOTICE_TRAVELS)
-        if self.state is not KernelState.RUNNING or not facts or facts.uid in self.retired:
+        if self._travels is not told:
             return
-        if connection in self.connections:
+        self._travels = None
+        facts = self.facts
+        if self.state is KernelState.RUNNING and facts and facts.uid not in self.retired:
             await self.mapping.forget(self)
-        elif self._notice is None:
-            self._notice = notice
+
+    def leave_untold(self, connection: ElasticConnection) -> None:
+        """Have the notice told again that was on its way to a front end which left.
+
+        The next execution may come any moment, so this is the moment to know it.
+        """
+        if self._travels is not None and self._travels.to is connection:
+            self._notice = self._notice or self._travels.notice
+            self._travels = None
 
     def set_notice(self, text: str) -> None:
         """Set the line shown before the next output."""
