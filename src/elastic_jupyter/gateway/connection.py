@@ -91,7 +91,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self._take_up(parked)
         if self.manager.iopub is not None:
             self.attach(missed, parked)
-        elif self.held:
+        elif any(asked.msg_type == "execute_request" for asked in self.held):
             self.manager.want()
             self.show_waiting(self.manager.waiting_text)
 
@@ -200,7 +200,8 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self._forward(asked)
             return
         answer = self.manager.answer_asleep(asked.header)
-        if answer is not None and not self.held:
+        # The order is that of a channel: nobody waits for a debugger that waits for a kernel.
+        if answer is not None and not any(asked.channel == held.channel for held in self.held):
             self.say(asked.header, *answer)
             return
         probe = str(asked.header.get("msg_id")).startswith(messages.PROBE)

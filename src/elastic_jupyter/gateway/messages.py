@@ -174,7 +174,9 @@ def failure(request: Header, ename: str, evalue: str) -> Iterator[Said]:
         reply = {"execution_count": 0, "user_expressions": {}, "payload": [], **error}
         yield Said("shell", "execute_reply", {"status": "error", **reply})
     elif msg_type.endswith("_request"):
-        yield Said("shell", msg_type.replace("_request", "_reply"), {"status": "error", **error})
+        # JupyterLab takes an answer on the channel of its request alone.
+        channel = "control" if msg_type == "debug_request" else "shell"
+        yield Said(channel, msg_type.replace("_request", "_reply"), {"status": "error", **error})
     yield IDLE
 
 

@@ -44,6 +44,11 @@ def test_a_failed_execution_ends_with_error_reply_and_idle() -> None:
     assert said[1].content["evalue"] == "out of memory"
 
 
+def test_a_failed_request_of_a_debugger_ends_where_it_was_made() -> None:
+    reply, idle = messages.failure({"msg_type": "debug_request"}, "KernelDied", "out of memory")
+    assert (reply.channel, reply.msg_type, idle.msg_type) == ("control", "debug_reply", "status")
+
+
 def test_an_execution_is_never_answered_without_a_kernel() -> None:
     assert messages.asleep(HEADER, {"status": "ok"}) is None
 
