@@ -119,6 +119,7 @@ build_all() {
     inputs="$base $(digest "images/$name" "requirements/$name.txt")"
     case $name in
       kernel-python) inputs+=" $(cat "$ROOT/agent/dist/.inputs")" ;;
+      gateway) inputs+=" $(cat "$ROOT/dist/.inputs") $(digest requirements/kernel-python.txt)" ;;
       *) inputs+=" $(cat "$ROOT/dist/.inputs")" ;;
     esac
     build_once "elastic-jupyter/$name:$TAG" "$inputs" build_image "$name" images

@@ -3,6 +3,7 @@
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 
 from tests.scenarios.world import World
 from tests.support.jupyter_tab import Message, NotebookServer, Tab
@@ -71,6 +72,33 @@ def opens_a_file_beside_its_notebook(server: NotebookServer, home: str) -> None:
         assert tab.run("import os; print(os.getcwd())").stdout == f"{home}/{folder}\n"
 
 
+def is_shown_with_its_logo(server: NotebookServer, kernel: str) -> None:
+    """What the launcher asks for, which has a letter instead where there is no logo."""
+    model = server.request("GET", "kernelspecs")["kernelspecs"][kernel]
+    assert model["spec"]["metadata"]["debugger"] is True, "else JupyterLab greys its button out"
+    logo = server.file(model["resources"]["logo-svg"])
+    assert logo.headers["Content-Type"] == "image/svg+xml"
+    assert logo.content == files("ipykernel.resources").joinpath("logo-svg.svg").read_bytes()
+
+
+def answers_a_debugger(tab: Tab) -> None:
+    """What JupyterLab asks when a notebook is opened."""
+    content = {"type": "request", "seq": 1, "command": "debugInfo", "arguments": {}}
+    message = tab.client.session.msg("debug_request", content)
+    tab.client.control_channel.send(message)
+
+    def answers() -> list[tuple[str, Message]]:
+        return [
+            (channel, message["content"])
+            for _, channel, message in tab.inbox
+            if message["header"]["msg_type"] == "debug_reply"
+        ]
+
+    tab.until(answers, within=30, what="the debugger's answer")
+    [(channel, answer)] = answers()
+    assert (channel, answer["success"], answer["body"]["isStarted"]) == ("control", True, False)
+
+
 def finds_itself_in_its_environment(world: World, tab: Tab, folder: str) -> None:
     """What the reference says of a kernel's environment, for one whose notebook is in a folder."""
     want = {
@@ -94,6 +122,11 @@ class Running:
     def test_a_notebook_runs_keeps_its_state_and_shows_rich_output(self, patient: World) -> None:
         with patient.server.notebook() as tab:
             runs_keeps_its_state_and_shows_rich_output(tab)
+
+    def test_the_launcher_shows_its_logo_and_a_debugger_its_answer(self, patient: World) -> None:
+        is_shown_with_its_logo(patient.server, "python3")
+        with patient.server.notebook() as tab:
+            answers_a_debugger(tab)
 
     def test_kernels_that_start_at_once_find_themselves_in_their_environments(
         self, patient: World

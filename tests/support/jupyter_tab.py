@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 import websocket
@@ -77,6 +78,13 @@ class NotebookServer:
                 f"{method} {path}: {answer.status_code} {answer.text}", response=answer
             )
         return answer.json() if answer.content else None
+
+    def file(self, path: str) -> requests.Response:
+        """GET what the server names by a path of its own, as a page does."""
+        url = urljoin(self.url, path)
+        answer = requests.get(url, headers=self.headers, timeout=60, proxies=DIRECTLY)
+        answer.raise_for_status()
+        return answer
 
     def look(self, path: str) -> Any:
         """GET ``/api/<path>``, with the failure as the answer: for waiting."""

@@ -217,6 +217,10 @@ class LoopbackCatalog:
         self.synced = asyncio.Event()
         self.synced.set()
         self.on_change = None
+        self.folders: dict[str, str] = {}
+
+    def folder(self, name: str) -> str | None:
+        return self.folders.get(name)
 
     async def run(self) -> NoReturn:
         while True:

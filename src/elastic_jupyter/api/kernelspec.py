@@ -61,6 +61,11 @@ class KernelSpecSpec(Model):
         "of nvidia.com/gpu: 1; win over the template's.",
         json_schema_extra=RESOURCES,
     )
+    debugger: bool | None = Field(
+        default=None,
+        description="Whether JupyterLab offers its debugger; default: where ``command`` is of "
+        "ipykernel, which has one.",
+    )
     cull_idle_timeout: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = Field(
         default=None,
         description="Seconds without an execution after which a kernel of this spec is stopped and "

@@ -39,6 +39,9 @@ ANNOTATION_SESSIONS = f"{GROUP}/sessions"
 #: GPU seconds that earlier incarnations used, and the kernel gave back asleep, as JSON.
 ANNOTATION_GPU_USAGE = f"{GROUP}/gpu-usage"
 
+#: Folder of the kernel.json that a JupyterKernelSpec of one machine was made of, with its logos.
+ANNOTATION_RESOURCE_DIRECTORY = f"{GROUP}/resource-directory"
+
 #: When the kernel, which did not hear the message that interrupts, was to get the signal.
 ANNOTATION_INTERRUPTED_AT = f"{GROUP}/interrupted-at"
 

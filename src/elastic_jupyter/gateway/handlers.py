@@ -2,7 +2,7 @@
 
 | caller | routes |
 |---|---|
-| notebook server, with its token | Jupyter's kernels and kernelspecs API, a kernel's websocket |
+| notebook server, with its token | Jupyter's API of kernels and of kernel specs with their logos |
 | our extension in it, too | its kernels and sessions at once; one session on a kernel |
 | the agent in a kernel, with the token of its incarnation | the kernel's address |
 | kubelet | ``/livez``, ``/readyz`` |
@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.kernelspecs.handlers import KernelSpecResourceHandler
 from jupyter_server.services.kernels import handlers as upstream
 from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from jupyter_server.services.kernelspecs import handlers as kernelspecs
@@ -154,6 +155,14 @@ class KernelSpecHandler(_AfterRecovery, kernelspecs.KernelSpecHandler):
     """One spec."""
 
 
+class LogoHandler(_AfterRecovery, KernelSpecResourceHandler):
+    """A kernel's logo."""
+
+    def get_login_url(self) -> str:
+        """Refuse: there is no page to log in at, where upstream would send a browser."""
+        raise web.HTTPError(403)
+
+
 class AddressHandler(web.RequestHandler):
     """Takes a kernel's word on where it is, which its pod's status has only half a second later.
 
@@ -221,4 +230,5 @@ default_handlers = [
     (rf"/api/kernels/{_KERNEL}/address", AddressHandler),
     (r"/api/kernelspecs", KernelSpecsHandler),
     (rf"/api/kernelspecs/{kernelspecs.kernel_name_regex}", KernelSpecHandler),
+    (rf"/kernelspecs/{kernelspecs.kernel_name_regex}/(?P<path>logo-[^/]+)", LogoHandler),
 ]

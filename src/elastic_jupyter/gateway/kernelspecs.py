@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
+from traitlets import TraitError
 
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.errors import Invalid
 from elastic_jupyter.policy import offer
-from elastic_jupyter.policy.compose import compose, kernel_argv
+from elastic_jupyter.policy.compose import can_debug, compose, kernel_argv
 from elastic_jupyter.store.protocol import Catalog
+
+#: The folder of who has none: upstream would look into "" as the working directory.
+NOWHERE = os.devnull
 
 
 class CatalogKernelSpecManager(KernelSpecManager):
@@ -90,31 +97,50 @@ class CatalogKernelSpecManager(KernelSpecManager):
         name = self._canonical(kernel_name)
         if name not in self.names():
             raise NoSuchKernel(kernel_name)
-        return kernel_spec(self.catalog.specs.get(name))
+        return self._kernel_spec(name)
 
     def find_kernel_specs(self) -> dict[str, str]:
-        """Return the names on offer; there are no directories."""
-        return dict.fromkeys(self.names(), "")
+        """Return the names on offer, each with the folder of its logos."""
+        return {name: self._kernel_spec(name).resource_dir for name in self.names()}
 
     def get_all_specs(self) -> dict[str, Any]:
         """Return what ``GET /api/kernelspecs`` shows."""
+        found = {name: self._kernel_spec(name) for name in sorted(self.names())}
         return {
-            name: {
-                "resource_dir": "",
-                "spec": kernel_spec(self.catalog.specs.get(name)).to_dict(),
-            }
-            for name in sorted(self.names())
+            name: {"resource_dir": spec.resource_dir, "spec": spec.to_dict()}
+            for name, spec in found.items()
         }
+
+    def _kernel_spec(self, name: str) -> KernelSpec:
+        spec = kernel_spec(self.catalog.specs.get(name))
+        folder = self.catalog.folder(name) or folders_by_language().get(spec.language.lower())
+        spec.resource_dir = folder or NOWHERE
+        return spec
+
+
+@functools.cache
+def folders_by_language() -> Mapping[str, str]:
+    """Return the folders of the kernel specs that are installed beside the gateway.
+
+    Of several for one language the first by name. They lend their logos to what has none.
+    """
+    found: dict[str, str] = {}
+    for _, folder in sorted(KernelSpecManager().find_kernel_specs().items()):
+        with contextlib.suppress(OSError, ValueError, TypeError, TraitError):
+            language = KernelSpec.from_resource_dir(folder).language
+            found.setdefault(language.lower(), folder)
+    return found
 
 
 def kernel_spec(spec: JupyterKernelSpec | None) -> KernelSpec:
     """Return Jupyter's form of a JupyterKernelSpec; None is the built-in Python kernel."""
     wanted = spec.spec if spec else None
     name = spec.metadata.name if spec else None
+    provisioner = {"kernel_provisioner": {"provisioner_name": "elastic-jupyter"}}
     return KernelSpec(
         argv=kernel_argv(spec),
         display_name=(wanted.display_name if wanted else None) or name or "Python 3",
         language=(wanted.language if wanted else None) or "python",
         interrupt_mode="message",
-        metadata={"kernel_provisioner": {"provisioner_name": "elastic-jupyter"}},
+        metadata=provisioner | ({"debugger": True} if can_debug(spec) else {}),
     )

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from traitlets import TraitError
 
 from elastic_jupyter import logs
+from elastic_jupyter.api import names
 from elastic_jupyter.api.base import ObjectMeta
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec, KernelSpecSpec
 from elastic_jupyter.errors import Invalid
@@ -45,12 +46,14 @@ def installed(namespace: str, *, gpus: int) -> list[JupyterKernelSpec]:
     One that is broken is left out and told in the log, once in the life of the process.
     """
     wanted = []
+    folders = {}
     for name, file, spec in _read():
+        folders[name] = spec.resource_dir
         try:
             wanted += [(name, suffix, wish) for suffix, wish in wishes(spec, gpus, os.environ)]
         except Invalid as error:
             _tell(f"{file}: {error}")
-    return objects(namespace, wanted)
+    return objects(namespace, wanted, folders)
 
 
 def wishes(
@@ -66,6 +69,7 @@ def wishes(
         "language": spec.language or None,
         "command": _command(spec),
         "env": _env(spec, environ),
+        "debugger": spec.metadata.get("debugger") is True,
     }
     resources = _resources(spec)
     yield "", _spec(plain | {"resources": resources})
@@ -75,11 +79,14 @@ def wishes(
 
 
 def objects(
-    namespace: str, wanted: Iterable[tuple[str, str, KernelSpecSpec]]
+    namespace: str,
+    wanted: Iterable[tuple[str, str, KernelSpecSpec]],
+    folders: Mapping[str, str],
 ) -> list[JupyterKernelSpec]:
     """Return the objects of (kernel's name, suffix, spec), each with a name of its own, sorted.
 
-    A kernel whose name is valid has just that, whatever the others become.
+    A kernel whose name is valid has just that, whatever the others become. ``folders`` are those of
+    the kernels' files, by the kernel's name.
     """
 
     def rank(one: tuple[str, str, KernelSpecSpec]) -> tuple[bool, bool, str]:
@@ -93,7 +100,8 @@ def objects(
         while name in named:
             number += 1
             name = f"{base}-{number}"
-        meta = ObjectMeta(name=name, namespace=namespace)
+        about = {names.ANNOTATION_RESOURCE_DIRECTORY: folders[kernel]}
+        meta = ObjectMeta(name=name, namespace=namespace, annotations=about)
         named[name] = JupyterKernelSpec(metadata=meta, spec=spec)
     return [named[name] for name in sorted(named)]
 

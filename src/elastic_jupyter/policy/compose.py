@@ -14,6 +14,9 @@ from elastic_jupyter.policy.pod_template import pod_spec
 
 DEFAULT_ARGV = ("python", "-m", "ipykernel_launcher", "-f", "{connection_file}")
 
+#: Modules that start a kernel with a debugger.
+_IPYKERNEL = frozenset({"ipykernel", "ipykernel_launcher"})
+
 #: Commands of the original that ran inside its gateway to make the kernel; ours makes it itself.
 _GATEWAY_SIDE_LAUNCHERS = ("kubeflow-launcher", "launch_kubernetes.py", "{response_address}")
 
@@ -29,6 +32,12 @@ def kernel_argv(spec: JupyterKernelSpec | None) -> list[str]:
     if not command or is_gateway_side_launcher(command):
         return list(DEFAULT_ARGV)
     return list(command)
+
+
+def can_debug(spec: JupyterKernelSpec | None) -> bool:
+    """Say whether kernels of this spec answer a debugger; None is the built-in Python."""
+    said = spec.spec.debugger if spec else None
+    return bool(_IPYKERNEL.intersection(kernel_argv(spec))) if said is None else said
 
 
 def compose(

@@ -41,6 +41,9 @@ class KubernetesCatalog:
     def templates(self) -> Mapping[str, JupyterKernelTemplate]:
         return MappingProxyType(self._templates.items)
 
+    def folder(self, name: str) -> str | None:
+        return None  # whoever may write an object would have a gateway show its files
+
     async def run(self) -> NoReturn:
         async with asyncio.TaskGroup() as group:
             for shelf in (self._specs, self._templates):

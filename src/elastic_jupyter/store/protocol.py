@@ -166,6 +166,10 @@ class Catalog(Protocol):
         """Kernel templates by object name. A live view."""
         ...
 
+    def folder(self, name: str) -> str | None:
+        """Return the folder of this machine that has the logos of a kernel spec, None: no such."""
+        ...
+
     async def run(self) -> NoReturn:
         """Keep the catalog fresh until cancelled. A task that the caller watches."""
         ...

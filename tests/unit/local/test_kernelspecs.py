@@ -52,13 +52,27 @@ def spec_of(name: str, gpus: int = 0) -> dict[str, Any]:
 
 
 def test_what_is_installed_is_offered_as_it_is(install: Install) -> None:
-    install("ir")
+    folder = install("ir")
     assert offered()["ir"].to_dict() == {
         "apiVersion": "kubeflow.tkestack.io/v1alpha1",
         "kind": "JupyterKernelSpec",
-        "metadata": {"name": "ir", "namespace": "local"},
-        "spec": {"displayName": "R", "language": "R", "command": R["argv"]},
+        "metadata": {
+            "name": "ir",
+            "namespace": "local",
+            "annotations": {"kubeflow.tkestack.io/resource-directory": str(folder)},
+        },
+        "spec": {"displayName": "R", "language": "R", "command": R["argv"], "debugger": False},
     }
+
+
+def test_the_debugger_is_offered_where_the_kernel_says_that_it_has_one(install: Install) -> None:
+    install("xpython", metadata={"debugger": True})
+    install("old", argv=["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+    found = offered(gpus=1)
+    assert {name for name, spec in found.items() if spec.spec.debugger} >= {
+        *("python3", "python3-gpu", "xpython", "xpython-gpu")
+    }
+    assert found["old"].spec.debugger is False
 
 
 def test_each_is_offered_with_a_gpu_too_where_the_machine_has_any(install: Install) -> None:
@@ -177,7 +191,7 @@ def test_a_broken_one_is_left_out_and_told_once(
 def test_names_that_collide_are_told_apart() -> None:
     kernels = ("my_env", "my-env", "my.env", "_my_env")
     wanted = [(kernel, "", KernelSpecSpec(display_name=kernel)) for kernel in kernels]
-    made = kernelspecs.objects("local", wanted)
+    made = kernelspecs.objects("local", wanted, dict.fromkeys(kernels, "/k"))
     assert {one.spec.display_name: one.metadata.name for one in made} == {
         "my-env": "my-env",
         "my.env": "my.env",
@@ -188,7 +202,8 @@ def test_names_that_collide_are_told_apart() -> None:
 
 def test_what_is_installed_keeps_its_name_before_a_twin_gets_it() -> None:
     installed, twin = KernelSpecSpec(display_name="installed"), KernelSpecSpec(display_name="twin")
-    made = kernelspecs.objects("local", [("a", "-gpu", twin), ("a-gpu", "", installed)])
+    wanted = [("a", "-gpu", twin), ("a-gpu", "", installed)]
+    made = kernelspecs.objects("local", wanted, {"a": "/a", "a-gpu": "/a-gpu"})
     assert [(one.metadata.name, one.spec.display_name) for one in made] == [
         ("a-gpu", "installed"),
         ("a-gpu-2", "twin"),
@@ -198,7 +213,8 @@ def test_what_is_installed_keeps_its_name_before_a_twin_gets_it() -> None:
 @given(st.lists(st.text(max_size=300), max_size=4, unique=True))
 def test_every_name_becomes_a_valid_one_of_its_own(kernels: list[str]) -> None:
     wanted = [(kernel, suffix, KernelSpecSpec()) for kernel in kernels for suffix in ("", "-gpu")]
-    names = [one.metadata.name or "" for one in kernelspecs.objects("local", wanted)]
+    made = kernelspecs.objects("local", wanted, dict.fromkeys(kernels, "/k"))
+    names = [one.metadata.name or "" for one in made]
     assert len(set(names)) == len(wanted)
     assert all(SUBDOMAIN.fullmatch(name) and len(name) <= 253 for name in names)
 

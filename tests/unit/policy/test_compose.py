@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec, KernelSpecSpec
 from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate, KernelTemplateSpec
 from elastic_jupyter.errors import Invalid
-from elastic_jupyter.policy.compose import compose, escaped, is_gateway_side_launcher, unescaped
+from elastic_jupyter.policy.compose import (
+    can_debug,
+    compose,
+    escaped,
+    is_gateway_side_launcher,
+    unescaped,
+)
 
 OURS = "elastic-jupyter/kernel:dev"
 DEFAULT = ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -54,6 +60,24 @@ def container_of(
 
 def variables(**values: str) -> Env:
     return [{"name": name, "value": value} for name, value in values.items()]
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        pytest.param(None, True, id="the built-in Python"),
+        pytest.param(a_spec(image="x"), True, id="ipykernel in another image"),
+        pytest.param(a_spec(command=LAUNCHER), True, id="a launcher, which is ignored"),
+        pytest.param(a_spec(command=["/py", "-m", "ipykernel", "-f", "x"]), True, id="its own"),
+        pytest.param(a_spec(command=OTHER), False, id="R"),
+        pytest.param(a_spec(command=["xpython"], debugger=True), True, id="a spec that says yes"),
+        pytest.param(a_spec(debugger=False), False, id="a spec that says no"),
+    ],
+)
+def test_the_debugger_is_for_ipykernel_unless_the_spec_knows_better(
+    spec: JupyterKernelSpec | None, want: bool
+) -> None:
+    assert can_debug(spec) is want
 
 
 def test_without_spec_and_template_it_is_the_built_in_python_kernel() -> None:

@@ -3,6 +3,7 @@ import contextlib
 
 import pytest_asyncio
 
+from elastic_jupyter.api import names
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL_SPEC, JUPYTER_KERNEL_TEMPLATE, Key
 from elastic_jupyter.store.kubernetes import KubernetesCatalog
 from tests.support.objects import an_object, until
@@ -29,6 +30,14 @@ async def test_it_holds_what_fits_of_its_namespace(catalog):
     assert list(catalog.specs) == ["python"]
     assert catalog.specs["python"].spec.display_name == "Python"
     assert list(catalog.templates) == ["gpu"]
+
+
+async def test_no_object_has_a_gateway_show_the_files_of_a_folder(catalog, server):
+    obj = an_object("r", spec={})
+    obj["metadata"]["annotations"] = {names.ANNOTATION_RESOURCE_DIRECTORY: "/run/secrets"}
+    server.put(JUPYTER_KERNEL_SPEC, obj)
+    await until(lambda: "r" in catalog.specs)
+    assert catalog.folder("r") is None
 
 
 async def test_it_follows_changes_and_tells_of_them(catalog, server):

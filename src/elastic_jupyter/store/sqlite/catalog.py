@@ -7,6 +7,7 @@ from sqlite3 import Connection
 from types import MappingProxyType
 from typing import Generic, NoReturn, TypeVar
 
+from elastic_jupyter.api import names
 from elastic_jupyter.api.base import Resource
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
@@ -41,6 +42,11 @@ class SqliteCatalog:
     @property
     def templates(self) -> Mapping[str, JupyterKernelTemplate]:
         return MappingProxyType(self._templates.items)
+
+    def folder(self, name: str) -> str | None:
+        spec = self.specs.get(name)
+        about = spec.metadata.annotations if spec else None
+        return (about or {}).get(names.ANNOTATION_RESOURCE_DIRECTORY)
 
     async def run(self) -> NoReturn:
         async with asyncio.TaskGroup() as group:

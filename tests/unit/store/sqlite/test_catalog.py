@@ -1,5 +1,6 @@
 import pytest
 
+from elastic_jupyter.api import names
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.store.sqlite import SqliteCatalog, objects
 from elastic_jupyter.store.sqlite.catalog import SPEC, TEMPLATE
@@ -39,6 +40,16 @@ async def test_it_holds_what_fits_of_its_namespace(database, catalog, writer, ru
         assert list(catalog.specs) == ["python"]
         assert catalog.specs["python"].spec.display_name == "Python"
         assert list(catalog.templates) == ["gpu"]
+
+
+async def test_it_knows_the_folder_of_a_kernels_logos(catalog, writer, running):
+    r = a_spec("r")
+    r.metadata.annotations = {names.ANNOTATION_RESOURCE_DIRECTORY: "/usr/share/jupyter/kernels/ir"}
+    await writer.replace_specs([r, a_spec("python")])
+    async with running(catalog.run()):
+        await catalog.synced.wait()
+        assert catalog.folder("r") == "/usr/share/jupyter/kernels/ir"
+        assert catalog.folder("python") is catalog.folder("unknown") is None
 
 
 async def test_it_is_synced_when_there_is_nothing(catalog, running):
