@@ -124,6 +124,6 @@ def test_another_namespace_or_context_is_another_persons_matter(shell: Shell) ->
     assert other.returncode == 1
     assert 'in the namespace "default"' in other.stderr
     missing = shell.types("status", "--context", "play")
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert "Context 'play' not found" in missing.stderr
     assert shell.reads("status", "--context", "work")

@@ -144,7 +144,9 @@ def test_what_is_asked_while_no_up_runs_is_done_by_the_next(
     new_machine: Callable[..., Machine],
 ) -> None:
     machine = new_machine()
-    assert "elastic-jupyter up makes one" in refused(machine, "status")
+    nowhere = typed(machine, "status")
+    assert nowhere.exit_code == 2
+    assert "elastic-jupyter up makes one" in nowhere.stderr
     tab = machine.up().server.open()
     tab.run("1", within=60)
     machine.runs(tab)

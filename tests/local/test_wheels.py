@@ -69,7 +69,7 @@ def test_without_an_extra_a_command_says_which_it_needs(install: Callable[[str],
         (["--help"], 0, ""),
         (["up"], 2, "Error: Jupyter Server is not installed: pip install 'elastic-jupyter[local]'"),
         (["demo"], 2, "pip install 'elastic-jupyter[local]'"),
-        (["status", "--context", "x"], 1, "pip install 'elastic-jupyter[cli]'"),
+        (["status", "--context", "x"], 2, "pip install 'elastic-jupyter[cli]'"),
     ):
         done = subprocess.run([command, *arguments], capture_output=True, text=True)
         assert done.returncode == status, done.stderr
@@ -83,7 +83,7 @@ def test_the_wheels_alone_give_a_jupyterlab_with_elastic_kernels(
     commands = install("elastic-jupyter[local]")
     status = [commands / "elastic-jupyter", "status", "--context", "x"]
     asked = subprocess.run(status, capture_output=True, text=True)
-    assert asked.returncode == 1
+    assert asked.returncode == 2
     assert "pip install 'elastic-jupyter[cli]'" in asked.stderr
     machine = new_machine()
     command = [str(commands / "elastic-jupyter"), *machine.command[1:]]

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from elastic_jupyter.cli.where import Where
 from elastic_jupyter.errors import ElasticJupyterError
 
 #: How long a shell waits for names, s.
@@ -25,20 +25,15 @@ class KernelName(click.ParamType[str]):
 
         Which store: by the options that were typed, as for the command itself.
         """
-        options = {name: ctx.params.get(name) for name in ("store", "context", "namespace")}
         with contextlib.suppress(ElasticJupyterError, TimeoutError, OSError):
-            return asyncio.run(_names(incomplete, **options))
+            return asyncio.run(_names(incomplete, Where.of(ctx)))
         return []
 
 
-async def _names(
-    incomplete: str, *, store: Any, context: Any, namespace: Any
-) -> list[CompletionItem]:
+async def _names(incomplete: str, where: Where) -> list[CompletionItem]:
     from elastic_jupyter.cli import kernels
-    from elastic_jupyter.store import stores
 
-    url = stores.personal_url(store, context=context, namespace=namespace)
-    async with asyncio.timeout(PATIENCE), stores.opened(url) as team:
+    async with asyncio.timeout(PATIENCE), where.opened() as team:
         found = await kernels.all_of(team)
     items = []
     for one in found.views:

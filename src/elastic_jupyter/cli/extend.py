@@ -9,6 +9,7 @@ from elastic_jupyter.cli.duration import DURATION
 from elastic_jupyter.cli.options import on_kernel, run
 from elastic_jupyter.cli.table import clock
 from elastic_jupyter.cli.view import KernelView
+from elastic_jupyter.cli.where import Where
 from elastic_jupyter.store.stores import TeamStores
 
 
@@ -18,9 +19,7 @@ from elastic_jupyter.store.stores import TeamStores
 def extend(
     kernel: str,
     duration: timedelta,
-    store: str | None,
-    context: str | None,
-    namespace: str | None,
+    where: Where,
 ) -> None:
     """Have KERNEL reclaimed later than it would be by DURATION: 30m, 2h, 1h30m."""
 
@@ -35,7 +34,7 @@ def extend(
         await team.kernels.wish(key, uid=uid, keep_until=until)
         click.echo(f"kernel {one.id} is kept until {clock(until, now=now)}, if it is idle or not")
 
-    run(wish, store=store, context=context, namespace=namespace)
+    run(wish, where)
 
 
 def later(one: KernelView, duration: timedelta, *, now: datetime) -> datetime:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.cli import view
 from elastic_jupyter.cli.view import KernelView
-from elastic_jupyter.errors import ConfigError, Forbidden, NotFound
+from elastic_jupyter.errors import Forbidden, NotFound
 from elastic_jupyter.store.protocol import Key
 from elastic_jupyter.store.stores import TeamStores
 
@@ -49,7 +49,7 @@ def _order(one: KernelView) -> tuple[str, str, str]:
 
 
 async def find(team: TeamStores, word: str) -> KernelView:
-    """Return the kernel that a person means. Raises ``ConfigError`` when it is not exactly one."""
+    """Return the kernel that a person means. Raises ``NotFound`` when it is not exactly one."""
     found = await all_of(team)
     return choose(found, word)
 
@@ -57,7 +57,7 @@ async def find(team: TeamStores, word: str) -> KernelView:
 def choose(found: Found, word: str) -> KernelView:
     """Return the one whose id or object name begins so, or whose notebook has this path.
 
-    The whole of one of these is enough, whatever else begins with it. Raises ``ConfigError``,
+    The whole of one of these is enough, whatever else begins with it. Raises ``NotFound``,
     which names the candidates, or all that there are.
     """
     for matches in (_is, _begins):
@@ -65,12 +65,12 @@ def choose(found: Found, word: str) -> KernelView:
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            raise ConfigError(f"{word!r} may be any of these kernels:\n{listing(fitting)}")
+            raise NotFound(f"{word!r} may be any of these kernels:\n{listing(fitting)}")
     if not found.views:
         text = f"there is no kernel {word!r}, nor any other"
     else:
         text = f"there is no kernel {word!r}; there are:\n{listing(found.views)}"
-    raise ConfigError("\n".join(filter(None, (text, found.hidden))))
+    raise NotFound("\n".join(filter(None, (text, found.hidden))))
 
 
 def listing(views: Sequence[KernelView]) -> str:

@@ -1,6 +1,7 @@
 """What the commands on kernels share: which store is meant, how they run, how they fail."""
 
 import asyncio
+import functools
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
@@ -8,9 +9,12 @@ from typing import Any, TypeVar
 
 import click
 
+from elastic_jupyter.cli import settings, where
 from elastic_jupyter.cli.completion import KERNEL
-from elastic_jupyter.cli.exits import INTERRUPTED, Failure
-from elastic_jupyter.errors import ElasticJupyterError
+from elastic_jupyter.cli.exits import INTERRUPTED, Failure, Misuse
+from elastic_jupyter.cli.where import Where
+from elastic_jupyter.errors import ConfigError, ElasticJupyterError
+from elastic_jupyter.store.stores import TeamStores
 
 T = TypeVar("T")
 
@@ -24,9 +28,16 @@ _STORE = (
     click.option(
         "--store",
         metavar="URL",
-        envvar="ELASTIC_JUPYTER_STORE",
+        envvar=where.STORE_VARIABLE,
         show_default="that of elastic-jupyter up if it ever ran here, else kubernetes:",
         help="Where the kernels are: sqlite:///PATH or kubernetes:.",
+    ),
+    click.option(
+        "--state",
+        type=settings.STATE,
+        envvar=settings.STATE_VARIABLE,
+        show_default="that of the file with settings, else ~/.local/state/elastic-jupyter",
+        help="State directory of the elastic-jupyter up that has the kernels.",
     ),
     click.option(
         "--context",
@@ -45,10 +56,17 @@ _STORE = (
 
 
 def on_store(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options by which a person says where the kernels are."""
+    """Add the options by which a person says where the kernels are, as its argument ``where``."""
+
+    @functools.wraps(command)
+    def with_where(*args: Any, **kwargs: Any) -> Any:
+        others = {name: value for name, value in kwargs.items() if name not in where.OPTIONS}
+        return command(*args, where=Where.of(click.get_current_context()), **others)
+
+    decorated: Callable[..., Any] = with_where
     for option in reversed(_STORE):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 def on_kernel(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,30 +87,25 @@ def output(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     )
 
 
-def run(
-    work: Callable[..., Awaitable[T]],
-    *,
-    store: str | None,
-    context: str | None,
-    namespace: str | None,
-) -> T:
-    """Return what ``work``, called with the ``TeamStores`` that the options name, comes to.
+def run(work: Callable[[TeamStores], Awaitable[T]], where: Where) -> T:
+    """Return what ``work`` comes to, called with the stores that the options name.
 
-    An error of ours ends the program with its sentence and status 1.
+    An error of ours ends the program with its sentence: with status 2 where the options are wrong,
+    else with 1.
     """
     from elastic_jupyter import logs
-    from elastic_jupyter.store import stores
 
     async def on_stores() -> T:
-        async with stores.opened(url) as team:
+        async with where.opened() as team:
             if team.unheeded:
                 click.echo(team.unheeded, err=True)
             return await work(team)
 
     logs.configure("ERROR")
     try:
-        url = stores.personal_url(store, context=context, namespace=namespace)
         return asyncio.run(on_stores())
+    except ConfigError as error:
+        raise Misuse(str(error)) from error
     except ElasticJupyterError as error:
         raise Failure(str(error)) from error
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import click
 
 from elastic_jupyter.cli import kernels
 from elastic_jupyter.cli.options import on_kernel, run
+from elastic_jupyter.cli.where import Where
 from elastic_jupyter.store.stores import TeamStores
 
 
@@ -18,9 +19,7 @@ from elastic_jupyter.store.stores import TeamStores
 )
 def logs(
     kernel: str,
-    store: str | None,
-    context: str | None,
-    namespace: str | None,
+    where: Where,
     follow: bool,
     tail: int | None,
 ) -> None:
@@ -34,4 +33,4 @@ def logs(
                 sys.stdout.buffer.write(piece)
                 sys.stdout.buffer.flush()
 
-    run(tell, store=store, context=context, namespace=namespace)
+    run(tell, where)

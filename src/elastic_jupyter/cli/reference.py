@@ -81,7 +81,9 @@ def _command(name: str, command: click.Command, known: Sequence[str | None]) -> 
     yield ""
     yield inspect.cleandoc(command.help or "").replace(options.NAMING, "").strip()
     yield ""
-    own = [one for one in command.params if one.name not in known]
+    own = list(command.params)
+    if any(one.name == "store" for one in own):
+        own = [one for one in own if one.name not in known]
     if command.name == "up":
         yield _SETTINGS
         yield ""

@@ -4,12 +4,13 @@ import click
 
 from elastic_jupyter.cli import kernels
 from elastic_jupyter.cli.options import on_kernel, run
+from elastic_jupyter.cli.where import Where
 from elastic_jupyter.store.stores import TeamStores
 
 
 @click.command()
 @on_kernel
-def release(kernel: str, store: str | None, context: str | None, namespace: str | None) -> None:
+def release(kernel: str, where: Where) -> None:
     """Reclaim KERNEL now, as if it had been idle for too long.
 
     A cell that runs ends first. One that waits for a GPU gives its place up. Its notebook stays
@@ -23,4 +24,4 @@ def release(kernel: str, store: str | None, context: str | None, namespace: str 
         when = "when its cell ends" if one.busy else "now"
         click.echo(f"kernel {one.id} gives its resources back {when}")
 
-    run(wish, store=store, context=context, namespace=namespace)
+    run(wish, where)

@@ -13,6 +13,7 @@ from elastic_jupyter.cli.kernels import Found
 from elastic_jupyter.cli.options import on_store, output, run
 from elastic_jupyter.cli.table import table
 from elastic_jupyter.cli.view import to_json
+from elastic_jupyter.cli.where import Where
 from elastic_jupyter.store.protocol import Gone, Put
 from elastic_jupyter.store.stores import TeamStores
 
@@ -26,9 +27,7 @@ _TICK = 5.0
 @on_store
 @output("table", "json", "yaml")
 @click.option("-w", "--watch", is_flag=True, help="Show them again whenever something changes.")
-def status(
-    store: str | None, context: str | None, namespace: str | None, output: str, watch: bool
-) -> None:
+def status(where: Where, output: str, watch: bool) -> None:
     """Show all kernels: phase, user, notebook, GPU, idle for, reclaim in, GPU hours.
 
     GPU-H USED is how long the kernel has held GPUs, GPU-H BACK for how long it has slept without
@@ -46,7 +45,7 @@ def status(
     async def for_ever(team: TeamStores) -> None:
         await _watch(team, output)
 
-    run(for_ever if watch else once, store=store, context=context, namespace=namespace)
+    run(for_ever if watch else once, where)
 
 
 async def _watch(team: TeamStores, output: str) -> None:

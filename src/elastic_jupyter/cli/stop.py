@@ -4,12 +4,13 @@ import click
 
 from elastic_jupyter.cli import kernels
 from elastic_jupyter.cli.options import on_kernel, run
+from elastic_jupyter.cli.where import Where
 from elastic_jupyter.store.stores import TeamStores
 
 
 @click.command()
 @on_kernel
-def stop(kernel: str, store: str | None, context: str | None, namespace: str | None) -> None:
+def stop(kernel: str, where: Where) -> None:
     """End KERNEL at once, also in the middle of a cell, which then ends with an error.
 
     Its notebook stays open, and the next cell starts a new kernel.
@@ -21,4 +22,4 @@ def stop(kernel: str, store: str | None, context: str | None, namespace: str | N
         await team.kernels.delete(key, uid=uid)
         click.echo(f"kernel {one.id} is stopped")
 
-    run(wish, store=store, context=context, namespace=namespace)
+    run(wish, where)

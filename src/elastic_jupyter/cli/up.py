@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import threading
-import tomllib
 import webbrowser
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 from click.core import ParameterSource
 
+from elastic_jupyter.cli import settings
 from elastic_jupyter.cli.duration import DURATION
 from elastic_jupyter.cli.exits import INTERRUPTED, Failure, Misuse, require_jupyter
+from elastic_jupyter.cli.settings import UserPath
 from elastic_jupyter.errors import ConfigError, ElasticJupyterError
 
 if TYPE_CHECKING:
@@ -26,13 +27,6 @@ _NEVER = timedelta()
 #: Of a number of GPUs: each of them is a file that is looked at.
 _DIGITS = 3
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def config_file() -> Path:
-    """Return the file that is read unless ``--config`` names one (XDG base directories)."""
-    root = os.environ.get("XDG_CONFIG_HOME")
-    # Without a home directory the ~ stays, and no file is found.
-    return Path(root or os.path.expanduser("~/.config")) / "elastic-jupyter" / "config.toml"
 
 
 class Gpus(click.ParamType[int | Literal["auto"]]):
@@ -59,29 +53,20 @@ def is_setting(param: click.Parameter) -> bool:
 
 def _read_file(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """Make the file's settings the defaults: flags win over environment, that over the file."""
-    path = value or config_file()
+    path = value or settings.config_file()
     try:
-        settings = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        if value is None:
-            return None
-        raise click.BadParameter(f"{path} does not exist", ctx, param) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise click.BadParameter(f"{path} cannot be read: {error}", ctx, param) from None
+        said = settings.read(value)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
     known = {one.name or "" for one in ctx.command.params if is_setting(one)}
-    unknown = sorted(settings.keys() - known)
+    unknown = sorted(said.keys() - known)
     if unknown:
         raise click.BadParameter(
             f"{path} has the unknown setting {unknown[0]}; known are {', '.join(sorted(known))}",
             ctx,
             param,
         )
-    for name, setting in settings.items():
-        if isinstance(setting, list | dict):
-            raise click.BadParameter(f"{path}: {name} is neither text nor a number", ctx, param)
-    # As a flag would have it.
-    as_text = {name: str(setting) for name, setting in settings.items()}
-    ctx.default_map = {**(ctx.default_map or {}), **as_text}
+    ctx.default_map = {**(ctx.default_map or {}), **said}
     return path
 
 
@@ -110,8 +95,9 @@ def _help_all(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     for one in ctx.command.params:
         if is_setting(one) and one.envvar:
             click.echo(f"  {one.envvar:<32} {one.name}")
+    usual = settings.config_file()
     click.echo(
-        f'\nThe file, in TOML (idle = "10m"), is what --config names, else\n  {config_file()}\n'
+        f'\nThe file, in TOML (idle = "10m"), is what --config names, else\n  {usual}\n'
         "A flag wins over the environment, that over the file, that over the default."
     )
     ctx.exit()
@@ -127,8 +113,8 @@ def _option(*names: str, **more: Any) -> Callable[[F], F]:
 @click.command(cls=_Command)
 @click.option(
     "--config",
-    type=click.Path(path_type=Path),
-    envvar="ELASTIC_JUPYTER_CONFIG",
+    type=UserPath(path_type=Path),
+    envvar=settings.VARIABLE,
     is_eager=True,
     callback=_read_file,
     show_default="~/.config/elastic-jupyter/config.toml",
@@ -167,7 +153,7 @@ def _option(*names: str, **more: Any) -> Callable[[F], F]:
 )
 @_option(
     "--state",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=settings.STATE,
     default=None,
     show_default="~/.local/state/elastic-jupyter",
     help="Directory of what is remembered; one up at a time has it.",
@@ -186,7 +172,7 @@ def _option(*names: str, **more: Any) -> Callable[[F], F]:
     help="Least level of what the logs in the state directory tell.",
 )
 @click.argument(
-    "directory", type=click.Path(exists=True, file_okay=False, path_type=Path), default="."
+    "directory", type=UserPath(exists=True, file_okay=False, path_type=Path), default="."
 )
 @click.option(
     "--help-all",

@@ -9,15 +9,14 @@ from elastic_jupyter.cli.document import render
 from elastic_jupyter.cli.explain import explain
 from elastic_jupyter.cli.options import on_kernel, output, run
 from elastic_jupyter.cli.view import to_json
+from elastic_jupyter.cli.where import Where
 from elastic_jupyter.store.stores import TeamStores
 
 
 @click.command()
 @on_kernel
 @output("text", "json", "yaml")
-def why(
-    kernel: str, store: str | None, context: str | None, namespace: str | None, output: str
-) -> None:
+def why(kernel: str, where: Where, output: str) -> None:
     """Say what KERNEL waits for, when it will be reclaimed, or why it was or has ended."""
 
     async def tell(team: TeamStores) -> None:
@@ -31,4 +30,4 @@ def why(
         else:
             click.echo(render({**to_json(one, now=now), "why": text}, output))
 
-    run(tell, store=store, context=context, namespace=namespace)
+    run(tell, where)

@@ -63,7 +63,8 @@ def selected(
 def files() -> list[Path]:
     """Return the files that ``$KUBECONFIG`` names, else ``~/.kube/config``, there or not."""
     named = [Path(path) for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
-    return named or [Path.home() / ".kube" / "config"]
+    # Without a home directory the ~ stays, and no file is found.
+    return named or [Path(os.path.expanduser("~/.kube/config"))]
 
 
 def read(files: Sequence[Path]) -> KubeConfig:

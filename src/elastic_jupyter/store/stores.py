@@ -10,7 +10,7 @@ import fcntl
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from elastic_jupyter.api import names
 from elastic_jupyter.errors import ConfigError
@@ -23,7 +23,7 @@ from elastic_jupyter.store.protocol import (
     Tombstones,
     TombstoneStore,
 )
-from elastic_jupyter.store.state_directory import database, default_directory, lock
+from elastic_jupyter.store.state_directory import database, lock
 
 KUBERNETES = "kubernetes:"
 _SQLITE = "sqlite://"
@@ -57,29 +57,53 @@ class TeamStores:
 
 
 def personal_url(
-    url: str | None = None, *, context: str | None = None, namespace: str | None = None
+    url: str | None = None,
+    *,
+    state: Path | None = None,
+    context: str | None = None,
+    namespace: str | None = None,
 ) -> str:
     """Return the URL of what a person means.
 
-    Without any of these: this machine's database where there is one, else the kubeconfig's current
-    context. Raises ``ConfigError`` when they contradict each other.
+    Without ``url``, ``context`` or ``namespace``: the database in the state directory where there
+    is one, else the kubeconfig's current context. Raises ``ConfigError`` when they contradict each
+    other.
     """
     named = {"context": context, "namespace": namespace}
     given = {name: value for name, value in named.items() if value}
-    if given:
-        if url not in (None, KUBERNETES):
-            raise ConfigError(f"the store {url} has no {' and no '.join(given)}")
-        return f"{KUBERNETES}?{urlencode(given)}"
-    if url:
+    if not url and not given and state and database(state).exists():
+        return sqlite_url(database(state))
+    url = url or KUBERNETES
+    if not given:
         return url
-    local = database(default_directory())
-    return sqlite_url(local) if local.exists() else KUBERNETES
+    if not url.startswith(KUBERNETES):
+        raise ConfigError(f"the store {url} has no {' and no '.join(given)}")
+    asked = _asked(url)
+    for name, value in given.items():
+        if asked.get(name, value) != value:
+            raise ConfigError(f"{name} {value} is not the {name} of the store {url}")
+    return f"{KUBERNETES}?{urlencode(asked | given)}"
+
+
+def _asked(url: str) -> dict[str, str]:
+    """Return what of the kubeconfig a URL names. Raises ``ConfigError`` for what it cannot name."""
+    rest, _, query = url.removeprefix(KUBERNETES).partition("?")
+    asked = dict(parse_qsl(query, keep_blank_values=True))
+    known = ("context", "namespace")
+    unknown = [name for name in asked if name not in known]
+    if rest or unknown:
+        raise ConfigError(
+            f"the store {url} names {(rest or unknown[0])!r}, which is unknown; after {KUBERNETES} "
+            "may follow ?context=NAME&namespace=NAME"
+        )
+    return {name: value for name, value in asked.items() if value}
 
 
 @contextlib.asynccontextmanager
 async def opened(url: str) -> AsyncGenerator[TeamStores, None]:
     """Open what a person works on. Raises ``ConfigError``; ``Unavailable`` for a broken file."""
     if url.startswith(KUBERNETES):
+        asked = _asked(url)
         try:
             from elastic_jupyter.store import kubernetes
         except ModuleNotFoundError as error:
@@ -89,7 +113,6 @@ async def opened(url: str) -> AsyncGenerator[TeamStores, None]:
                 "makes their database"
             ) from error
 
-        asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
         async with kubernetes.connect_person(asked.get("context")) as client:
             namespace = asked.get("namespace") or client.namespace
             yield TeamStores(
@@ -100,8 +123,12 @@ async def opened(url: str) -> AsyncGenerator[TeamStores, None]:
             )
         return
     path = _path(url)
-    if not path.exists():
-        raise ConfigError(f"there is no database {path}: elastic-jupyter up makes one")
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(f"there is no database {path}: elastic-jupyter up makes one") from None
+    except OSError as error:
+        raise ConfigError(f"the database {path} cannot be read: {error.strerror}") from error
     from elastic_jupyter.store import sqlite
 
     with contextlib.closing(sqlite.open_database(path)) as file:

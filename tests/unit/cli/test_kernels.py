@@ -4,7 +4,7 @@ import pytest
 
 from elastic_jupyter.cli.kernels import Found, choose
 from elastic_jupyter.cli.view import KernelView
-from elastic_jupyter.errors import ConfigError
+from elastic_jupyter.errors import NotFound
 from elastic_jupyter.policy.usage import NOTHING
 
 
@@ -62,17 +62,17 @@ def test_a_kernel_is_named_by(word: str, want: KernelView) -> None:
     ],
 )
 def test_who_does_not_name_one_is_told_which_there_are(word: str, candidates: set[str]) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(NotFound) as caught:
         choose(Found(VIEWS, ""), word)
     _, *lines = str(caught.value).splitlines()
     assert {line.split()[0] for line in lines} == candidates
 
 
 def test_where_there_is_none_that_is_said() -> None:
-    with pytest.raises(ConfigError, match="there is no kernel 'x', nor any other"):
+    with pytest.raises(NotFound, match="there is no kernel 'x', nor any other"):
         choose(Found((), ""), "x")
 
 
 def test_that_some_may_not_be_seen_is_said() -> None:
-    with pytest.raises(ConfigError, match="nor any other\nsome are hidden"):
+    with pytest.raises(NotFound, match="nor any other\nsome are hidden"):
         choose(Found((), "some are hidden"), "x")

@@ -326,13 +326,6 @@ async def test_a_log_that_is_followed_ends_with_its_kernel(machine: Machine) -> 
         pytest.param(["stop", "33"], "there is nothing to stop", id="asleep, stop"),
         pytest.param(["logs", "33"], "there is nothing to read", id="asleep, logs"),
         pytest.param(["logs", "22"], "has no log yet", id="no log"),
-        pytest.param(
-            ["status", "--store", "sqlite:///no/such/objects.db"],
-            "there is no database /no/such/objects.db",
-            id="no database",
-        ),
-        pytest.param(["status", "--store", "ldap://x"], "is of no known kind", id="no store"),
-        pytest.param(["status", "--namespace", "x"], "has no namespace", id="no namespaces there"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(

@@ -54,6 +54,32 @@ def test_without_a_word_it_runs_here_with_the_gpus_of_the_machine(
     assert started.how == {"state": None, "browser": True}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environment", "file"),
+    [
+        (["--state=~/x", "~/x"], {}, ""),
+        (["~/x"], {"ELASTIC_JUPYTER_UP_STATE": "~/x"}, ""),
+        ([], {}, 'state = "~/x"\ndirectory = "~/x"'),
+        (["--config", "~/x/file.toml"], {}, ""),
+    ],
+)
+def test_a_home_directory_is_meant_by_a_tilde_wherever_it_is_written(
+    arguments: list[str],
+    environment: dict[str, str],
+    file: str,
+    started: Started,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    write(tmp_path / "home" / "x" / "file.toml", 'state = "~/x"\ndirectory = "~/x"')
+    if file:
+        write(tmp_path / "config" / "elastic-jupyter" / "config.toml", file)
+    done = up(*arguments, **environment)
+    assert done.exit_code == 0, done.output
+    assert started.settings.directory == started.how["state"] == tmp_path / "home" / "x"
+
+
 SAID = {
     "a flag": ["--idle", "1m"],
     "the environment": {"ELASTIC_JUPYTER_UP_IDLE": "2m"},
