@@ -104,6 +104,9 @@ class ElasticKernelManager(ServerKernelManager):
         self.activity_dirty = False
         #: What the object says of the next reclaim; it changes with the kernel spec, too.
         self.told_reclaim_at: datetime | None = None
+        #: Whether the object says that a cell runs.
+        self.told_busy = False
+        self.telling = asyncio.Lock()
         self.execution_state = "starting"
         self.last_activity = self.last_execution
         self.reason = ""
@@ -345,6 +348,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self.spawn(self._note_usage())
             return
         self._busy_unknown = facts.phase is Phase.RUNNING
+        self.told_busy = facts.busy
         self.waiting_text = facts.waiting
         self.begin()
         self.release_if_asked()
@@ -481,6 +485,7 @@ class ElasticKernelManager(ServerKernelManager):
         self._busy_unknown = False
         if ran or datetime.now(UTC) - asked > timedelta(seconds=1):
             self.touch()
+        self._tell_the_end()
         self.release_if_asked()
 
     # -- activity
@@ -501,7 +506,16 @@ class ElasticKernelManager(ServerKernelManager):
             self._busy_unknown = False
         self.execution_state = "busy" if self._executing else "idle"
         self.touch()
+        self._tell_the_end()
         self.release_if_asked()
+
+    def _tell_the_end(self) -> None:
+        """Have the object not say any longer that a cell runs which has ended.
+
+        That one runs can wait for the next round: most have ended by then.
+        """
+        if self.told_busy and not self.busy:
+            self.spawn(self.mapping.cull_kernel_if_idle(self.kernel_id))
 
     def verdict(self, now: datetime) -> idle.Verdict:
         """Say whether the kernel is to be reclaimed now."""

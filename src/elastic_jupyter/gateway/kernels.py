@@ -470,18 +470,20 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             await self._publish_activity(manager, verdict)
 
     async def _publish_activity(self, manager: ElasticKernelManager, verdict: idle.Verdict) -> None:
-        manager.activity_dirty, manager.told_reclaim_at = False, verdict.reclaim_at
-        activity: dict[str, Any] = {
-            "lastActivity": _timestamp(manager.last_execution),
-            "busy": manager.busy,
-            "connected": True,
-            "reclaimAt": _timestamp(verdict.reclaim_at) if verdict.reclaim_at else None,
-        }
-        uid = manager.facts.uid if manager.facts else ""
-        with contextlib.suppress(StoreError):  # the next round tells it again
-            await self.store.patch_activity(manager.key, activity, uid=uid)
-            return
-        manager.activity_dirty = True
+        async with manager.telling:  # what is told last is the latest
+            manager.activity_dirty, manager.told_reclaim_at = False, verdict.reclaim_at
+            manager.told_busy = manager.busy
+            activity: dict[str, Any] = {
+                "lastActivity": _timestamp(manager.last_execution),
+                "busy": manager.busy,
+                "connected": True,
+                "reclaimAt": _timestamp(verdict.reclaim_at) if verdict.reclaim_at else None,
+            }
+            uid = manager.facts.uid if manager.facts else ""
+            with contextlib.suppress(StoreError):  # the next round tells it again
+                await self.store.patch_activity(manager.key, activity, uid=uid)
+                return
+            manager.activity_dirty = True
 
     async def until_none_runs(self) -> None:
         """Return when no kernel runs any more, as when the whole gateway is deleted."""

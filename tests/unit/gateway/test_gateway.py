@@ -155,6 +155,24 @@ async def test_a_cell_that_ended_while_no_gateway_was_there_is_not_taken_for_lon
     await until(lambda: second.kernels.kernels[kernel_id].last_execution > begun)
 
 
+async def test_the_object_does_not_say_for_long_that_a_cell_runs_which_has_ended(
+    world: Loopback, tmp_path: Path
+) -> None:
+    gateway = await world.gateway(interval=3600)
+    tab = await FrontEnd(gateway).open(await FrontEnd(gateway).start())
+    gate = tmp_path / "gate"
+    cell = await tab.execute(
+        "import os, time\nprint('on', flush=True)\n"
+        f"while not os.path.exists('{gate}'): time.sleep(0.01)"
+    )
+    await tab.until(lambda: cell.text() == "on\n")
+    await gateway.kernels.cull_kernels()  # type: ignore[no-untyped-call]
+    key = only_key(world)
+    assert world.store.objects[key]["status"]["activity"]["busy"]
+    gate.touch()
+    await until(lambda: not world.store.objects[key]["status"]["activity"]["busy"])
+
+
 async def test_a_woken_kernel_says_so_though_its_gateway_was_killed_as_it_started(
     world: Loopback,
 ) -> None:
