@@ -666,15 +666,20 @@ class ElasticKernelManager(ServerKernelManager):
         if self.state is KernelState.RUNNING:
             await self.mapping.cull_kernel_if_idle(self.kernel_id)
         elif self._is_to_go() and not self._busy_unknown:
-            await self._give_up("KernelReleased", notices.NOT_RUN, reason=notices.RELEASED)
+            await self._give_up(
+                "KernelReleased", notices.NOT_RUN, reason=notices.RELEASED, if_still=self._is_to_go
+            )
 
-    async def _give_up(self, ename: str, evalue: str, *, reason: str) -> None:
+    async def _give_up(
+        self, ename: str, evalue: str, *, reason: str, if_still: Callable[[], bool] = lambda: True
+    ) -> None:
         """Ask no longer for a kernel that does not run yet; what waits for it ends with an error.
 
-        ``reason``: why its user finds a new one.
+        ``reason``: why its user finds a new one. Nothing is done unless ``if_still`` says so once
+        no other change is under way: a restart may have replaced the kernel that was meant.
         """
         async with self._changing:
-            if self.state is not KernelState.STARTING:
+            if self.state is not KernelState.STARTING or not if_still():
                 return
             self._cancel_launch()
             self._fail(ename, evalue)

@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from elastic_jupyter.gateway.kernel import KernelState
 from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import FrontEnd
 from tests.support.loopback import Loopback, now, only_key
@@ -120,6 +122,32 @@ async def test_a_release_of_the_kernel_before_a_restart_is_none_of_the_new_one(
     await kernel._heed()
     world.store.answering.set()
     assert (await restart).code == 200
+
+
+async def test_a_release_that_comes_as_its_kernel_is_restarted_is_none_of_the_new_one(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await world.gateway(interval=3600)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("1")
+    written, put = asyncio.Event(), world.tombstones.put
+
+    async def put_slowly(kernel_id: str, tombstone: dict[str, Any]) -> None:
+        await written.wait()
+        await put(kernel_id, tombstone)
+
+    monkeypatch.setattr(world.tombstones, "put", put_slowly)
+    kernel = gateway.kernels.kernels[kernel_id]
+    restart = asyncio.create_task(front_end.rest("POST", f"/api/kernels/{kernel_id}/restart"))
+    await until(lambda: kernel.state is KernelState.STARTING)
+    await release(world)
+    await until(lambda: kernel.facts is not None and kernel.facts.suspend)
+    written.set()
+    assert (await restart).code == 200
+    cell = await tab.run("print('new')")
+    assert (cell.text(), cell.text("stderr")) == ("new\n", "")
 
 
 async def test_a_kernel_that_is_to_be_kept_is_not_reclaimed(world: Loopback) -> None:
