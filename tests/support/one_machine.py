@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ class NoGpus:
 
     def try_lease(self, applicant: Applicant) -> Lease | None:
         raise AssertionError(f"{applicant} gets nothing")
+
+    def resume(self, applicant: Applicant, files: Sequence[str]) -> Lease:
+        raise AssertionError(f"{applicant} has none of {files}")
 
     def leave(self, applicant: Applicant) -> None:
         raise AssertionError(f"{applicant} is nowhere")

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,13 +20,15 @@ class Note:
     """Whose folder it is, and what was made for it.
 
     It says what /proc cannot: which of the processes of an incarnation is the kernel's. ``started``
-    is when, as /proc has it: it tells a later process with the same pid apart.
+    is when, as /proc has it: it tells a later process with the same pid apart. ``leases`` are the
+    files of its GPUs.
     """
 
     incarnation: Incarnation
     pid: int | None = None
     started: int | None = None
     cgroup: str | None = None
+    leases: Sequence[str] = ()
 
 
 class Folder:
@@ -70,7 +72,7 @@ class Folder:
         if incarnation is None:
             return None
         known = {name: content.get(name) for name in ("pid", "started", "cgroup")}
-        return Note(incarnation, **known)
+        return Note(incarnation, **known, leases=content.get("leases") or ())
 
     def ip(self) -> str | None:
         """Return the address of the kernel; ipykernel removes its connection file at its end."""

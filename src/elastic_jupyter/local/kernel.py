@@ -109,7 +109,7 @@ class KernelReconciler:
                 )
                 if made is not None:
                     self._made[key] = made
-                    del remains[incarnation]
+                    made.lease = self._resume(self._kernels[key], remains.pop(incarnation))
         await self._clear(remains)
         self._recovered = True
 
@@ -164,18 +164,16 @@ class KernelReconciler:
 
     def _make(self, key: Key, kernel: JupyterKernel, plan: Command, lease: Lease | None) -> Made:
         try:
-            made = self._maker.make(
+            return self._maker.make(
                 kernel,
                 plan,
                 env=lease.env if lease else self._line.no_gpu_env,
-                fds=lease.fds if lease else (),
+                lease=lease,
                 on_end=self._waker(key),
             )
         except BaseException:
             self._give_back(lease)
             raise
-        made.lease = lease
-        return made
 
     def _waker(self, key: Key) -> Callable[[], None]:
         return lambda: self._wake(key)
@@ -189,6 +187,15 @@ class KernelReconciler:
         if lease is not None:
             del self._waiting[key]
         return lease
+
+    def _resume(self, kernel: JupyterKernel, remains: Remains) -> Lease | None:
+        """Hold the GPUs of a kernel that is taken over: its code may close what it inherited."""
+        files = remains.note.leases if remains.note and remains.running else ()
+        try:
+            return self._line.resume(self._applicant(kernel), files) if files else None
+        except Unavailable as error:
+            log.warning("only the kernel itself holds its GPU", error=error)
+            return None
 
     def _applicant(self, kernel: JupyterKernel) -> Applicant:
         user = kernel.spec.user or names.DEFAULT_USER

@@ -1,9 +1,10 @@
 """Leases of this machine's GPUs, and the line for them, which all its users share.
 
-One file a GPU: whoever locks it has the GPU, and so has each process that inherits the open file;
-its content says whose it is. One file a waiting kernel, the ticket, locked by who waits: the first
-ticket that somebody has locked is the head of the line, and only the head may lease. So nobody has
-to clean up after a process that died, and no process serves the others.
+One file a GPU: whoever locks it has the GPU, and so has each process that inherits the open file,
+and the supervisor that takes its kernel over; its content says whose it is. One file a waiting
+kernel, the ticket, locked by who waits: the first ticket that somebody has locked is the head of
+the line, and only the head may lease. So nobody has to clean up after a process that died, and no
+process serves the others.
 """
 
 import contextlib
@@ -42,6 +43,7 @@ class GpuLease:
 
     gpus: tuple[Gpu, ...]
     env: Mapping[str, str]
+    files: tuple[str, ...]
     fds: tuple[int, ...]
     _open: bool = field(default=True, init=False)
 
@@ -150,8 +152,27 @@ class Leases:
             undo.pop_all()
         self._sign([file for _, file in taken], applicant)
         self.leave(applicant)
-        gpus = tuple(gpu for gpu, _ in taken)
-        return GpuLease(gpus, self._inventory.env(gpus), tuple(file for _, file in taken))
+        return self._lease({_file(gpu): file for gpu, file in taken})
+
+    def resume(self, applicant: Applicant, files: Sequence[str]) -> GpuLease:
+        """Hold, with a kernel that runs, the GPUs that it was given by an earlier process.
+
+        One that has become another's meanwhile is not held: the kernel had let go of its file.
+        """
+        held: dict[str, int] = {}
+        for name in files:
+            file = self._directory.join(name)
+            if file is not None and self._is_signed(name, applicant):
+                held[name] = file
+                continue
+            log.warning("a kernel has let go of its GPU", kernel=applicant.kernel, file=name)
+            if file is not None:
+                os.close(file)
+        return self._lease(held)
+
+    def _lease(self, held: Mapping[str, int]) -> GpuLease:
+        gpus = tuple(gpu for gpu in self._inventory.gpus if _file(gpu) in held)
+        return GpuLease(gpus, self._inventory.env(gpus), tuple(held), tuple(held.values()))
 
     def leave(self, applicant: Applicant) -> None:
         """Stop waiting. That it does not wait is success."""
@@ -214,18 +235,26 @@ class Leases:
             self._directory.remove(tickets.name(ticket))
 
     def _sign(self, files: list[int], applicant: Applicant) -> None:
-        kernel = applicant.kernel_id or applicant.kernel
-        content = holders.encode(Owner(applicant.user, kernel, self._clock.now()))
+        content = holders.encode(Owner(applicant.user, _shown(applicant), self._clock.now()))
         for file in files:
             try:
                 os.ftruncate(file, 0)
                 os.pwrite(file, content, 0)
             except OSError as error:  # a full file system; the lease counts all the same
                 log.warning("a lease does not say whose it is", error=error)
+            shared_directory.share(file)  # with a supervisor that takes the kernel over
+
+    def _is_signed(self, name: str, applicant: Applicant) -> bool:
+        seen = self._directory.look(name)
+        return seen is not None and holders.decode(seen.content).kernel == _shown(applicant)
 
     def _now(self) -> int:
         """Return ns that are the same for all processes, and stand still while the machine does."""
         return int(self._clock.monotonic() * 1e9)
+
+
+def _shown(applicant: Applicant) -> str:
+    return applicant.kernel_id or applicant.kernel
 
 
 def _nanoseconds(time: timedelta) -> int:

@@ -1,6 +1,6 @@
 """What the reconciler needs of the GPUs of this machine: a line to wait in, and leases."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -28,6 +28,11 @@ class Lease(Protocol):
     @property
     def env(self) -> Mapping[str, str]:
         """Variables that show the kernel its GPUs and hide the others."""
+        ...
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names by which a later process may ``resume`` it."""
         ...
 
     @property
@@ -71,6 +76,13 @@ class GpuLine(Protocol):
         """Return the GPUs of the first in the line, who leaves it with that.
 
         None for all others, and while too few are free.
+        """
+        ...
+
+    def resume(self, applicant: Applicant, files: Sequence[str]) -> Lease:
+        """Hold, with a kernel that runs, the GPUs that it was given by an earlier process.
+
+        One that has become another's meanwhile is not held.
         """
         ...
 

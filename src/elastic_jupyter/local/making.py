@@ -6,7 +6,7 @@ Incarnations that an earlier supervisor left are found again here, too.
 import asyncio
 import contextlib
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -115,10 +115,10 @@ class Maker:
         plan: Command,
         *,
         env: Mapping[str, str],
-        fds: Sequence[int],
+        lease: Lease | None,
         on_end: Callable[[], None],
     ) -> Made:
-        """Start the process; ``env`` and ``fds`` are of its GPUs.
+        """Start the process; ``env`` and ``lease`` are of its GPUs.
 
         Raises ``LaunchFailed`` when it cannot be executed, ``Unavailable`` when the machine lacks
         something for the moment; nothing is left of it then.
@@ -127,7 +127,11 @@ class Maker:
         where = self._working_directory(plan)
         connection = self._connection(incarnation)
         group = self._group(incarnation, plan)
-        note = Note(incarnation, cgroup=str(group.path) if group else None)
+        note = Note(
+            incarnation,
+            cgroup=str(group.path) if group else None,
+            leases=lease.files if lease else (),
+        )
         try:
             folder.make(note, connection)
             with folder.open_log() as output:
@@ -139,7 +143,7 @@ class Maker:
                     folder=where,
                     log=output.fileno(),
                     group=group,
-                    fds=fds,
+                    fds=lease.fds if lease else (),
                     on_end=on_end,
                 )
         except (ElasticJupyterError, OSError) as error:
@@ -152,7 +156,7 @@ class Maker:
             if isinstance(error, OSError):  # a folder that is not ours
                 raise Unavailable(f"{folder.path}: {error.strerror}") from error
             raise
-        made = Made(incarnation, folder, started, group, plan.memory)
+        made = Made(incarnation, folder, started, group, plan.memory, lease=lease)
         if plan.memory and (group is None or started.pid not in group.pids()):
             made.hint = _NO_LIMIT.format(plan.memory)
         try:

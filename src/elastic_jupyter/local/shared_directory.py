@@ -133,6 +133,21 @@ class SharedDirectory:
                     return file
                 os.close(file)  # it was removed between the two; the lock of that says nothing
 
+    def join(self, name: str) -> int | None:
+        """Return a file that is shared, open and locked beside those who have it.
+
+        None: it is not there, or one has locked it for himself. One that nobody has is joined, too.
+        """
+        with self._open(name) as directory:
+            try:
+                file = _open_plain(name, os.O_RDONLY, directory)
+            except FileNotFoundError:
+                return None
+            if share(file) and is_there(file):
+                return file
+            os.close(file)
+            return None
+
     def remove(self, name: str) -> None:
         """Remove a file, if it can be: it may be gone, or another's to remove."""
         with self._open(name) as directory, contextlib.suppress(OSError):
@@ -176,6 +191,14 @@ _UNUSABLE = {errno.EACCES, errno.EPERM, *_NOT_PLAIN}
 def touch(file: int, moment: int) -> None:
     """Note a moment in an open file, in ns; needs no space on a full file system."""
     os.utime(file, ns=(moment, moment))
+
+
+def share(file: int) -> bool:
+    """Lock a file for all who join it, also where it was locked for its opener alone.
+
+    Who wants it to himself is kept out as before. False: another has it to himself.
+    """
+    return _lock(file, fcntl.F_RDLCK)
 
 
 def is_there(file: int) -> bool:
@@ -230,9 +253,9 @@ def _create(name: str, mode: int, directory: int, touched: int = 0) -> int | Non
     return file
 
 
-def _lock(file: int) -> bool:
+def _lock(file: int, kind: int = fcntl.F_WRLCK) -> bool:
     try:
-        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _LOCK.pack(kind, os.SEEK_SET, 0, 0, 0))
     except (BlockingIOError, PermissionError):  # EAGAIN or EACCES
         return False
     return True

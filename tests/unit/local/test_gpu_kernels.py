@@ -15,6 +15,7 @@ from elastic_jupyter.local.leases import Leases
 from elastic_jupyter.local.line import Applicant
 from elastic_jupyter.local.shared_directory import SharedDirectory
 from tests.support.clock import START
+from tests.support.objects import until
 from tests.support.one_machine import OneMachine, one_machine
 from tests.unit.local.test_kernel import STAYS, condition
 
@@ -94,6 +95,29 @@ async def test_a_gpu_stays_a_kernels_own_when_its_supervisor_is_killed(
     second = await machine.run(STAYS, name="second", container=GPU)
     status = await machine.until_phase(second, "Queued")
     assert "ann" in status["queue"]["reason"]
+    await machine.delete(first)
+    await machine.until_phase(second, "Running")
+
+
+async def test_a_kernel_that_was_taken_over_keeps_its_gpu_though_it_closes_what_it_inherited(
+    machine: OneMachine, everybodys: Path
+) -> None:
+    """As code that becomes a daemon does."""
+    with machine.another_supervisor(gpus=1, leases=everybodys / "leases"):
+        code = (
+            "import os, pathlib, time\n"
+            "while not pathlib.Path('go').exists(): time.sleep(0.01)\n"
+            "os.closerange(3, 65536)\n"
+            "pathlib.Path('closed').touch()\n"
+        )
+        first = await machine.run(code + STAYS, name="first", container=GPU, user="ann")
+        await machine.until_phase(first, "Running")
+    machine.start()
+    second = await machine.run(STAYS, name="second", container=GPU)
+    await machine.until_phase(second, "Queued")
+    (machine.notebooks / "go").touch()
+    await until((machine.notebooks / "closed").exists)
+    assert [holder.user for holder in leases(everybodys).holders()] == ["ann"]
     await machine.delete(first)
     await machine.until_phase(second, "Running")
 

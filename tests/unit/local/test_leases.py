@@ -128,6 +128,25 @@ def test_a_free_gpu_is_leased_and_given_back(machine: Machine) -> None:
     assert names(machine.directory) == ["lease"]
 
 
+def test_a_lease_is_held_on_by_who_takes_its_kernel_over(machine: Machine) -> None:
+    ann, bob = applicant("a"), applicant("b", asked=1, user="bob")
+    machine.here.enter(ann, 1)
+    lease = machine.here.try_lease(ann)
+    assert lease is not None
+    held = machine.up().resume(ann, lease.files)
+    lease.hand_over()  # the kernel has closed what it had inherited
+    assert machine.here.holders() == [Holder("stand-in 0", "ann", "a", START)]
+    machine.here.enter(bob, 1)
+    assert machine.here.try_lease(bob) is None
+    held.hand_over()
+    had = machine.here.try_lease(bob)
+    assert had is not None
+    # And what is another's by now is not held beside him.
+    assert machine.up().resume(ann, lease.files).fds == ()
+    had.hand_over()
+    assert machine.here.holders() == []
+
+
 def test_hardware_is_shown_to_its_kernel_and_hidden_from_the_others(machine: Machine) -> None:
     parts = Inventory((Gpu("GPU-a", "GPU 0"), Gpu("MIG-GPU-b/1/0", "GPU 1 slice 0")))
     line = machine.up(parts)
