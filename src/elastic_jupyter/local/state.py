@@ -16,6 +16,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.policy.keys import require_usable
 from elastic_jupyter.store.state_directory import database, lock
 
+#: How often the lock is tried, and the pause after each, s.
+_TRIES, _PAUSE = 10, 0.03
 _ADVICE = "put that right, or name another directory with --state"
 
 
@@ -47,9 +50,7 @@ class State:
                 f"the state directory {self.directory} cannot be written ({error.strerror}): "
                 f"{_ADVICE}"
             ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._locked():
             self._lock.seek(0)
             where = self._lock.read().strip()
             self._lock.close()
@@ -57,7 +58,7 @@ class State:
                 f"elastic-jupyter is running already with the state directory {self.directory}"
                 + (f" ({where})" if where else "")
                 + ": use that one, or name another directory with --state"
-            ) from None
+            )
         try:
             self.announce("")  # where the one before was, is nobody now
             self.master_key = self._kept("master-key", lambda: secrets.token_bytes(32))
@@ -107,6 +108,15 @@ class State:
     def forget_runtime(self) -> None:
         """Remove what processes that are gone have noted."""
         shutil.rmtree(self.runtime, ignore_errors=True)
+
+    def _locked(self) -> bool:
+        """Lock the directory. A command that asks whether an ``up`` runs has it for an instant."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            time.sleep(_PAUSE)
+        return False
 
     def _require_ours(self) -> None:
         """Refuse a directory with files and no lock: it would be closed to all but its owner."""

@@ -141,7 +141,7 @@ async def opened(url: str) -> AsyncGenerator[TeamStores, None]:
 def _unheeded(state: Path) -> str:
     try:
         with lock(state).open() as file:
-            # Let go at once: an `up` that starts in the meantime would take us for another one.
+            # Let go at once: an `up` that starts in the meantime waits for an instant only.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:  # it is held, or nobody ever had it
         return ""

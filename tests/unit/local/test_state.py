@@ -1,14 +1,16 @@
+import fcntl
 import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.local.state import State
-from elastic_jupyter.store.state_directory import default_directory
+from elastic_jupyter.store.state_directory import default_directory, lock
 
 
 def mode(path: Path) -> int:
@@ -35,6 +37,16 @@ def test_a_second_up_is_told_where_the_first_one_is(tmp_path: Path) -> None:
             State(tmp_path)
     with State(tmp_path), pytest.raises(ConfigError, match=rf"directory {tmp_path}: use that one"):
         State(tmp_path)  # nobody has said yet where it is
+
+
+def test_a_command_that_looks_whether_an_up_runs_keeps_none_from_it(tmp_path: Path) -> None:
+    State(tmp_path).close()
+    look = lock(tmp_path).open()
+    fcntl.flock(look, fcntl.LOCK_SH)
+    looked = threading.Timer(0.05, look.close)
+    looked.start()
+    State(tmp_path).close()
+    looked.join()
 
 
 def test_the_directory_is_free_when_its_process_was_killed(tmp_path: Path) -> None:
