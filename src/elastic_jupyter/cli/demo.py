@@ -26,6 +26,8 @@ def demo(verbose: bool) -> None:
             asyncio.run(_tell(Path(folder), verbose=verbose))
     except ElasticJupyterError as error:
         raise Failure(f"{error}" if verbose else f"{error}\n--verbose shows more") from error
+    except OSError as error:  # of the folder, the processes or their files
+        raise Failure(f"the demonstration could not go on: {error}") from error
     except asyncio.CancelledError:
         sys.exit(INTERRUPTED)
 

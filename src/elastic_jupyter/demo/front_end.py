@@ -11,7 +11,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tornado.httpclient import AsyncHTTPClient, HTTPError, HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.websocket import WebSocketClientConnection, WebSocketError, websocket_connect
 
 from elastic_jupyter.errors import StepDiffered, Unavailable
 
@@ -39,7 +39,7 @@ class Server:
             websocket = await websocket_connect(
                 HTTPRequest(f"{address}/channels", headers=self._headers)
             )
-        except (OSError, HTTPError) as error:
+        except (OSError, HTTPError, WebSocketError) as error:
             raise Unavailable(f"the websocket of {name} could not be opened: {error}") from error
         return Notebook(websocket, say)
 
@@ -52,9 +52,9 @@ class Server:
                 body=None if body is None else json.dumps(body),
                 request_timeout=30,
             )
-        except (OSError, HTTPError) as error:
+            return json.loads(answer.body)
+        except (OSError, HTTPError, ValueError) as error:
             raise Unavailable(f"{method} /api/{path}: {error}") from error
-        return json.loads(answer.body)
 
 
 class Notebook:
@@ -104,8 +104,9 @@ class Notebook:
         cell = self._cells[message_id] = Cell()
         try:
             await self._websocket.write_message(json.dumps(message))
-        except OSError as error:  # tornado's WebSocketClosedError, too
-            raise Unavailable(f"the cell could not be sent: {error}") from error
+        except (OSError, WebSocketError) as error:
+            why = str(error) or "the websocket is closed"  # of which tornado says nothing
+            raise Unavailable(f"the cell could not be sent: {why}") from error
         return cell
 
     async def _read(self) -> None:

@@ -76,10 +76,10 @@ class Story:
         self._bob.hurry()
 
     async def _bob_waits_for_ann(self, hers: Notebook, his: Notebook) -> None:
-        anns = await hers.run(_COMPUTE)
+        anns = await self._runs("ann", hers, _COMPUTE)
         async with self._step("ann computes", anns):
             self._tell("ann", f"has the GPU and computes: {await anns.shows('step 1 of 4')}")
-        bobs = await his.run(_GREET)
+        bobs = await self._runs("bob", his, _GREET)
         async with self._step("bob waits, and sees his place and for whom he waits", bobs):
             waiting = await bobs.shows("1st of 1 in the queue", "by ann")
             self._tell("bob", f"runs a cell, too: {waiting}")
@@ -93,7 +93,7 @@ class Story:
             self._tell("bob", f"has the GPU, and his cell runs: {await bobs.shows('hello')}")
 
     async def _ann_waits_for_bob(self, hers: Notebook, his: Notebook) -> None:
-        again = await hers.run(_ASK)
+        again = await self._runs("ann", hers, _ASK)
         async with self._step("ann waits, and sees her place and for whom she waits", again):
             waiting = await again.shows("1st of 1 in the queue", "by bob")
             self._tell("ann", f"runs a cell in the same tab: {waiting}")
@@ -103,6 +103,10 @@ class Story:
             self._tell("ann", f"has the GPU again: {await again.shows('This is a new kernel')}")
             self._tell("ann", f"her cell runs: {await again.shows('total is not defined')}")
             _expect(hers.is_open, "her websocket was closed meanwhile")
+
+    async def _runs(self, who: str, tab: Notebook, code: str) -> Cell:
+        async with self._step(f"{who} runs a cell"):
+            return await tab.run(code)
 
     async def _is_reclaimed(self, user: User, tab: Notebook) -> None:
         """Wait for the end of the process; it must not come too early, nor close the tab."""
