@@ -12,3 +12,10 @@ def render(content: Any, fmt: str) -> str:
 
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return text.rstrip("\n")
+
+
+def render_next(content: Any, fmt: str) -> str:
+    """Return one of several documents: JSON in a line, YAML below ``---``."""
+    if fmt == "json":
+        return json.dumps(content, ensure_ascii=False)
+    return f"---\n{render(content, fmt)}"

@@ -23,6 +23,8 @@ _ASLEEP = {
     notices.DELETED: STOPPED,
     notices.INTERRUPTED: STOPPED,
 }
+#: What ``to_json`` tells of times that go on.
+_OF_THE_CLOCK = ("idleSeconds", "gpuHoursUsed", "gpuHoursGivenBack")
 #: The phase of what no reconciler has looked at yet.
 NEW = "New"
 
@@ -143,6 +145,11 @@ def to_json(view: KernelView, *, now: datetime) -> dict[str, Any]:
         "gpuHoursUsed": _hours(view.usage.used),
         "gpuHoursGivenBack": _hours(view.usage.given_back),
     }
+
+
+def without_clock(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``to_json`` says but for what changes with nothing but the time."""
+    return {key: value for key, value in document.items() if key not in _OF_THE_CLOCK}
 
 
 def short_ids(views: Iterable[KernelView]) -> dict[str, str]:

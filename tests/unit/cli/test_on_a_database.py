@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from elastic_jupyter.api.kernel import JupyterKernel
-from elastic_jupyter.cli import terminal
+from elastic_jupyter.cli import kernels, terminal
 from elastic_jupyter.cli.main import command
-from elastic_jupyter.errors import NotFound
-from elastic_jupyter.store.protocol import KernelStore, Key
+from elastic_jupyter.cli.screen import Screen, keep_showing
+from elastic_jupyter.errors import NotFound, Unavailable
+from elastic_jupyter.store.protocol import KernelStore, Key, Tombstones
 from elastic_jupyter.store.sqlite import (
     SqliteKernelStore,
     SqliteTombstones,
@@ -240,6 +242,70 @@ def test_what_is_watched_in_yaml_is_a_document_each_time(machine: Machine) -> No
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("fmt", "read"), [("json", json.loads), ("yaml", yaml.safe_load)], ids=["json", "yaml"]
+)
+async def test_a_program_that_watches_gets_a_document_for_each_change_and_no_other(
+    machine: Machine,
+    capsys: pytest.CaptureFixture[str],
+    fmt: str,
+    read: Callable[[str], Any],
+) -> None:
+    screen = Screen(fmt)
+    async with opened(sqlite_url(machine.database)) as team:
+        for _ in range(3):
+            screen.show(await kernels.all_of(team))
+        uid = (await team.kernels.get(key_of(RUNNING))).metadata.uid or ""
+        await team.kernels.wish(key_of(RUNNING), uid=uid, suspend=True)
+        for _ in range(3):
+            screen.show(await kernels.all_of(team))
+    said = capsys.readouterr().out
+    documents = said.splitlines() if fmt == "json" else said.split("---\n")[1:]
+    by_id = [{one["id"]: one for one in read(text)} for text in documents]
+    assert [one.keys() for one in by_id] == [{*IDS, SLEEPING}] * 2
+    assert [one[RUNNING]["suspend"] for one in by_id] == [False, True]
+
+
+class OnceUnreadable:
+    """Tombstones of a server that does not answer the first time."""
+
+    def __init__(self, tombstones: Tombstones) -> None:
+        self._tombstones = tombstones
+        self._answers = False
+
+    async def load(self) -> dict[str, dict[str, Any]]:
+        if self._answers:
+            return await self._tombstones.load()
+        self._answers = True
+        raise Unavailable("no answer")
+
+
+async def test_a_watch_says_what_it_cannot_read_and_goes_on(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said, wrong = [], []
+
+    def shown() -> bool:
+        out, err = capsys.readouterr()
+        said.append(out)
+        wrong.append(err)
+        return SLEEPING in "".join(said)
+
+    async with opened(sqlite_url(machine.database)) as team:
+        unsure = replace(team, tombstones=OnceUnreadable(team.tombstones))
+        watch = asyncio.create_task(keep_showing(unsure, Screen("json")))
+        try:
+            await until(lambda: shown() or wrong[-1] != "")
+            uid = (await team.kernels.get(key_of(NEW))).metadata.uid or ""
+            await team.kernels.wish(key_of(NEW), uid=uid, suspend=True)
+            await until(shown)
+            assert not watch.done()
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+    assert "".join(wrong) == "not up to date: no answer\n"
 
 
 def test_extend_keeps_a_kernel_for_so_much_longer(machine: Machine) -> None:
