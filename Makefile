@@ -28,7 +28,10 @@ venv: $(STAMP) ## make .venv with everything that development needs
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv is needed: apt-get install python3-venv" >&2; exit 1; }
+	@# What was interrupted begins anew: a package that is half there looks as if it were installed.
+	{ test -e $@ && $(BIN)/python -c ''; } || $(PYTHON) -m venv --clear .venv
+	@rm -f $@
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet "$$(grep '^uv==' requirements/dev.txt)"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .

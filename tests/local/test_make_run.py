@@ -1,4 +1,4 @@
-"""``make run`` in a fresh checkout, by somebody who has done nothing before."""
+"""``make run`` in a fresh checkout, by somebody who has done nothing before, or not to the end."""
 
 import os
 import shlex
@@ -43,3 +43,47 @@ def test_make_run_sets_up_all_and_starts_jupyterlab(
     assert machine.process is not None
     os.killpg(machine.process.pid, signal.SIGINT)  # as a terminal does
     machine.all_gone(within=20)
+
+
+def test_an_environment_whose_making_was_interrupted_is_made_anew(tmp_path: Path) -> None:
+    folder = little_checkout(tmp_path)
+    half = folder / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", half], check=True)
+    (half / "left").touch()
+    first = make_venv(folder, python=sys.executable)
+    assert first.returncode == 0, first.stderr
+    assert not (half / "left").exists()
+    subprocess.run([half / "bin" / "uv", "--version"], check=True, stdout=subprocess.DEVNULL)
+
+    (half / "kept").touch()
+    (folder / "pyproject.toml").touch()
+    again = make_venv(folder, python=sys.executable)
+    assert again.returncode == 0, again.stderr
+    assert (half / "kept").exists(), "one that is whole is only brought up to date"
+
+
+def test_a_python_without_venv_is_told_the_package_that_has_it(tmp_path: Path) -> None:
+    folder = little_checkout(tmp_path)
+    (tmp_path / "ensurepip.py").write_text("raise ImportError")
+    bare = make_venv(folder, python=f"PYTHONPATH={tmp_path} {sys.executable}")
+    assert bare.returncode == 2
+    assert "apt-get install python3-venv" in bare.stderr
+    assert not (folder / ".venv").exists()
+
+
+def little_checkout(folder: Path) -> Path:
+    """Return a checkout of a project that needs nothing but what makes its environment."""
+    folder = folder / "checkout"
+    (folder / "requirements").mkdir(parents=True)
+    shutil.copy2(ROOT / "Makefile", folder)
+    pinned = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
+    uv = [line for line in pinned if line.startswith("uv==")]
+    (folder / "requirements" / "dev.txt").write_text("\n".join(uv))
+    (folder / "pyproject.toml").write_text('[project]\nname = "little"\nversion = "1"\n')
+    (folder / "little.py").touch()
+    return folder
+
+
+def make_venv(folder: Path, *, python: str) -> "subprocess.CompletedProcess[str]":
+    command = ["make", "-C", str(folder), "venv", f"PYTHON={python}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240)
