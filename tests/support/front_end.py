@@ -113,6 +113,8 @@ class Tab:
         self.ws = ws
         self.last_iopub = ""
         self.ended = False
+        #: The execution states that it was told.
+        self.states: list[str] = []
         self._session = Session(session=session)
         self._cells: dict[str, Cell] = {}
 
@@ -161,6 +163,8 @@ class Tab:
         message = json.loads(raw)
         if message["channel"] == "iopub":
             self.last_iopub = message["header"]["msg_id"]
+        if message["msg_type"] == "status":
+            self.states.append(message["content"]["execution_state"])
         cell = self._cells.get(message["parent_header"].get("msg_id", ""))
         if cell is not None:
             cell.messages.append(message)

@@ -53,6 +53,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self._waiting_for: messages.Header | None = None
         self._attached = False
         self._turned_away = False
+        self._told_starting = False
 
     @property
     def manager(self) -> ElasticKernelManager:
@@ -94,6 +95,10 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         elif any(asked.msg_type == "execute_request" for asked in self.held):
             self.manager.want()
             self.show_waiting(self.manager.waiting_text)
+        elif self.manager.execution_state == "starting" and not self._returns():
+            # JupyterLab else shows "Unknown", as without a server, for as long as this waits.
+            self._told_starting = True
+            self.say({}, messages.STARTING)
 
     def _take_up(self, parked: Parked) -> None:
         """Go on with the requests that this front end sent before it left."""
@@ -117,6 +122,9 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             for channel in CHANNELS
         }
         self._attached = True
+        if self._told_starting and self._waiting_for is None:
+            self.say({}, messages.BUSY if self.manager.busy else messages.IDLE)
+        self._told_starting = False
         self._clear_waiting()
         for header in self._unanswered.values():
             if header.get("msg_type") == "execute_request":

@@ -140,6 +140,7 @@ def build(said: Said, *, parent: Header, kernel_session: str) -> list[bytes]:
     ]
 
 
+STARTING = Said("iopub", "status", {"execution_state": "starting"})
 BUSY = Said("iopub", "status", {"execution_state": "busy"})
 IDLE = Said("iopub", "status", {"execution_state": "idle"})
 

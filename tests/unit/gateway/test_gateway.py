@@ -478,6 +478,19 @@ async def test_a_front_end_that_was_away_gets_what_it_missed(
     assert cell.text() == "".join(f"{n}\n" for n in range(20))
 
 
+async def test_a_page_is_told_that_its_kernel_starts_and_when_it_is_there(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway())
+    world.store.hold = True
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.until(lambda: tab.states == ["starting"])
+    world.store.run(only_key(world))
+    await tab.until(lambda: tab.states[:2] == ["starting", "idle"])
+    late = await front_end.open(kernel_id, session="tab-2")
+    await late.run("1")
+    assert "starting" not in late.states
+
+
 async def test_waiting_shows_the_place_and_an_interrupt_cancels_it(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway())
     world.store.hold = True
