@@ -17,7 +17,8 @@ new MutationObserver(() => {
   }
 }).observe(document, {childList: true, subtree: true});
 """
-_NO_SERVER = "Server Connection Error"
+#: What JupyterLab asks where there is no server; its title comes later than its text.
+_NO_SERVER = "A connection to the Jupyter server could not be established."
 
 
 class LabPage:
@@ -26,7 +27,7 @@ class LabPage:
     def __init__(self, page: Page, server: NotebookServer, shots: Path) -> None:
         self.page = page
         self.notebook = page.locator(".jp-NotebookPanel:visible")
-        self.status = page.locator("#jp-bottom-panel")
+        self._current_tab = page.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current")
         self._server = server
         self._shots = shots
         self._expected: tuple[str, ...] = ()
@@ -48,11 +49,18 @@ class LabPage:
         self.has_kernel(kernel)
 
     def has_kernel(self, kernel: str) -> None:
-        """Wait until JupyterLab has a kernel; a cell that is run before is not run, without a word.
+        """Wait until the notebook has a kernel; a cell that is run before is dropped in silence."""
+        toolbar = self.notebook.locator(".jp-Toolbar").first
+        expect(toolbar.locator(".jp-Toolbar-kernelName")).to_have_text(kernel)
+        self.has_status("idle", "starting")
 
-        Nothing is known of one that waits for a GPU and has never run.
+    def has_status(self, *any_of: str) -> None:
+        """Wait until the notebook's own indicator says that its kernel is in one of these states.
+
+        The status bar may still tell of the notebook that was seen before.
         """
-        expect(self.status).to_contain_text(re.compile(rf"{re.escape(kernel)} \| (Idle|Unknown)"))
+        indicator = self.notebook.locator(".jp-Notebook-ExecutionIndicator")
+        expect(indicator).to_have_attribute("data-status", re.compile(rf"^({'|'.join(any_of)})$"))
 
     def run(self, code: str) -> Locator:
         """Type code into the last cell, press Shift-Enter, and return where its output appears."""
@@ -64,6 +72,12 @@ class LabPage:
         self.page.keyboard.press("Shift+Enter")
         expect(cells).to_have_count(number + 1)
         return cell.locator(".jp-Cell-outputArea")
+
+    def show(self, notebook: str) -> None:
+        """Click the tab of an open notebook, by the name of its file."""
+        self.page.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text=notebook).click()
+        name = re.compile(rf"^\s*{re.escape(notebook)}\s*$")
+        expect(self._current_tab).to_have_text(name)
 
     def stop(self) -> None:
         """Press the stop button of the notebook."""
@@ -87,7 +101,7 @@ class LabPage:
     @property
     def kernel_id(self) -> str:
         """The kernel of the notebook that is seen."""
-        title = self.page.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current").inner_text()
+        title = self._current_tab.inner_text()
         [session] = [
             session
             for session in self._server.request("GET", "sessions")
