@@ -294,6 +294,7 @@ SPEC_EDITS = [
         {"name": "other"},
         started=lambda container: container["workingDir"] == "/other",
     ),
+    SpecEdit("debugger", False, listed=lambda spec: "debugger" not in spec["metadata"]),
     # What it does is seen in test_idle_reclaim.
     SpecEdit("cullIdleTimeout", 7200),
     SpecEdit("className", "any"),  # accepted and without effect, as its description says
