@@ -11,9 +11,8 @@ from pathlib import Path
 
 from elastic_jupyter.demo.front_end import Server
 from elastic_jupyter.errors import LaunchFailed
-from elastic_jupyter.local import proc
+from elastic_jupyter.local import proc, tied
 from elastic_jupyter.local.shared_directory import VARIABLE
-from elastic_jupyter.local.tied import IN_ORDER
 
 #: Seconds for an end in order, and after that for one at once.
 GRACE = 10.0
@@ -57,9 +56,9 @@ class User:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             # Its working directory, which is the user's, holds no modules.
-            *("-P", "-m", "elastic_jupyter.local.tied", IN_ORDER, "elastic_jupyter"),
+            *("-P", "-m", "elastic_jupyter.local.tied", tied.IN_ORDER, "elastic_jupyter"),
             *(*arguments, str(self._notebooks)),
-            env=self._environment | {"ELASTIC_JUPYTER_SUPERVISOR": str(os.getpid())},
+            env=self._environment | tied.environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from elastic_jupyter import logs
+from elastic_jupyter.local import tied
 from elastic_jupyter.runtime.backoff import Backoff
 
 log = logs.get(__name__)
@@ -79,7 +80,7 @@ class Supervised:
                 env={
                     **os.environ,
                     **service.environment,
-                    "ELASTIC_JUPYTER_SUPERVISOR": str(os.getpid()),
+                    **tied.environment(),
                 },
                 # Ctrl-C is the supervisor's: it ends them in order.
                 start_new_session=True,

@@ -12,7 +12,13 @@ import signal
 import sys
 
 IN_ORDER = "--in-order"
+_SUPERVISOR = "ELASTIC_JUPYTER_SUPERVISOR"
 _PR_SET_PDEATHSIG = 1
+
+
+def environment() -> dict[str, str]:
+    """Return the variable by which a process that runs this module ends with the present one."""
+    return {_SUPERVISOR: str(os.getpid())}
 
 
 def tie(parent: int, *, by: signal.Signals) -> None:
@@ -29,7 +35,7 @@ if __name__ == "__main__":
     if in_order:
         del sys.argv[0]
     by = signal.SIGTERM if in_order else signal.SIGKILL
-    tie(int(os.environ.pop("ELASTIC_JUPYTER_SUPERVISOR")), by=by)
+    tie(int(os.environ.pop(_SUPERVISOR)), by=by)
     if sys.path[0] in ("", os.getcwd()):  # the working directory is the user's, not ours
         del sys.path[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
