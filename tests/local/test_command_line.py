@@ -10,45 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from click.testing import CliRunner, Result
-
-from elastic_jupyter.cli.main import command
-from elastic_jupyter.store.state_directory import database
-from elastic_jupyter.store.stores import sqlite_url
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Tab
 from tests.support.machine import UP, Machine
 from tests.support.pages import ROOT
+from tests.support.typed import environment, refused, told, typed
 
 COMMAND = UP[0]
 #: The line of ``~/.bashrc`` in the reference.
 [COMPLETION] = re.findall(
     r"```bash\n(.*)\n```", (ROOT / "docs" / "reference" / "command-line.md").read_text()
 )
-
-
-def environment(machine: Machine) -> dict[str, str]:
-    return {**machine.environment, "ELASTIC_JUPYTER_STORE": sqlite_url(database(machine.state))}
-
-
-def typed(machine: Machine, *arguments: str) -> Result:
-    """Run ``elastic-jupyter`` for the machine; a process each would import for most of its time."""
-    store = {"ELASTIC_JUPYTER_STORE": environment(machine)["ELASTIC_JUPYTER_STORE"]}
-    return CliRunner().invoke(command, arguments, env=store)
-
-
-def told(machine: Machine, *arguments: str) -> str:
-    """Return what a command prints that does what it should."""
-    done = typed(machine, *arguments)
-    assert (done.exit_code, done.stderr) == (0, ""), done.output
-    return done.stdout
-
-
-def refused(machine: Machine, *arguments: str) -> str:
-    """Return the sentence with which a command fails."""
-    done = typed(machine, *arguments)
-    assert (done.exit_code, done.stdout) == (1, ""), done.output
-    return done.stderr
 
 
 def seen(machine: Machine, tab: Tab, want: Callable[[dict[str, Any]], object]) -> dict[str, Any]:

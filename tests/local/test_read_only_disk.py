@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.test_command_line import refused, typed
 from tests.support.machine import Machine
+from tests.support.typed import refused, typed
 
 
 class FailingDisk:
