@@ -110,14 +110,18 @@ def _counted(nvml: Any, visible: str | None) -> Inventory:
             continue
         if not parts:
             left_out.append(f"{label} is left out: it is in MIG mode and has no slices")
-    gpus = [gpu for device in devices for gpu in device.parts]
+    gpus = found = [gpu for device in devices for gpu in device.parts]
     if visible is not None:
         named = _named(visible, devices)
-        if len(named) < len(gpus):
-            left_out.append(f"{_VISIBLE} is {visible!r}, and hides the others")
-        gpus = [gpu for gpu in gpus if gpu in named]
-    names = ", ".join(f"{gpu.label} ({gpu.model})" for gpu in gpus)
-    notes = [f"GPUs: {names}" if gpus else NONE_FOUND, *left_out]
+        gpus = [gpu for gpu in found if gpu in named]
+        if len(gpus) < len(found):
+            hidden = "the others" if gpus else "all"
+            left_out.append(f"{_VISIBLE} is {visible!r}, and hides {hidden}")
+    if gpus:
+        names = ", ".join(f"{gpu.label} ({gpu.model})" for gpu in gpus)
+        notes = [f"GPUs: {names}", *left_out]
+    else:
+        notes = ["no GPU is offered" if found else NONE_FOUND, *left_out]
     return Inventory(tuple(gpus), note="; ".join(notes))
 
 

@@ -216,8 +216,9 @@ def test_what_is_hidden_from_us_is_not_offered(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     found = gpus.inventory("auto")
     assert [gpu.label for gpu in found.gpus] == want
-    assert found.note.endswith(f"CUDA_VISIBLE_DEVICES is '{visible}', and hides the others")
-    assert found.note.startswith("GPUs: " if want else "no GPU was found; ")
+    hidden = "the others" if want else "all"
+    assert found.note.endswith(f"; CUDA_VISIBLE_DEVICES is '{visible}', and hides {hidden}")
+    assert found.note.startswith("GPUs: " if want else "no GPU is offered; ")
 
 
 def test_a_machine_whose_gpus_are_all_visible_says_nothing_of_hidden_ones(
