@@ -109,6 +109,7 @@ def test_a_demonstration_that_is_killed_leaves_no_process(start: Start, tmp_path
     assert next(line for line in demo.stdout if "computes" in line)
     demo.kill()
     demo.communicate()
+    assert demo.returncode == -signal.SIGKILL  # it had not ended by itself
     eventually(
         lambda: [one for one in left_behind(tmp_path) if not one.startswith(str(tmp_path))],
         lambda left: not left,

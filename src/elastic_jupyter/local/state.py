@@ -26,7 +26,7 @@ from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.policy.keys import require_usable
 from elastic_jupyter.store.state_directory import database, lock
 
-#: How often the lock is tried, and the pause after each, s.
+#: How often the lock is tried, and the pause between two tries, s.
 _TRIES, _PAUSE = 10, 0.03
 _ADVICE = "put that right, or name another directory with --state"
 
@@ -111,11 +111,12 @@ class State:
 
     def _locked(self) -> bool:
         """Lock the directory. A command that asks whether an ``up`` runs has it for an instant."""
-        for _ in range(_TRIES):
+        for tried in range(_TRIES):
+            if tried:
+                time.sleep(_PAUSE)
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
-            time.sleep(_PAUSE)
         return False
 
     def _require_ours(self) -> None:
