@@ -47,7 +47,8 @@ class Chaos:
         self.on_gpus = [CountingNotebook(machine, machine.gpu) for _ in range(machine.gpus + 1)]
         self.notebooks = [self.plain, *self.on_gpus]
         self.held: list[tuple[Cell, Path]] = []
-        #: The incarnation of ``plain`` that computes all through the round, and is known to.
+        #: The incarnation of ``plain`` that computes all through the round and is known to, so
+        #: that it must be there afterwards; None: no kernel was seen to.
         self.busy: str | None = None
 
     # -- moments: what is under way when the signal comes
@@ -61,10 +62,19 @@ class Chaos:
         cell.until(
             lambda cell: cell.messages("execute_input"), within=CELL_WITHIN, what="its start"
         )
+        # In every second round the signal may come before its object says that it computes.
+        if self.chance.random() < 0.5:
+            self.busy = eventually(
+                self._computing, bool, within=CELL_WITHIN, what="an object that says a cell runs"
+            )
         self._pass(2.5)
+
+    def _computing(self) -> str | None:
+        """Return the incarnation of ``plain``, if its object says that a cell runs in it."""
         kernel = self.machine.kernel(self.plain.tab) or {}
-        if kernel.get("status", {}).get("activity", {}).get("busy"):
-            self.busy = f"{kernel['metadata']['uid']}.{kernel['status']['epoch']}"
+        if not kernel.get("status", {}).get("activity", {}).get("busy"):
+            return None
+        return f"{kernel['metadata']['uid']}.{kernel['status']['epoch']}"
 
     def a_kernel_waits_for_a_gpu(self) -> None:
         for notebook in self.on_gpus:
