@@ -49,12 +49,21 @@ def state() -> Path | None:
     """
     named = os.environ.get(VARIABLE)
     try:
-        said = read(Path(named) if named else None).get("state")
-        return Path(said).expanduser() if said else None
+        said = read(_at_home(named) if named else None).get("state")
     except ConfigError as error:
         raise ConfigError(f"{VARIABLE}: {error}" if named else str(error)) from error
-    except RuntimeError as error:  # nobody's home
+    try:
+        return _at_home(said) if said else None
+    except ConfigError as error:
         raise ConfigError(f"{named or config_file()}: state = {said!r}: {error}") from error
+
+
+def _at_home(path: str) -> Path:
+    """Return a path whose ``~`` is the home directory. Raises ``ConfigError``: it is nobody's."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"nobody knows the home directory in {path!r}") from error
 
 
 class UserPath(click.Path):
@@ -63,9 +72,9 @@ class UserPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path; a usage error names the option."""
         try:
-            value = Path(value).expanduser()
-        except RuntimeError:
-            self.fail(f"nobody knows the home directory in {str(value)!r}", param, ctx)
+            value = _at_home(str(value))
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
         return super().convert(value, param, ctx)
 
 

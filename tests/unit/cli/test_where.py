@@ -98,9 +98,10 @@ def test_kernels_are_looked_for_where_up_puts_them_unless_told_otherwise(
     assert result.stdout == f"{want}\n"
 
 
-def test_another_file_with_settings_is_read_as_by_up(root: Path) -> None:
-    (root / "mine.toml").write_text(f'idle = "5m"\nstate = "{OTHERS}"')
-    result = typed(tell, environment={"ELASTIC_JUPYTER_CONFIG": "mine.toml"})
+@pytest.mark.parametrize("named", ["home/mine.toml", "~/mine.toml"])
+def test_another_file_with_settings_is_read_as_by_up(named: str, root: Path) -> None:
+    (root / "home" / "mine.toml").write_text(f'idle = "5m"\nstate = "{OTHERS}"')
+    result = typed(tell, environment={"ELASTIC_JUPYTER_CONFIG": named})
     assert result.stdout == f"{sqlite_url(database(root / OTHERS))}\n"
 
 
@@ -156,6 +157,12 @@ def test_another_file_with_settings_is_read_as_by_up(root: Path) -> None:
             {"CONFIG": "gone.toml"},
             "ELASTIC_JUPYTER_CONFIG: gone.toml does not exist",
             id="no file with settings",
+        ),
+        pytest.param(
+            [],
+            {"CONFIG": "~nobody-x/a.toml"},
+            "ELASTIC_JUPYTER_CONFIG: nobody knows the home directory in '~nobody-x/a.toml'",
+            id="a file of nobody",
         ),
         pytest.param(["--state", "~nobody-x"], {}, "'--state': nobody knows the home", id="~"),
     ],
