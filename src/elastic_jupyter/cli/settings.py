@@ -3,7 +3,7 @@
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -42,20 +42,31 @@ def read(named: Path | None) -> dict[str, str]:
     return {name: str(setting) for name, setting in settings.items()}
 
 
-def state() -> Path | None:
+class NamedState(NamedTuple):
+    """A state directory, and what names it: for people."""
+
+    directory: Path
+    by: str
+
+
+def state() -> NamedState | None:
     """Return the state directory that the file names which ``up`` reads without ``--config``.
 
     Raises ``ConfigError``, which names the variable or the file.
     """
-    named = os.environ.get(VARIABLE)
+    variable = os.environ.get(VARIABLE)
     try:
-        said = read(_at_home(named) if named else None).get("state")
+        named = _at_home(variable) if variable else None
+        said = read(named).get("state")
     except ConfigError as error:
-        raise ConfigError(f"{VARIABLE}: {error}" if named else str(error)) from error
+        raise ConfigError(f"{VARIABLE}: {error}" if variable else str(error)) from error
+    if not said:
+        return None
+    by = f"state in {named or config_file()}"
     try:
-        return _at_home(said) if said else None
+        return NamedState(_at_home(said), by)
     except ConfigError as error:
-        raise ConfigError(f"{named or config_file()}: state = {said!r}: {error}") from error
+        raise ConfigError(f"{by}: {error}") from error
 
 
 def _at_home(path: str) -> Path:

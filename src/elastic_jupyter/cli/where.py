@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from elastic_jupyter.cli import settings
+from elastic_jupyter.cli.settings import NamedState
 from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.store import stores
 from elastic_jupyter.store.state_directory import database, default_directory
@@ -19,7 +20,12 @@ STORE_VARIABLE = "ELASTIC_JUPYTER_STORE"
 
 @dataclass(frozen=True)
 class Where:
-    """What was said: None is what was not. ``by_flag`` has those that are no variable's."""
+    """Where a person has said that the kernels are; it makes of that the store to work on.
+
+    Each field is the option of its name, None where neither a flag nor a variable has it.
+    ``by_flag`` has the names of those that were typed: they win over variables, and errors name
+    the flag instead of the variable.
+    """
 
     store: str | None = None
     state: Path | None = None
@@ -42,9 +48,9 @@ class Where:
         """Return the URL of the store (``store.stores``).
 
         A flag wins over the environment, that over the file with settings, that over what there is
-        on this machine. Raises ``ConfigError`` when what was said contradicts itself.
+        on this machine. A state directory that was named is meant, whether there is a database in
+        it or not. Raises ``ConfigError`` when what was said contradicts itself.
         """
-        store = self.store
         if "state" in self.by_flag:
             for other in ("store", "context", "namespace"):
                 if other in self.by_flag:
@@ -52,13 +58,16 @@ class Where:
                         f"--state is of this machine, and --{other} says where else the kernels "
                         "are: give one of them"
                     )
-            store = stores.sqlite_url(database(self._state()))
-        if store or self.context or self.namespace:
+        elif self.store or self.context or self.namespace:
             try:
-                return stores.personal_url(store, context=self.context, namespace=self.namespace)
+                return stores.personal_url(
+                    self.store, context=self.context, namespace=self.namespace
+                )
             except ConfigError as error:
                 raise self._wrong(error) from error
-        return stores.personal_url(state=self._state())
+        if (named := self._named_state()) is not None:
+            return stores.sqlite_url(database(named.directory))
+        return stores.personal_url(state=default_directory())
 
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncGenerator[stores.TeamStores, None]:
@@ -73,24 +82,28 @@ class Where:
 
     def _wrong(self, error: ConfigError) -> ConfigError:
         """Return an error with the names of what was said, or with what might have been."""
-        if "state" in self.by_flag:
-            return ConfigError(f"--state: {error}")
-        said = {
-            "--store" if "store" in self.by_flag else STORE_VARIABLE: self.store,
-            "--context": self.context,
-            "--namespace": self.namespace,
-        }
-        names = [name for name, value in said.items() if value]
-        if names:
-            return ConfigError(f"{', '.join(names)}: {error}")
+        if "state" not in self.by_flag:
+            said = {
+                "--store" if "store" in self.by_flag else STORE_VARIABLE: self.store,
+                "--context": self.context,
+                "--namespace": self.namespace,
+            }
+            names = [name for name, value in said.items() if value]
+            if names:
+                return ConfigError(f"{', '.join(names)}: {error}")
+        if (named := self._named_state()) is not None:
+            return ConfigError(f"{named.by}: {error}")
         return ConfigError(
             f"{error}; nor has an elastic-jupyter up of this machine made a database in "
-            f"{self._state()} (--state names another directory)"
+            f"{default_directory()} (--state names another directory)"
         )
 
-    def _state(self) -> Path:
-        """Return the state directory that ``up`` has without a flag of its own."""
-        return self.state or settings.state() or default_directory()
+    def _named_state(self) -> NamedState | None:
+        """Return the state directory of a flag, a variable or the file, None: no one names it."""
+        if self.state is None:
+            return settings.state()
+        by = "--state" if "state" in self.by_flag else settings.STATE_VARIABLE
+        return NamedState(self.state, by)
 
 
 #: The options of ``Where``.

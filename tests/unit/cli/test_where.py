@@ -69,7 +69,7 @@ def typed(
         pytest.param(["--state", OURS], {"UP_STATE": OTHERS}, "", OURS, id="the flag"),
         pytest.param(["--state", "~/ours"], {}, "", OURS, id="the flag, with ~"),
         pytest.param(["--state", OURS], {"STORE": KUBERNETES}, "", OURS, id="no other store"),
-        pytest.param([], {"UP_STATE": "new"}, "", KUBERNETES, id="none has run there"),
+        pytest.param([], {"UP_STATE": "new"}, "", "new", id="no up has run there yet"),
         pytest.param([], {"STORE": KUBERNETES}, "", KUBERNETES, id="the store"),
         pytest.param(["--store", KUBERNETES], {"UP_STATE": OURS}, "", KUBERNETES, id="its flag"),
         pytest.param(
@@ -146,6 +146,12 @@ def test_another_file_with_settings_is_read_as_by_up(named: str, root: Path) -> 
             ["--state", "new"], {}, "--state: there is no database ", id="no up has run there"
         ),
         pytest.param(
+            [],
+            {"UP_STATE": "new"},
+            "ELASTIC_JUPYTER_UP_STATE: there is no database ",
+            id="no up has run where a variable says",
+        ),
+        pytest.param(
             ["--store", "sqlite:///no/such/file"], {}, "--store: there is no database", id="no file"
         ),
         pytest.param(
@@ -185,6 +191,16 @@ def test_a_context_that_no_file_has_is_named(root: Path) -> None:
     assert result.stderr == (
         f"Error: --context: no usable Kubernetes configuration in {root}/kubeconfig: Context "
         "'play' not found\n"
+    )
+
+
+def test_a_file_that_names_a_directory_in_which_no_up_has_run_is_named(root: Path) -> None:
+    settings(root, 'state = "~/new"')
+    result = typed(command, "status")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"Error: state in {root}/config/elastic-jupyter/config.toml: there is no database "
+        f"{root}/home/new/objects.db: elastic-jupyter up makes one\n",
     )
 
 
