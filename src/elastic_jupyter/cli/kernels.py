@@ -31,6 +31,7 @@ async def all_of(team: TeamStores, kernels: Sequence[JupyterKernel] | None = Non
     views = [view.of_kernel(kernel, now=now) for kernel in kernels]
     awake = {one.id for one in views}
     hidden = ""
+    unreadable: list[str] = []
     try:
         for kernel_id, tombstone in (await team.tombstones.load()).items():
             if kernel_id in awake:
@@ -38,7 +39,12 @@ async def all_of(team: TeamStores, kernels: Sequence[JupyterKernel] | None = Non
             try:
                 views.append(view.of_tombstone(kernel_id, tombstone, now=now))
             except (KeyError, TypeError, ValueError):
-                hidden = f"kernel {kernel_id} is not shown: what is remembered of it is unreadable"
+                unreadable.append(kernel_id)
+        if unreadable:
+            hidden = (
+                "what is remembered of these kernels is unreadable, and they are not shown: "
+                f"{', '.join(sorted(unreadable))}"
+            )
     except Forbidden as error:
         hidden = f"kernels that were reclaimed are not shown: {error}"
     return Found(tuple(sorted(views, key=_order)), hidden)

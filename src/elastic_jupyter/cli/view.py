@@ -103,20 +103,23 @@ def of_tombstone(kernel_id: str, tombstone: Mapping[str, Any], *, now: datetime)
     """
     used = usage.from_json(tombstone.get("usage"))
     template = tombstone["template"] or {}
+    if not isinstance(template, Mapping):
+        raise TypeError("template is no object")
     last = tombstone.get("lastExecution")
     paths = tuple(KernelSession.of(one) for one in tombstone["sessions"])
+    reason = _text(tombstone["reason"])
     return KernelView(
         id=kernel_id,
-        name=tombstone["name"],
-        phase=_ASLEEP.get(tombstone["reason"], Phase.FAILED.value),
-        user=tombstone["user"],
-        notebook=_path(paths) or tombstone["notebook"]["name"],
-        spec=tombstone["spec"],
+        name=_text(tombstone["name"]),
+        phase=_ASLEEP.get(reason, Phase.FAILED.value),
+        user=_text(tombstone["user"]),
+        notebook=_path(paths) or _text(tombstone["notebook"]["name"]),
+        spec=_text(tombstone["spec"]),
         gpus=_gpus(template),
         usage=_until(used, usage.gpus(template), now),
-        reason=tombstone["reason"],
-        since=used.asleep_since or datetime.fromisoformat(tombstone["at"]),
-        last_activity=datetime.fromisoformat(last) if last else None,
+        reason=reason,
+        since=used.asleep_since or _moment(tombstone["at"]),
+        last_activity=_moment(last) if last else None,
     )
 
 
@@ -166,6 +169,19 @@ def _until(used: Usage, gpus: int, now: datetime) -> Usage:
 def _gpus(template: Mapping[str, Any]) -> tuple[accelerators.Request, ...]:
     spec = template.get("spec")
     return accelerators.requests(spec) if isinstance(spec, Mapping) else ()
+
+
+def _text(word: Any) -> str:
+    if not isinstance(word, str):
+        raise TypeError(f"{word!r} is no text")
+    return word
+
+
+def _moment(text: Any) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} is in no time zone")
+    return moment
 
 
 def _path(kept: sessions.Sessions) -> str:

@@ -32,6 +32,8 @@ class KernelSession:
     @classmethod
     def of(cls, session: Mapping[str, Any]) -> "KernelSession":
         """Read a session. Raises ``ValueError``, which names the field."""
+        if not isinstance(session, Mapping):  # it comes from an annotation or a tombstone
+            raise ValueError("a session must be an object")
         words = {}
         for field in fields(cls):
             word = session.get(field.name) or ""
@@ -76,7 +78,7 @@ def read(text: str | None) -> Sessions:
     try:
         found = json.loads(text or "[]")
         return tuple(KernelSession.of(one) for one in found)[-MAX_SESSIONS:]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError):
         return ()
 
 

@@ -477,11 +477,34 @@ def test_a_shell_gets_no_names_from_a_store_that_is_not_there() -> None:
     assert result.stdout.split() == []
 
 
-def test_what_is_remembered_of_one_kernel_and_unreadable_hides_no_other(machine: Machine) -> None:
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_what_is_remembered_of_kernels_and_unreadable_hides_no_other(
+    machine: Machine, output: str
+) -> None:
+    whole = tombstone()
+    odd: dict[str, Any] = {
+        "no-fields": {"name": "odd"},
+        "template": {**whole, "template": "text"},
+        "session": {**whole, "sessions": ["text"]},
+        "sessions": {**whole, "sessions": 1},
+        "notebook": {**whole, "notebook": "text"},
+        "user": {**whole, "user": 1},
+        "reason": {**whole, "reason": []},
+        "no-zone": {**whole, "lastExecution": "2026-01-01T12:00:00"},
+        "no-time": {**whole, "lastExecution": 7},
+    }
+
+    async def put(tombstones: SqliteTombstones) -> None:
+        for name, content in odd.items():
+            await tombstones.put(f"44-{name}", content)
+
     with closing(open_database(machine.database)) as database:
-        asyncio.run(SqliteTombstones(database, LOCAL).put("44-odd", {"name": "odd"}))
-    result = machine("status")
-    assert result.exit_code == 0
+        asyncio.run(put(SqliteTombstones(database, LOCAL)))
+    result = machine("status", "-o", output)
+    assert result.exit_code == 0, result.output
     assert SLEEPING[:8] in result.stdout
     assert "44-" not in result.stdout
-    assert "kernel 44-odd is not shown" in result.stderr
+    assert result.stderr.splitlines()[-1] == (
+        "what is remembered of these kernels is unreadable, and they are not shown: "
+        + ", ".join(sorted(f"44-{name}" for name in odd))
+    )
