@@ -19,7 +19,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local lock soak chaos
+.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local lock soak chaos store-contract
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,16 +29,16 @@ venv: $(STAMP) ## make .venv with everything that development needs
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv is needed: apt-get install python3-venv" >&2; exit 1; }
-	@# What was interrupted begins anew: a package that is half there looks as if it were installed.
+	@# What was never whole begins anew: a package that is half there looks as if it were installed.
+	@# The stamp stays during an update, so that one that fails wipes nothing.
 	{ test -e $@ && $(BIN)/python -c ''; } || $(PYTHON) -m venv --clear .venv
-	@rm -f $@
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet "$$(grep '^uv==' requirements/dev.txt)"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
 test: venv ## unit tests, those of one machine and of a browser, then the cluster tests on a real Kubernetes
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 	$(BIN)/pytest tests/local --durations 20 --timeout 300
 	$(MAKE) browser-tests
 	devcluster/with.sh $(MAKE) cluster-tests
@@ -59,6 +59,9 @@ cluster-tests: # on the cluster of KUBECONFIG; side by side, then those that bea
 
 soak: venv ## thirty users for ten minutes, after which nothing may be left
 	SOAK_SECONDS=600 devcluster/with.sh $(BIN)/pytest tests/cluster/test_soak.py -s
+
+store-contract: venv ## what a store does, on a cluster with as many objects as on one machine
+	CONTRACT_OBJECTS=10000 devcluster/with.sh $(BIN)/pytest tests/cluster/test_store_contract.py --timeout 3600
 
 chaos: venv ## fifty rounds of SIGKILL on one machine; CHAOS_SEED=n has a run chosen again
 	CHAOS_ROUNDS=50 $(BIN)/pytest tests/local/test_chaos.py -s
