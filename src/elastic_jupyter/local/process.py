@@ -162,7 +162,10 @@ def start(
     """Start the process of an incarnation, in a session of its own.
 
     ``folder`` is where it starts, ``log`` an open file for its output, ``fds`` are open files that
-    it inherits, ``group`` exists. Raises ``LaunchFailed`` when nothing can be executed, and
+    it inherits, ``group`` exists. It joins the group a moment after it begins to run; what it
+    starts before is outside, and found at the end by its session and environment. Only what
+    has neither any more would be missed, and a kernel is not so fast: it takes 200 ms until its
+    user's first line. Raises ``LaunchFailed`` when nothing can be executed, and
     ``Unavailable`` when the machine lacks something for the moment.
     """
     variables = {**env, **proc.variables(incarnation, state)}
