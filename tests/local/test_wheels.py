@@ -1,5 +1,6 @@
 """The wheels of a checkout, each extra installed alone in an environment of its own."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 
 from tests.support.machine import Machine
 from tests.support.pages import ROOT
+from tests.support.walkthrough import blocks
 
 UV = Path(sys.executable).with_name("uv")
 #: What each extra is for. All modules of these packages must be importable.
@@ -46,7 +48,7 @@ def install(tmp_path: Path, wheels: Path) -> Callable[[str], Path]:
     def environment(requirement: str) -> Path:
         folder = tmp_path / "environment"
         python = folder / "bin" / "python"
-        # pip would do the same in a minute.
+        # Python's own venv and pip do the same in a minute: one test is enough for them.
         for command in (
             ["venv", "--quiet", "--python", sys.executable, folder],
             ["pip", "install", "--quiet", "--python", python, "--find-links", wheels, requirement],
@@ -77,10 +79,24 @@ def test_without_an_extra_a_command_says_which_it_needs(install: Callable[[str],
         assert len(done.stderr.splitlines()) == (1 if status else 0)
 
 
-def test_the_wheels_alone_give_a_jupyterlab_with_elastic_kernels(
-    install: Callable[[str], Path], new_machine: Callable[..., Machine]
+@pytest.fixture
+def as_the_readme_says(tmp_path: Path, wheels: Path) -> Path:
+    """Type what the README shows between ``make wheels`` and ``up``; the folder of commands."""
+    block = next(one.text for one in blocks(ROOT / "README.md") if "make wheels" in one.text)
+    first, *lines, last = block.splitlines()
+    assert (first, last) == ("make wheels", "~/elastic/bin/elastic-jupyter up")
+    (tmp_path / "dist").symlink_to(wheels)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # its python3 is known to be new
+    environment = {**os.environ, "HOME": str(tmp_path), "PATH": path}
+    for line in lines:
+        subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, check=True)
+    return tmp_path / "elastic" / "bin"
+
+
+def test_the_readmes_lines_alone_give_a_jupyterlab_with_elastic_kernels(
+    as_the_readme_says: Path, new_machine: Callable[..., Machine]
 ) -> None:
-    commands = install("elastic-jupyter[local]")
+    commands = as_the_readme_says
     status = [commands / "elastic-jupyter", "status", "--context", "x"]
     asked = subprocess.run(status, capture_output=True, text=True)
     assert asked.returncode == 2

@@ -26,7 +26,9 @@ from tests.support.walkthrough import Block, ends_with, texts
 TESTED_ELSEWHERE = {
     "make demo": "test_demo.py",
     "make wheels": "test_wheels.py",
-    "pip install --find-links dist 'elastic-jupyter[local]'": "test_wheels.py",
+    "python3 -m venv ~/elastic": "test_wheels.py",
+    "~/elastic/bin/pip install --find-links dist 'elastic-jupyter[local]'": "test_wheels.py",
+    "~/elastic/bin/elastic-jupyter up": "test_wheels.py",
 }
 _LOCAL = "http://127.0.0.1:8888"
 _UP = ("elastic-jupyter up", "make run")
