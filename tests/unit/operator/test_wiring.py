@@ -284,7 +284,6 @@ def place(server: FakeApiServer, key: Key) -> int | None:
     return status["queue"]["position"] if status.get("phase") == "Queued" else None
 
 
-
 async def test_kernels_take_turns_at_a_gpu(server: FakeApiServer, client: Client) -> None:
     server.defaulting = lambda obj: obj["metadata"].setdefault("creationTimestamp", CREATED)
     no_gpu = pod_condition("PodScheduled", "False", "Unschedulable", "no GPU is free")
