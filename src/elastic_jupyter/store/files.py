@@ -7,13 +7,16 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, TypeAlias
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from elastic_jupyter.errors import ConfigError, ElasticJupyterError, StoreFull, Unavailable
+
+#: What is in a file, some megabytes at a time. To be closed when it is not read to the end.
+Pieces: TypeAlias = Generator[bytes, None, None]
 
 #: Bytes that are read or written at once, and the most of a file that is held in memory. An S3
 #: object has 10,000 parts at most: with these it is 160 GB large.
@@ -56,7 +59,7 @@ class Files:
             raise ConfigError(f"the snapshot store {url!r} is of no known kind: {error}") from error
         self._on_disk = isinstance(self._fs, LocalFileSystem)
 
-    def list(self, folder: str) -> dict[str, int]:
+    def sizes(self, folder: str) -> dict[str, int]:
         """Return the files in a folder with their sizes in bytes; none where there is no folder."""
         return {name: entry["size"] for name, entry in self._entries(folder, "file").items()}
 
@@ -71,17 +74,14 @@ class Files:
             return content
         return None
 
-    def pieces(self, path: str) -> tuple[int, Iterator[bytes]] | None:
-        """Return a file's size and what is in it piece by piece, or None where there is none.
-
-        Close the iterator when it is not read to the end.
-        """
+    def pieces(self, path: str) -> tuple[int, Pieces] | None:
+        """Return a file's size and what is in it piece by piece, or None where there is none."""
         with self._in_our_words("read"), contextlib.suppress(FileNotFoundError):
             file = self._fs.open(self._at(path), "rb", block_size=PIECE, cache_type="none")
             return file.size, self._read(file)
         return None
 
-    def _read(self, file: Any) -> Iterator[bytes]:
+    def _read(self, file: Any) -> Pieces:
         with contextlib.closing(file):
             while True:
                 with self._in_our_words("read"):

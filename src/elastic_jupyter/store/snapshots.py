@@ -5,16 +5,16 @@ JupyterKernel's and ``id`` the SHA-256 of the manifest. A manifest is written la
 there can be restored; it is removed first. All calls block: call them in threads.
 """
 
+import contextlib
 import hashlib
 import hmac
 import json
 import re
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from elastic_jupyter.errors import Invalid, SnapshotBroken, SnapshotMissing, SnapshotTooLarge
-from elastic_jupyter.store.files import PARTIAL, Draft, Files
+from elastic_jupyter.store.files import PARTIAL, Draft, Files, Pieces
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -67,7 +67,7 @@ class SnapshotStore:
             raise SnapshotBroken(f"{what} was not saved by this gateway, or was changed since")
         return manifest
 
-    def open_blob(self, uid: str, digest: str) -> tuple[int, Iterator[bytes]]:
+    def open_blob(self, uid: str, digest: str) -> tuple[int, Pieces]:
         """Return a blob's size in bytes, and its contents in pieces of some megabytes.
 
         The last piece comes only when all is as it was written; else ``SnapshotBroken`` is raised
@@ -91,10 +91,10 @@ class SnapshotStore:
             needed = set(_listed(self.manifest(uid, *keep)))
             document = _document(*keep)
         # First what lists blobs: no manifest is ever left that lacks one.
-        manifests = [name for name in self._files.list(_checked(uid)) if name != document]
+        manifests = [name for name in self._files.sizes(_checked(uid)) if name != document]
         self._files.remove(f"{uid}/{name}" for name in manifests)
         for folder, kept in ((f"{uid}/blobs", needed), (f"{uid}/{PARTIAL}", set[str]())):
-            names = [name for name in self._files.list(folder) if name not in kept]
+            names = [name for name in self._files.sizes(folder) if name not in kept]
             self._files.remove(f"{folder}/{name}" for name in names)
 
     def remove(self, uid: str) -> None:
@@ -127,7 +127,7 @@ class Save:
         _blob(self._uid, digest)
         with self._lock:
             if self._there is None:
-                self._there = self._files.list(f"{self._uid}/blobs")
+                self._there = self._files.sizes(f"{self._uid}/blobs")
             size = self._there.get(digest)
         if size is None:
             return False
@@ -147,7 +147,7 @@ class Save:
         """
         listed = _listed(manifest)
         self._require_room(sum(listed.values()))
-        there = self._files.list(f"{self._uid}/blobs")
+        there = self._files.sizes(f"{self._uid}/blobs")
         wrong = [digest for digest, size in listed.items() if there.get(digest) != size]
         if wrong:
             # A loss of power can leave a blob short; so the next save writes it again.
@@ -203,6 +203,7 @@ class BlobDraft:
         self._save, self._digest, self._draft = save, digest, draft
         self._hash = hashlib.sha256()
         self._size = 0
+        self._there = False
 
     def write(self, data: bytes) -> None:
         """Append. Raises ``StoreFull``, ``SnapshotTooLarge``."""
@@ -218,10 +219,12 @@ class BlobDraft:
                 f"{self._size} bytes came whose SHA-256 is not the {self._digest} that was named"
             )
         self._draft.commit()
+        self._there = True
 
     def abort(self) -> None:
-        """Leave nothing behind. May be called twice; never raises."""
-        self._save._forget(self._digest)
+        """Leave nothing behind. May be called twice, and after ``commit``; never raises."""
+        if not self._there:
+            self._save._forget(self._digest)
         self._draft.abort()
 
 
@@ -257,14 +260,15 @@ def _listed(manifest: bytes) -> dict[str, int]:
     return listed
 
 
-def _verified(pieces: Iterator[bytes], digest: str, what: str) -> Iterator[bytes]:
+def _verified(pieces: Pieces, digest: str, what: str) -> Pieces:
     seen = hashlib.sha256()
     held = None
-    for piece in pieces:
-        seen.update(piece)
-        if held is not None:
-            yield held
-        held = piece
+    with contextlib.closing(pieces):
+        for piece in pieces:
+            seen.update(piece)
+            if held is not None:
+                yield held
+            held = piece
     if seen.hexdigest() != digest:
         raise SnapshotBroken(f"{what} is damaged")
     if held is not None:
