@@ -45,19 +45,23 @@ class Files:
     def __init__(self, url: str) -> None:
         """Read the URL; nothing is looked up yet. Raises ``ConfigError`` when it is of no kind."""
         self.url = url
-        options: dict[str, Any] = {"use_listings_cache": False}
-        if url.startswith("s3://"):
-            options["config_kwargs"] = _S3_CONFIG
+        kind = url.partition("://")[0] if "://" in url else "file"
+        if kind not in ("file", "s3", "memory"):
+            # Others of fsspec's may show a file before it is whole.
+            raise ConfigError(
+                f"the snapshot store {url!r} is of no known kind: it is a path, file:///path or "
+                "s3://bucket/prefix"
+            )
+        options: dict[str, Any] = {"config_kwargs": _S3_CONFIG} if kind == "s3" else {}
         try:
-            self._fs, self._root = fsspec.url_to_fs(url, **options)
+            self._fs, self._root = fsspec.url_to_fs(url, use_listings_cache=False, **options)
         except ImportError as error:
             raise ConfigError(
-                f"the snapshot store {url} needs a library that is missing: {error}; for s3:// "
-                "pip install 'elastic-jupyter[s3]'"
+                f"the snapshot store {url} needs s3fs: pip install 'elastic-jupyter[s3]'"
             ) from error
-        except ValueError as error:
-            raise ConfigError(f"the snapshot store {url!r} is of no known kind: {error}") from error
         self._on_disk = isinstance(self._fs, LocalFileSystem)
+        # Of an object. fsspec's memory would show the beginning of one.
+        self._held_at_most = float("inf") if kind == "memory" else PIECE
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the files in a folder with their sizes in bytes; none where there is no folder."""
@@ -99,15 +103,13 @@ class Files:
         if not self._on_disk:
             return  # an object is durable when the store has answered
         with self._in_our_words("written"):
-            folders = {self._root, os.path.dirname(self._root)}
+            folders: set[str] = set()
             for path in paths:
                 _fsync(self._at(path))
-                folder = os.path.dirname(self._at(path))
-                while folder not in folders:
-                    folders.add(folder)
-                    folder = os.path.dirname(folder)
-            for folder in sorted(folders):
-                _fsync(folder)
+                while path := os.path.dirname(path):
+                    folders.add(path)
+            for folder in [*sorted(folders, reverse=True), ""] if folders else []:
+                _fsync(self._at(folder))
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files; one that is gone already is success."""
@@ -224,7 +226,7 @@ class _ObjectDraft(Draft):
 
     def write(self, data: bytes) -> None:
         self._held += data
-        if len(self._held) >= PIECE:
+        if len(self._held) >= self._files._held_at_most:
             self._let_go()
 
     def _let_go(self) -> None:
