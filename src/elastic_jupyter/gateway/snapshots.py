@@ -154,19 +154,21 @@ class BlobHandler(_SnapshotHandler):
         transfer, store = self.of(Restoring), self.transfers.store
         size, pieces = await transfer.call(store.open_blob, transfer.uid, digest)
 
-        def following() -> bytes | None:
-            return next(pieces, None)
+        def following() -> asyncio.Task[bytes | None]:
+            return asyncio.get_running_loop().create_task(transfer.call(next, pieces, None))
 
+        coming = following()
         try:
             # The first before the headers: of a small blob is known by then that it is whole.
-            piece = await transfer.call(following)
+            piece = await coming
             self.set_header("Content-Type", "application/octet-stream")
             self.set_header("Content-Length", size)
             while piece is not None:
+                coming = following()  # read while this one is sent
                 self.write(piece)
                 await self.flush()
                 transfer.moved += len(piece)
-                piece = await transfer.call(following)
+                piece = await coming
         except ElasticJupyterError:
             if self._headers_written:
                 cast("Any", self.request.connection).stream.close()
@@ -174,6 +176,8 @@ class BlobHandler(_SnapshotHandler):
             self.clear()
             raise
         finally:
+            await asyncio.wait([coming])
+            coming.exception()  # told already, or there is nobody to tell
             await transfer.clean_up(pieces.close)
 
     def on_finish(self) -> None:

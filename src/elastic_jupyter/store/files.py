@@ -19,8 +19,8 @@ from elastic_jupyter.errors import ConfigError, ElasticJupyterError, StoreFull, 
 Pieces: TypeAlias = Generator[bytes, None, None]
 
 #: Bytes that are read or written at once, and the most of a file that is held in memory. An S3
-#: object has 10,000 parts at most: with these it is 160 GB large.
-PIECE = 16 * 2**20
+#: object has 10,000 parts at most: with these it is 80 GB large.
+PIECE = 8 * 2**20
 #: Where a disk has what is not yet whole, in the folder of its kernel.
 PARTIAL = "partial"
 #: A disk, a quota on it, and a limit on the size of a file.
