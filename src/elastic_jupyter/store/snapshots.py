@@ -150,8 +150,7 @@ class Save:
         there = self._files.sizes(f"{self._uid}/blobs")
         wrong = [digest for digest, size in listed.items() if there.get(digest) != size]
         if wrong:
-            # A loss of power can leave a blob short; so the next save writes it again.
-            self._files.remove(_blob(self._uid, digest) for digest in wrong)
+            self._drop_damaged(wrong)
             raise SnapshotBroken(
                 f"{len(wrong)} of {len(listed)} parts of kernel {self._uid} are not whole in the "
                 f"store {self._files.url}: save again"
@@ -173,6 +172,20 @@ class Save:
         finally:
             draft.abort()
         return snapshot
+
+    def _drop_damaged(self, digests: list[str]) -> None:
+        """Have the next save write again what a loss of power left short.
+
+        What is whole stays, whatever size a manifest gave it: an earlier snapshot may need it.
+        """
+        for digest in digests:
+            try:
+                for _ in self._store.open_blob(self._uid, digest)[1]:
+                    pass
+            except SnapshotBroken:
+                self._files.remove([_blob(self._uid, digest)])
+            except SnapshotMissing:
+                pass
 
     def _count(self, digest: str, size: int) -> None:
         """Count so many bytes of a blob. Raises ``SnapshotTooLarge``."""

@@ -219,6 +219,14 @@ def test_a_blob_that_was_found_short_is_written_again(store: SnapshotStore) -> N
     assert restorable(store, save_all(store, [OLD[0]]), [OLD[0]])
 
 
+def test_a_wrong_size_takes_nothing_from_an_earlier_snapshot(store: SnapshotStore) -> None:
+    snapshot = save_all(store, OLD)
+    wrong = json.dumps({"blobs": [{"digest": digest(OLD[0]), "size": 1}]}).encode()
+    with pytest.raises(SnapshotBroken):
+        store.save(UID, 2).seal(wrong)
+    assert restorable(store, snapshot, OLD)
+
+
 def _overwrite(store: SnapshotStore, path: str, content: bytes) -> None:
     store._files._fs.pipe_file(store._files._at(path), content)
 
