@@ -115,6 +115,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-ann
 lock: ## pin the newest versions that pyproject.toml allows in requirements/*.txt
 	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet uv; }
 	echo '-e .' | $(LOCK) --upgrade --group dev --no-emit-package elastic-jupyter -o requirements/dev.txt -
-	for extra in operator gateway notebook; do \
+	for extra in operator notebook; do \
 	  $(LOCK) --upgrade -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt pyproject.toml; done
+	$(LOCK) --upgrade -c requirements/dev.txt --extra gateway --extra s3 -o requirements/gateway.txt pyproject.toml
 	$(LOCK) --upgrade -c requirements/dev.txt -o requirements/kernel-python.txt requirements/kernel-python.in

@@ -11,6 +11,10 @@
         ├── Invalid        the server refuses its contents
         ├── Forbidden      the server refuses the caller: rights, quota or policy
         ├── Expired        the version to go on from is too old: list again
+        ├── SnapshotMissing   it is not where it was saved
+        ├── SnapshotBroken    it is not what was saved, or of another kernel
+        ├── SnapshotTooLarge  it has more bytes than a snapshot may have
+        ├── StoreFull      no room, or a quota is used up
         └── Unavailable    no usable answer: network, overload, a fault of the server
 
 Library errors never leave the package that calls the library: they are the ``__cause__`` of one of
@@ -96,6 +100,34 @@ class Expired(StoreError):
     retryable = True
     http_status = 410
     reason = "Expired"
+
+
+class SnapshotMissing(StoreError):
+    """A kernel's saved variables are not where they were saved."""
+
+    http_status = 404
+    reason = "SnapshotMissing"
+
+
+class SnapshotBroken(StoreError):
+    """What was read or sent is not what its digest or signature says."""
+
+    http_status = 422
+    reason = "SnapshotBroken"
+
+
+class SnapshotTooLarge(StoreError):
+    """A kernel's variables have more bytes than a snapshot may have."""
+
+    http_status = 413
+    reason = "SnapshotTooLarge"
+
+
+class StoreFull(StoreError):
+    """The store has no room left: a disk is full, or a quota is used up."""
+
+    http_status = 507
+    reason = "StoreFull"
 
 
 class Unavailable(StoreError):

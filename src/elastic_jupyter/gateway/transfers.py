@@ -1,0 +1,152 @@
+"""Which kernels save or restore their variables now, and with which tokens they may.
+
+A transfer is opened for one incarnation of one kernel. Its token is random and opens nothing else,
+and nothing after ``close``: so a save that was cancelled cannot go on behind anybody's back.
+"""
+
+import asyncio
+import hmac
+import secrets
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from elastic_jupyter.errors import Conflict
+from elastic_jupyter.store.snapshots import Save, SnapshotStore
+
+T = TypeVar("T")
+
+#: Calls into the store at once, of all kernels. One that waits for its kernel holds no thread.
+THREADS = 8
+#: Of how many transfers that ended is known that they did.
+_REMEMBERED = 1000
+
+
+class Transfer:
+    """Variables on their way between one incarnation of a kernel and the store.
+
+    Attributes:
+        token: what the agent shows, as ``Authorization: token <token>``.
+        moved: bytes that went through so far; one that stands still is stuck.
+        ended: why it ended, a sentence for the user; empty while it is open.
+    """
+
+    def __init__(self, kernel_id: str, pool: ThreadPoolExecutor) -> None:
+        self.kernel_id = kernel_id
+        self.token = secrets.token_urlsafe(32)
+        self.moved = 0
+        self.ended = ""
+        self._pool = pool
+        self._calls: set[asyncio.Future[object]] = set()
+
+    async def call(self, function: Callable[..., T], *arguments: object) -> T:
+        """Return what a blocking call into the store returns, which is made in a thread.
+
+        Raises ``Conflict`` once the transfer has ended, also where it ended during the call; and
+        what the call raises.
+        """
+        self.require_open()
+        loop = asyncio.get_running_loop()
+        call = loop.run_in_executor(self._pool, function, *arguments)
+        self._calls.add(call)  # type: ignore[arg-type]  # of whatever it returns
+        call.add_done_callback(self._calls.discard)
+        # Whoever waits may be cancelled; the thread goes on, and ``end`` waits for it.
+        result = await asyncio.shield(call)
+        self.require_open()
+        return result
+
+    async def clean_up(self, function: Callable[[], None]) -> None:
+        """Make a blocking call that is also due after the end."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+    def require_open(self) -> None:
+        """Raise ``Conflict`` once the transfer has ended."""
+        if self.ended:
+            raise Conflict(self.ended)
+
+    async def end(self, why: str) -> None:
+        """Refuse what comes from now on, and return when no call into the store is under way."""
+        self.ended = self.ended or why
+        if self._calls:
+            await asyncio.wait(self._calls)
+
+
+class Saving(Transfer):
+    """From the kernel into the store.
+
+    Attributes:
+        sealed: the snapshot's id, once all is in the store; None before.
+    """
+
+    def __init__(self, kernel_id: str, pool: ThreadPoolExecutor, save: Save) -> None:
+        super().__init__(kernel_id, pool)
+        self.save = save
+        self.sealed: str | None = None
+
+
+class Restoring(Transfer):
+    """From the store into the kernel: the snapshot ``snapshot`` of ``uid`` and ``epoch``."""
+
+    def __init__(
+        self, kernel_id: str, pool: ThreadPoolExecutor, *, uid: str, epoch: int, snapshot: str
+    ) -> None:
+        super().__init__(kernel_id, pool)
+        self.uid, self.epoch, self.snapshot = uid, epoch, snapshot
+
+
+Opened = TypeVar("Opened", bound=Transfer)
+
+
+class Transfers:
+    """All transfers of a gateway. Used in its event loop only.
+
+    Attributes:
+        store: where the snapshots are.
+    """
+
+    def __init__(self, store: SnapshotStore) -> None:
+        self.store = store
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="snapshots")
+        self._open: dict[str, Transfer] = {}
+        self._ended: deque[Transfer] = deque(maxlen=_REMEMBERED)
+
+    def open_save(self, kernel_id: str, uid: str, epoch: int) -> Saving:
+        """Let a kernel save. Raises ``Conflict`` while another transfer of it is open."""
+        return self._opened(Saving(kernel_id, self._pool, self.store.save(uid, epoch)))
+
+    def open_restore(self, kernel_id: str, uid: str, epoch: int, snapshot: str) -> Restoring:
+        """Let a kernel restore what ``uid`` saved in ``epoch``. Raises as ``open_save`` does."""
+        return self._opened(
+            Restoring(kernel_id, self._pool, uid=uid, epoch=epoch, snapshot=snapshot)
+        )
+
+    async def close(self, transfer: Transfer, why: str = "the save was cancelled") -> None:
+        """End a transfer; ``why`` is what its kernel is told. May be called twice.
+
+        When it returns, nothing of it writes or reads any more: what it left may be swept.
+        """
+        if self._open.get(transfer.kernel_id) is transfer:
+            del self._open[transfer.kernel_id]
+            self._ended.append(transfer)
+        await transfer.end(why)
+
+    def find(self, kernel_id: str, token: str) -> Transfer | None:
+        """Return the transfer that a kernel's token opens, also one that ended a while ago."""
+        known = self._open.get(kernel_id)
+        candidates = [known] if known else []
+        candidates += [ended for ended in self._ended if ended.kernel_id == kernel_id]
+        for transfer in candidates:
+            if hmac.compare_digest(transfer.token.encode(), token.encode()):
+                return transfer
+        return None
+
+    def shut_down(self) -> None:
+        """Let the threads end after what is under way."""
+        self._pool.shutdown(wait=False)
+
+    def _opened(self, transfer: Opened) -> Opened:
+        if transfer.kernel_id in self._open:
+            raise Conflict(f"kernel {transfer.kernel_id} is being saved or restored already")
+        self._open[transfer.kernel_id] = transfer
+        return transfer

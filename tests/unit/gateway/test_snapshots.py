@@ -1,0 +1,439 @@
+"""Variables between a kernel's agent and the store: real server, store and client on loopback."""
+
+import asyncio
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado import web
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+
+from elastic_jupyter.errors import Conflict, StoreFull, Unavailable
+from elastic_jupyter.gateway import snapshots
+from elastic_jupyter.gateway.transfers import Restoring, Saving, Transfers
+from elastic_jupyter.store.snapshots import BlobDraft, Save, SnapshotStore
+from tests.support.eventually import eventually
+
+KERNEL = "00000000-0000-4000-8000-000000000001"
+OTHER = "00000000-0000-4000-8000-000000000002"
+UID, EPOCH = "uid-1", 3
+BLOBS = [b"numbers" * 1000, b"", os.urandom(snapshots.BATCH * 2 + 7)]
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def manifest(*blobs: bytes) -> bytes:
+    listed = [{"digest": digest(blob), "size": len(blob)} for blob in blobs]
+    return json.dumps({"blobs": listed, "lost": [], "names": {}}).encode()
+
+
+class Ping(web.RequestHandler):
+    """Any other request."""
+
+    def get(self) -> None:
+        self.finish("ok")
+
+
+class Gateway:
+    """A tornado server with our handlers, and what the gateway's own code would hold."""
+
+    def __init__(self, store: SnapshotStore) -> None:
+        self.transfers = Transfers(store)
+        settings = {snapshots.SETTING: self.transfers, "log_function": lambda handler: None}
+        application = web.Application(
+            [*snapshots.default_handlers, (r"/ping", Ping)],
+            **settings,
+        )
+        # As the gateway's, whose limit holds for other requests.
+        self._server = HTTPServer(application, max_body_size=2**20)
+        socket, self.port = bind_unused_port()
+        self._server.add_socket(socket)
+        self._threads = ThreadPoolExecutor(4)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str,
+        kernel: str = KERNEL,
+    ) -> tuple[int, bytes]:
+        """Make one request of an agent; return status and body. Blocks."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            # A refusal may come before all was sent.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(
+                    method,
+                    f"/api/kernels/{kernel}/snapshot/{path}",
+                    body,
+                    {"Authorization": f"token {token}"},
+                    encode_chunked=not isinstance(body, bytes | None),
+                )
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    async def ask(self, *arguments: Any, **named: Any) -> tuple[int, bytes]:
+        """The same, beside the server's loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: self.call(*arguments, **named))
+
+    async def put(self, saving: Saving, content: bytes) -> tuple[int, bytes]:
+        """Send a blob."""
+        return await self.ask("PUT", f"blobs/{digest(content)}", content, token=saving.token)
+
+    async def close(self) -> None:
+        self._server.stop()
+        await self._server.close_all_connections()
+        self.transfers.shut_down()
+        self._threads.shutdown()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SnapshotStore:
+    return SnapshotStore(str(tmp_path / "snapshots"), key=b"key", max_bytes=300 * 2**20)
+
+
+@pytest.fixture
+async def gateway(store: SnapshotStore) -> AsyncIterator[Gateway]:
+    gateway = Gateway(store)
+    yield gateway
+    await gateway.close()
+
+
+async def saved(gateway: Gateway, blobs: list[bytes] = BLOBS) -> str:
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    for blob in blobs:
+        assert (await gateway.put(saving, blob))[0] == 201
+    status, said = await gateway.ask("PUT", "manifest", manifest(*blobs), token=saving.token)
+    assert status == 201
+    assert saving.sealed == json.loads(said)["id"]
+    await gateway.transfers.close(saving)
+    return saving.sealed
+
+
+async def restoring(gateway: Gateway) -> Restoring:
+    return gateway.transfers.open_restore(KERNEL, UID, EPOCH, await saved(gateway))
+
+
+def left(store: SnapshotStore) -> dict[str, int]:
+    return store._files.sizes(f"{UID}/blobs") | store._files.sizes(f"{UID}/partial")
+
+
+async def until(holds: Callable[[], object]) -> None:
+    await asyncio.to_thread(eventually, holds, bool, within=10, what="so much was wanted")
+
+
+async def test_what_a_kernel_saved_it_gets_back(gateway: Gateway) -> None:
+    transfer = await restoring(gateway)
+    assert await gateway.ask("GET", "manifest", token=transfer.token) == (200, manifest(*BLOBS))
+    for blob in BLOBS:
+        path = f"blobs/{digest(blob)}"
+        assert await gateway.ask("GET", path, token=transfer.token) == (200, blob)
+    assert transfer.moved == sum(map(len, BLOBS))
+
+
+async def test_a_body_of_unknown_length_is_taken(gateway: Gateway) -> None:
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    pieces = iter([b"one", b"two"])
+    path = f"blobs/{digest(b'onetwo')}"
+    assert (await gateway.ask("PUT", path, pieces, token=saving.token))[0] == 201
+    assert saving.moved == 6
+
+
+async def test_a_second_save_asks_what_is_there(gateway: Gateway) -> None:
+    await saved(gateway)
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH + 1)
+    for blob, want in ((BLOBS[0], 200), (b"new", 404)):
+        path = f"blobs/{digest(blob)}"
+        assert await gateway.ask("HEAD", path, token=saving.token) == (want, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        pytest.param("HEAD", f"blobs/{digest(b'x')}", None, id="has"),
+        pytest.param("PUT", f"blobs/{digest(b'x')}", b"x", id="blob"),
+        pytest.param("PUT", "manifest", manifest(), id="manifest"),
+        pytest.param("GET", f"blobs/{digest(BLOBS[0])}", None, id="a blob back"),
+        pytest.param("GET", "manifest", None, id="a manifest back"),
+    ],
+)
+class TestTokens:
+    """Each request is allowed by the token for it, while that is open, and by nothing else."""
+
+    async def test_a_wrong_token_is_refused(
+        self, method: str, path: str, body: bytes | None, gateway: Gateway
+    ) -> None:
+        await saved(gateway)
+        for transfer in (None, gateway.transfers.open_save(KERNEL, UID, EPOCH)):
+            for token in ("wrong", "", "ä"):
+                status, _ = await gateway.ask(method, path, body, token=token)
+                assert status == 403, (token, transfer)
+
+    async def test_a_token_opens_its_own_kernel(
+        self, method: str, path: str, body: bytes | None, gateway: Gateway
+    ) -> None:
+        snapshot = await saved(gateway)
+        for transfer in (
+            gateway.transfers.open_save(OTHER, "uid-2", 1),
+            gateway.transfers.open_restore(KERNEL, UID, EPOCH, snapshot),
+        ):
+            kernel = OTHER if transfer.kernel_id == KERNEL else KERNEL
+            status, _ = await gateway.ask(method, path, body, token=transfer.token, kernel=kernel)
+            assert status == 403
+
+    async def test_a_token_is_for_saving_or_for_restoring(
+        self, method: str, path: str, body: bytes | None, gateway: Gateway
+    ) -> None:
+        snapshot = await saved(gateway)
+        transfer = (
+            gateway.transfers.open_save(KERNEL, UID, EPOCH)
+            if method == "GET"
+            else gateway.transfers.open_restore(KERNEL, UID, EPOCH, snapshot)
+        )
+        assert (await gateway.ask(method, path, body, token=transfer.token))[0] == 403
+
+    async def test_a_transfer_that_ended_is_told(
+        self, method: str, path: str, body: bytes | None, gateway: Gateway, store: SnapshotStore
+    ) -> None:
+        snapshot = await saved(gateway)
+        before = left(store)
+        transfer = (
+            gateway.transfers.open_restore(KERNEL, UID, EPOCH, snapshot)
+            if method == "GET"
+            else gateway.transfers.open_save(KERNEL, UID, EPOCH)
+        )
+        await gateway.transfers.close(transfer, "the cell came first")
+        status, said = await gateway.ask(method, path, body, token=transfer.token)
+        assert status == 409
+        if method != "HEAD":
+            assert json.loads(said) == {"message": "the cell came first", "reason": "Conflict"}
+        assert left(store) == before
+
+
+async def test_one_transfer_of_a_kernel_at_a_time(gateway: Gateway) -> None:
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    with pytest.raises(Conflict, match="already"):
+        gateway.transfers.open_restore(KERNEL, UID, EPOCH, digest(b""))
+    gateway.transfers.open_save(OTHER, "uid-2", 1)
+    for _ in range(2):
+        await gateway.transfers.close(saving)
+    gateway.transfers.open_save(KERNEL, UID, EPOCH)
+
+
+# -- what is refused
+
+
+async def test_a_blob_with_a_wrong_digest_is_refused(
+    gateway: Gateway, store: SnapshotStore
+) -> None:
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    for content in (b"x", BLOBS[2]):
+        path = f"blobs/{digest(b'another')}"
+        status, said = await gateway.ask("PUT", path, content, token=saving.token)
+        assert (status, json.loads(said)["reason"]) == (422, "SnapshotBroken")
+    await until(lambda: not left(store))
+
+
+async def test_a_manifest_of_blobs_that_are_not_there_is_refused(gateway: Gateway) -> None:
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    for body, want in ((manifest(b"never"), 422), (b"nonsense", 400)):
+        status, _ = await gateway.ask("PUT", "manifest", body, token=saving.token)
+        assert status == want
+    assert saving.sealed is None
+
+
+async def test_a_manifest_that_is_too_large_is_refused(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "MAX_MANIFEST", 1000)
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    status, said = await gateway.ask("PUT", "manifest", b"x" * 2**21, token=saving.token)
+    assert (status, json.loads(said)["reason"]) == (413, "SnapshotTooLarge")
+
+
+async def test_a_snapshot_that_is_too_large_is_refused_on_the_way(
+    tmp_path: Path,
+) -> None:
+    store = SnapshotStore(str(tmp_path), key=b"key", max_bytes=snapshots.BATCH)
+    gateway = Gateway(store)
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    status, said = await gateway.put(saving, bytes(100 * 2**20))
+    assert (status, json.loads(said)["reason"]) == (413, "SnapshotTooLarge")
+    assert saving.moved < 50 * 2**20, "the rest is not waited for"
+    await until(lambda: not left(store))
+    await gateway.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        pytest.param(StoreFull("the store file:///s is full"), 507, id="full"),
+        pytest.param(Unavailable("the store s3://b could not be written"), 503, id="away"),
+    ],
+)
+@pytest.mark.parametrize("size", [10, snapshots.BATCH * 3], ids=["small", "large"])
+async def test_what_is_wrong_with_the_store_is_told(
+    size: int,
+    error: Exception,
+    status: int,
+    gateway: Gateway,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(draft: BlobDraft, data: bytes) -> None:
+        raise error
+
+    monkeypatch.setattr(BlobDraft, "write", fail)
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    answered, said = await gateway.put(saving, bytes(size))
+    assert (answered, json.loads(said)["message"]) == (status, str(error))
+
+
+# -- what breaks off
+
+
+async def test_a_damaged_blob_is_never_sent_whole(gateway: Gateway, store: SnapshotStore) -> None:
+    transfer = await restoring(gateway)
+    big = os.urandom(40 * 2**20)
+    for content in (BLOBS[0], big):
+        at = store._files._at(f"{UID}/blobs/{digest(content)}")
+        store._files._fs.pipe_file(at, content[:-1] + bytes([content[-1] ^ 1]))
+    path = f"blobs/{digest(BLOBS[0])}"
+    status, said = await gateway.ask("GET", path, token=transfer.token)
+    assert (status, json.loads(said)["reason"]) == (422, "SnapshotBroken")
+    with pytest.raises(http.client.IncompleteRead):
+        await gateway.ask("GET", f"blobs/{digest(big)}", token=transfer.token)
+
+
+async def test_a_kernel_that_vanishes_leaves_nothing(
+    gateway: Gateway, store: SnapshotStore
+) -> None:
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(
+        f"PUT /api/kernels/{KERNEL}/snapshot/blobs/{digest(BLOBS[2])} HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: token {saving.token}\r\nContent-Length: {len(BLOBS[2])}\r\n\r\n".encode()
+    )
+    writer.write(BLOBS[2][:-1])
+    await until(lambda: store._files.sizes(f"{UID}/partial"))
+    writer.close()
+    await until(lambda: not left(store))
+    assert (await gateway.put(saving, BLOBS[2]))[0] == 201, "once more is fine"
+
+
+async def test_a_save_that_is_cancelled_writes_nothing_afterwards(
+    gateway: Gateway, store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealing, go_on = threading.Event(), threading.Event()
+    seal = Save.seal
+
+    def slow(save: Save, said: bytes) -> str:
+        sealing.set()
+        assert go_on.wait(10)
+        return seal(save, said)
+
+    monkeypatch.setattr(Save, "seal", slow)
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    request = asyncio.ensure_future(gateway.ask("PUT", "manifest", manifest(), token=saving.token))
+    await until(sealing.is_set)
+    closing = asyncio.ensure_future(gateway.transfers.close(saving, "the cell came first"))
+    done, _ = await asyncio.wait([closing], timeout=0.2)
+    assert not done, "the store still writes"
+    go_on.set()
+    await closing
+    store.remove(UID)
+    status, said = await request
+    assert (status, json.loads(said)["message"]) == (409, "the cell came first")
+    assert saving.sealed is None
+    assert store.uids() == []
+
+
+# -- bounded
+
+
+class Throttled:
+    """A store that takes its time; counts what it was given and not done with yet."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> None:
+        write = BlobDraft.write
+        self.written = 0
+
+        def slow(draft: BlobDraft, data: bytes) -> None:
+            time.sleep(seconds)
+            write(draft, data)
+            self.written += len(data)
+
+        monkeypatch.setattr(BlobDraft, "write", slow)
+
+
+async def test_a_large_blob_to_a_slow_store_holds_up_nobody(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Throttled(monkeypatch, seconds=0.04)
+    piece, count = os.urandom(2**20), 200
+    seen = hashlib.sha256()
+    for _ in range(count):
+        seen.update(piece)
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(count):
+            yield piece
+
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    path, waiting = f"blobs/{seen.hexdigest()}", 0
+
+    def look() -> None:
+        nonlocal waiting
+        waiting = max(waiting, saving.moved - store.written)
+
+    putting = gateway.ask("PUT", path, pieces(), token=saving.token)
+    status, _ = await _with_others_beside(putting, gateway, look)
+    assert (status, saving.moved) == (201, count * 2**20)
+    assert waiting <= 3 * snapshots.BATCH, "two batches, and what came of the next"
+
+
+async def test_a_large_blob_that_is_fetched_holds_up_nobody(gateway: Gateway) -> None:
+    large = os.urandom(200 * 2**20)
+    snapshot = await saved(gateway, [large])
+    transfer = gateway.transfers.open_restore(KERNEL, UID, EPOCH, snapshot)
+    getting = gateway.ask("GET", f"blobs/{digest(large)}", token=transfer.token)
+    assert await _with_others_beside(getting, gateway, lambda: None) == (200, large)
+
+
+async def _with_others_beside(
+    work: Coroutine[Any, Any, tuple[int, bytes]], gateway: Gateway, look: Callable[[], None]
+) -> tuple[int, bytes]:
+    """Return the answer; until it comes, another client asks again and again, and is served."""
+    request = asyncio.ensure_future(work)
+    delays = []
+    while not request.done():
+        began = time.monotonic()
+        assert await asyncio.to_thread(_ping, gateway.port) == 200
+        delays.append(time.monotonic() - began)
+        look()
+    assert len(delays) > 10
+    delays.sort()
+    assert delays[len(delays) // 2] < 0.05
+    assert delays[int(len(delays) * 0.95)] < 0.25
+    return await request
+
+
+def _ping(port: int) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", "/ping")
+        return connection.getresponse().status
