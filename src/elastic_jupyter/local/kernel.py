@@ -16,6 +16,7 @@ from elastic_jupyter.errors import (
     Conflict,
     Invalid,
     LaunchFailed,
+    NotFound,
     StoreError,
     Unavailable,
 )
@@ -287,6 +288,8 @@ class KernelReconciler:
                 await self._report(key, kernel, self._told(key, kernel, sight.stopped()))
             except Conflict:
                 continue
+            except NotFound:  # it was shut down a moment ago: nobody asks how it ended
+                return
             except StoreError as error:
                 log.warning("the end of a kernel is not written", kernel=key, error=error)
             return

@@ -183,6 +183,18 @@ async def test_a_supervisor_that_is_stopped_ends_all_kernels_and_says_so(
     assert await machine.until_phase(ended, "Succeeded") == before
 
 
+async def test_a_supervisor_that_is_stopped_warns_of_no_kernel_that_was_just_deleted(
+    machine: OneMachine, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.start()
+    key = await machine.run(STAYS)
+    await machine.until_phase(key, "Running")
+    await machine.delete(key)  # the watch tells it a moment later
+    await machine.stop()
+    assert machine.processes() == []
+    assert caplog.messages == [], "whoever types Ctrl-C reads this"
+
+
 async def test_however_often_the_supervisor_is_killed_each_kernel_has_one_process(
     machine: OneMachine,
 ) -> None:
