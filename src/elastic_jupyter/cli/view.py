@@ -11,7 +11,7 @@ from elastic_jupyter.api.kernel import JupyterKernel, Phase, Queue
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.sessions import KernelSession
 from elastic_jupyter.policy import accelerators, notices, usage
-from elastic_jupyter.policy.report import timestamp
+from elastic_jupyter.policy.report import moment, timestamp
 from elastic_jupyter.policy.usage import Usage
 
 #: The phases of what has no object: a kernel that sleeps until its next cell.
@@ -118,8 +118,8 @@ def of_tombstone(kernel_id: str, tombstone: Mapping[str, Any], *, now: datetime)
         gpus=_gpus(template),
         usage=_until(used, usage.gpus(template), now),
         reason=reason,
-        since=used.asleep_since or _moment(tombstone["at"]),
-        last_activity=_moment(last) if last else None,
+        since=used.asleep_since or moment(tombstone["at"]),
+        last_activity=moment(last) if last else None,
     )
 
 
@@ -175,13 +175,6 @@ def _text(word: Any) -> str:
     if not isinstance(word, str):
         raise TypeError(f"{word!r} is no text")
     return word
-
-
-def _moment(text: Any) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text} is in no time zone")
-    return moment
 
 
 def _path(kept: sessions.Sessions) -> str:

@@ -123,7 +123,7 @@ class BlobHandler(_SnapshotHandler):
         if self._writing is not None:
             await self._writing
 
-    async def _write(self, batch: bytearray, *, last: bool = False) -> None:
+    async def _write(self, batch: bytearray, *, last: bool) -> None:
         await self.transfer.call(self._in_thread, self.of(Saving), bytes(batch), last)
 
     def _in_thread(self, saving: Saving, batch: bytes, last: bool) -> None:

@@ -105,6 +105,14 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:
     return patch
 
 
+def moment(text: str) -> datetime:
+    """Return the moment that a time in ISO 8601 names. Raises ``ValueError`` without a zone."""
+    named = datetime.fromisoformat(text)
+    if named.tzinfo is None:
+        raise ValueError(f"{text} is in no time zone")
+    return named
+
+
 def timestamp(moment: datetime) -> str:
     """Return aware UTC as Kubernetes writes it, in whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,6 +12,7 @@ from typing import Any
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.policy import accelerators
+from elastic_jupyter.policy.report import moment
 
 _NONE = timedelta(0)
 #: More than any kernel has, and far from what a timedelta can hold.
@@ -109,7 +110,7 @@ def from_json(said: Any) -> Usage:
         return Usage(
             used=_seconds(said.get("used", 0)),
             given_back=_seconds(said.get("givenBack", 0)),
-            asleep_since=None if asleep is None else _moment(asleep),
+            asleep_since=None if asleep is None else moment(asleep),
         )
     except (AttributeError, TypeError, ValueError, OverflowError):
         return NOTHING
@@ -120,10 +121,3 @@ def _seconds(value: float) -> timedelta:
     if not _NONE <= span <= _MOST:
         raise ValueError("negative, or more than there is")
     return span
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("no time zone")
-    return moment
