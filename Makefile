@@ -26,7 +26,7 @@ help: ## list the targets
 
 venv: $(STAMP) ## make .venv with everything that development needs
 
-$(STAMP): requirements/dev.txt pyproject.toml
+$(STAMP): requirements/dev.txt pyproject.toml agent/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv is needed: apt-get install python3-venv" >&2; exit 1; }
 	@# What was never whole begins anew: a package that is half there looks as if it were installed.
@@ -34,7 +34,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	{ test -e $@ && $(BIN)/python -c ''; } || $(PYTHON) -m venv --clear .venv
 	test -x $(BIN)/uv || $(BIN)/pip install --quiet "$$(grep '^uv==' requirements/dev.txt)"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements/dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e . -e agent
 	@touch $@
 
 test: venv ## unit tests, those of one machine and of a browser, then the cluster tests on a real Kubernetes
@@ -114,7 +114,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-ann
 
 lock: ## pin the newest versions that pyproject.toml allows in requirements/*.txt
 	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet uv; }
-	echo '-e .' | $(LOCK) --upgrade --group dev --no-emit-package elastic-jupyter -o requirements/dev.txt -
+	printf -- '-e .\n-e agent\n' | $(LOCK) --upgrade --group dev --no-emit-package elastic-jupyter \
+	  --no-emit-package elastic-jupyter-agent -o requirements/dev.txt -
 	for extra in operator notebook; do \
 	  $(LOCK) --upgrade -c requirements/dev.txt --extra $$extra -o requirements/$$extra.txt pyproject.toml; done
 	$(LOCK) --upgrade -c requirements/dev.txt --extra gateway --extra s3 -o requirements/gateway.txt pyproject.toml

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple, TypeAlias
 
 import pytest
 
-from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.api.kernel import JupyterKernel, Phase, Snapshot
 from elastic_jupyter.errors import AlreadyExists, Conflict, Invalid, NotFound
 from elastic_jupyter.store.protocol import Gone, KernelStore, Key, Put, Synced
 from tests.contract.writer import STEPS, a_kernel, count, elsewhere
@@ -171,6 +171,31 @@ class KernelStoreContract:
         with pytest.raises(NotFound, match="uid old is gone"):
             await store.wish(key, suspend=True, uid="old")
         assert await store.get(key) == created
+
+    async def test_a_snapshot_suspends_its_kernel_until_it_is_removed(self, store, key):
+        created = await store.create(a_kernel(key, gatewayRef={"name": "gw"}))
+        uid = created.metadata.uid
+        version = created.metadata.resource_version
+        await store.patch_status(key, {"phase": "Running", "epoch": 2}, version=version)
+        snapshot = Snapshot(epoch=2, id="2-abc")
+        saved = await store.save(key, snapshot, uid=uid, epoch=2)
+        assert (saved.spec.suspend, saved.spec.snapshot) == (True, snapshot)
+        assert saved == await store.get(key)
+        again = await store.save(key, Snapshot(epoch=2), uid=uid, epoch=2)
+        assert again.spec.snapshot == Snapshot(epoch=2), "nothing of the one before stays"
+        woken = await store.save(key, None, uid=uid, epoch=2)
+        assert (woken.spec.suspend, woken.spec.snapshot) == (True, None)
+
+    async def test_a_snapshot_of_another_incarnation_is_refused(self, store, key):
+        created = await store.create(a_kernel(key, gatewayRef={"name": "gw"}))
+        uid = created.metadata.uid
+        version = created.metadata.resource_version
+        before = await store.patch_status(key, {"phase": "Running", "epoch": 2}, version=version)
+        with pytest.raises(Conflict, match="has come to epoch 2, not 1"):
+            await store.save(key, Snapshot(epoch=1, id="1-abc"), uid=uid, epoch=1)
+        with pytest.raises(NotFound, match="uid old is gone"):
+            await store.save(key, Snapshot(epoch=2, id="2-abc"), uid="old", epoch=2)
+        assert await store.get(key) == before
 
     # -- facts
 

@@ -32,6 +32,23 @@ def hasty(
     yield from _up(tmp_path_factory, request, "hasty", idle=3, gpus=2)
 
 
+@pytest.fixture(scope="session")
+def sleepy(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Machine]:
+    """A machine with one stand-in whose kernels sleep after three idle seconds."""
+    yield from _up(tmp_path_factory, request, "sleepy", idle=3, policy="hibernate")
+
+
+@pytest.fixture(scope="session")
+def lazy(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Machine]:
+    """A machine whose kernels start with their first cell."""
+    how = {"policy": "hibernate", "start": "on-first-execute"}
+    yield from _up(tmp_path_factory, request, "lazy", idle=3600, **how)
+
+
 @pytest.fixture
 def new_machine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
     """Make machines that live as long as the test, all of the same GPUs; none is started."""

@@ -114,7 +114,7 @@ REFUSALS = [
     Refusal(
         "a setting that there is not",
         "Invalid value for '--config': {}/settings.toml has the unknown setting idel; known are "
-        "browser, directory, gpus, idle, log_level, policy, port, state, user",
+        "browser, directory, gpus, idle, log_level, policy, port, start, state, user",
         settings('idel = "5m"'),
     ),
     Refusal(

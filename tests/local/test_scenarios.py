@@ -15,6 +15,7 @@ from tests.scenarios.ends import (
 )
 from tests.scenarios.gateway_gone import GatewayGone
 from tests.scenarios.gpu_queue import GpuQueue
+from tests.scenarios.hibernation import Hibernation, LazyStart
 from tests.scenarios.notebook_server_gone import NotebookServerGone
 from tests.scenarios.reclaim import Reclaim
 from tests.scenarios.running import Running, opens_a_file_beside_its_notebook
@@ -64,6 +65,14 @@ class TestNotebookServerGone(NotebookServerGone):
 
 class TestReclaim(Reclaim):
     """On a machine that reclaims after seconds."""
+
+
+class TestHibernation(Hibernation):
+    """On a machine whose kernels sleep."""
+
+
+class TestLazyStart(LazyStart):
+    """On a machine whose kernels start with their first cell."""
 
 
 class TestGpuQueue(GpuQueue):

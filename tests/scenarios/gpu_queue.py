@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 
 from tests.scenarios.world import Object, World
+from tests.scenarios.world import Tab as AnyTab
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Cell, Tab
 
@@ -28,7 +29,8 @@ class Holder:
         assert self.cell.wait(within=10).result == "'held'"
 
 
-def phase(world: World, tab: Tab) -> str | None:
+def phase(world: World, tab: AnyTab) -> str | None:
+    """Return the phase of a tab's kernel."""
     kernel = world.kernel(tab) or {}
     return kernel.get("status", {}).get("phase")
 

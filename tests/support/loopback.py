@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,16 +22,19 @@ from typing import Any, NoReturn
 from traitlets.config import Config
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.kernel import JupyterKernel, ReclaimPolicy, Snapshot
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
 from elastic_jupyter.errors import AlreadyExists, Invalid, NotFound, StoreError, Unavailable
 from elastic_jupyter.gateway import app
 from elastic_jupyter.gateway.config import GatewayConfig
-from elastic_jupyter.policy import tokens
+from elastic_jupyter.policy import kernel_status, tokens
 from elastic_jupyter.policy.keys import connection_key
+from elastic_jupyter.policy.lifecycle import Action, Sight
 from elastic_jupyter.store.protocol import Change, Gone, Key, Put, Synced
+from elastic_jupyter.store.sqlite.merge import merge
 from elastic_jupyter.store.stores import Stores
+from elastic_jupyter.store.wishes import snapshot_patch
 
 MASTER = b"loopback master key, 32 bytes ok"
 ANN = tokens.NotebookIdentity("team", "ann-notebook", "uid-ann", "ann")
@@ -52,11 +56,13 @@ class LoopbackStore:
         self.failing_deletes = 0
         self.deletes_fail_with: type[StoreError] = Unavailable
         self.failing_annotates = 0
+        self.failing_saves = 0
         self.lost_answers = 0
         # Cleared: no create and no annotate is answered until it is set again.
         self.answering = asyncio.Event()
         self.answering.set()
         self._directory = directory
+        self._versions = itertools.count(1)
         self._watchers: set[asyncio.Queue[Change]] = set()
 
     async def get(self, key: Key) -> JupyterKernel:
@@ -93,11 +99,13 @@ class LoopbackStore:
             raise AlreadyExists(f"{key} exists")
         number = next(_NUMBERS)
         body["metadata"]["uid"] = f"uid-{number}"
+        body["metadata"]["resourceVersion"] = str(next(self._versions))
         last = int(body["metadata"]["annotations"][names.ANNOTATION_LAST_EPOCH])
-        body["status"] = {"phase": "Pending", "epoch": last + 1}
+        asleep = body["spec"].get("suspend")
+        body["status"] = {"phase": "Dormant"} if asleep else {"phase": "Pending", "epoch": last + 1}
         self.objects[key] = body
         self._tell(Put(JupyterKernel.model_validate(body)))
-        if not self.hold:
+        if not self.hold and not asleep:
             self.run(key)
         if self.lost_answers:
             self.lost_answers -= 1
@@ -144,6 +152,7 @@ class LoopbackStore:
         """Write facts, as the operator does."""
         body = copy.deepcopy(self.objects[key])
         body["status"].update(status)
+        body["metadata"]["resourceVersion"] = str(next(self._versions))
         self.objects[key] = body
         self._tell(Put(JupyterKernel.model_validate(body)))
 
@@ -183,7 +192,7 @@ class LoopbackStore:
         uid: str,
         suspend: bool | None = None,
         keep_until: datetime | None = None,
-    ) -> None:
+    ) -> JupyterKernel:
         body = self.objects.get(key)
         if body is None or body["metadata"]["uid"] != uid:
             raise NotFound(f"{key} not found")
@@ -191,6 +200,42 @@ class LoopbackStore:
         given = {"suspend": suspend, "keepUntil": until}
         body["spec"].update({name: value for name, value in given.items() if value is not None})
         self.report(key)
+        self._reconcile(key)
+        return await self.get(key)
+
+    async def save(
+        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int
+    ) -> JupyterKernel:
+        if self.failing_saves:
+            self.failing_saves -= 1
+            raise Unavailable("no answer")
+        kernel = await self.get(key)
+        if kernel.metadata.uid != uid:
+            raise NotFound(f"{key} not found")
+        self.objects[key] = merge(
+            self.objects[key], {"spec": snapshot_patch(kernel, snapshot, epoch=epoch)}
+        )
+        self.report(key)
+        self._reconcile(key)
+        return await self.get(key)
+
+    def _reconcile(self, key: Key) -> None:
+        """Let a kernel that hibernates rest, or run again, as a reconciler does."""
+        kernel = JupyterKernel.model_validate(self.objects[key])
+        if kernel.spec.reclaim_policy is not ReclaimPolicy.HIBERNATE:
+            return
+        uid = kernel.metadata.uid or ""
+        sight = Sight.RUNNING if uid in self.processes else Sight.NEVER_MADE
+        verdict = kernel_status.verdict(kernel, sight)
+        if verdict.action is Action.CLEAN_UP:
+            self._end(uid)
+            self.report(key, phase=verdict.phase.value, podIP=None)
+        elif verdict.action is Action.START:
+            self.report(key, phase="Pending", epoch=kernel_status.epoch_of(kernel))
+            if not self.hold:
+                self.run(key)
+        elif sight is Sight.RUNNING:
+            self.report(key, phase=verdict.phase.value)
 
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         if key not in self.objects:
@@ -311,6 +356,7 @@ class Loopback:
         self.lease = LoopbackLease()
         self.notebooks = LoopbackNotebooks()
         self._directory = directory
+        self.snapshots = directory / "snapshots"
         self.gateways: list[app.GatewayApp] = []
 
     async def gateway(
@@ -321,6 +367,9 @@ class Loopback:
         launch_timeout: float = 30,
         queue_timeout: float = 0,
         allowed_env: frozenset[str] = frozenset(),
+        sleeps: bool = False,
+        max_snapshot: int | None = None,
+        lazy: bool = False,
     ) -> app.GatewayApp:
         """Start one more gateway process' worth of objects; its ``port`` is any free one."""
         settings = GatewayConfig(
@@ -341,6 +390,11 @@ class Loopback:
             store="in memory",
             host="127.0.0.1",
             port=0,
+            url="",
+            policy=ReclaimPolicy.HIBERNATE if sleeps else ReclaimPolicy.DELETE,
+            snapshots=str(self.snapshots) if sleeps else None,
+            max_snapshot=max_snapshot,
+            lazy=lazy,
         )
         stores = Stores(self.store, self.catalog, self.tombstones, self.notebooks, self.lease)
         config = Config(app.server_config(settings))
@@ -354,6 +408,8 @@ class Loopback:
         await gateway._post_start()
         self.gateways.append(gateway)
         await gateway.kernel_manager.recovered.wait()
+        reached = replace(settings, url=f"http://127.0.0.1:{gateway.port}")
+        gateway.kernel_manager.settings = reached
         return gateway
 
     async def end(self, gateway: app.GatewayApp) -> None:

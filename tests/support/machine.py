@@ -62,9 +62,11 @@ class Machine:
         user: str = "jovyan",
         uid: int | None = None,
         state: Path | None = None,
+        policy: str = "delete",
+        start: str = "on-create",
     ) -> None:
         self.root, self.leases, self.user, self.uid = root, leases, user, uid
-        self.idle, self.gpus = idle, gpus
+        self.idle, self.gpus, self.policy, self.start_policy = idle, gpus, policy, start
         self.state = state or root / "state"
         self.notebooks = root / "notebooks"
         self.log = root / "up.log"
@@ -82,7 +84,8 @@ class Machine:
     @property
     def command(self) -> list[str]:
         """What starts it."""
-        idle = ("--idle", f"{self.idle:g}s") if self.idle else ("--policy", "keep")
+        policy = ("--policy", self.policy if self.idle else "keep", "--start", self.start_policy)
+        idle = ("--idle", f"{self.idle:g}s", *policy)
         return [
             *UP,
             *("--gpus", str(self.gpus), "--port", str(self.port), "--user", self.user),

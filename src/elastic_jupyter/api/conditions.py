@@ -207,6 +207,10 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
             "The kernel's container runs.",
             {
                 "Started": "It runs.",
+                "Hibernating": "It runs until its variables are saved.",
+                "Hibernated": "Nothing runs: its variables are saved, and the next execution "
+                "wakes it.",
+                "Dormant": "Nothing runs before the first execution.",
                 "Queued": "It waits for a GPU; the message tells its place, as does "
                 "`status.queue`.",
                 **_PASSING,

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from elastic_jupyter.api.base import (
     AGE,
     INT32,
+    INT64,
     NAME_OF_A_SERVICE,
     READY,
     REASON,
@@ -20,6 +21,8 @@ from elastic_jupyter.api.base import (
     rules,
 )
 from elastic_jupyter.api.embedded import POD_TEMPLATE, RESOURCES
+from elastic_jupyter.api.kernel import ReclaimPolicy
+from elastic_jupyter.api.volume import QUANTITY, AccessMode
 
 #: Seconds a kernel may be idle where ``cullIdleTimeout`` is absent.
 DEFAULT_CULL_IDLE_TIMEOUT = 3600
@@ -27,6 +30,8 @@ DEFAULT_CULL_IDLE_TIMEOUT = 3600
 DEFAULT_CULL_INTERVAL = 10
 #: Seconds in the phase Pending where ``launchTimeoutSeconds`` is absent.
 DEFAULT_LAUNCH_TIMEOUT = 600
+#: Size of the claim for snapshots where ``snapshot.size`` is absent.
+DEFAULT_SNAPSHOT_SIZE = "10Gi"
 
 
 #: Name of a kernel spec, as Jupyter allows it: the built-in ones of Enterprise Gateway have
@@ -102,6 +107,74 @@ class AllowedNamespaces(Model):
 
 
 EnvName = Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Start(StrEnum):
+    """When a kernel that is opened asks for its resources."""
+
+    ON_CREATE = "OnCreate"
+    ON_FIRST_EXECUTE = "OnFirstExecute"
+
+
+class Reclaim(Model):
+    """What becomes of a kernel that is idle for too long."""
+
+    policy: ReclaimPolicy | None = Field(
+        default=None,
+        description="``Delete`` (default): the kernel ends, and its variables are gone. "
+        "``Hibernate``: its variables are saved, its pod goes, and the next execution in an open "
+        "notebook finds them in a new pod; this needs ``elastic-jupyter-agent`` in the kernel's "
+        "image, and kernels without it are deleted. Kernels keep the policy that they were made "
+        "with.",
+    )
+
+
+class SnapshotStorage(Model):
+    """Where the variables of kernels are saved that sleep."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.store) || (!has(self.size) && !has(self.className) && "
+                "!has(self.accessMode))",
+                "spec.snapshot.size, className and accessMode are of a claim that is made, not of "
+                "spec.snapshot.store",
+            ),
+            *(
+                (
+                    f"!has(self.{field}) || !has(oldSelf.{field}) || "
+                    f"self.{field} == oldSelf.{field}",
+                    f"spec.snapshot.{field} cannot change once the claim is made",
+                )
+                for field in ("size", "className", "accessMode")
+            ),
+        )
+    )
+
+    store: Annotated[str, Field(max_length=1024, pattern=r"^s3://[^/]+(/.*)?$")] | None = Field(
+        default=None,
+        description="URL of a bucket, ``s3://bucket/prefix``, below which each gateway has a "
+        "folder; its credentials come with environment variables of ``spec.template``. Default: "
+        "the PersistentVolumeClaim ``<gateway>-snapshots``, which is made, and deleted with the "
+        "gateway.",
+    )
+    max_bytes: Annotated[int, Field(ge=1, le=2**53)] | None = Field(
+        default=None,
+        description="The most that the saved variables of one kernel may have, compressed; a "
+        "kernel that has more runs on. Default: no limit but the store's.",
+        json_schema_extra=INT64,
+    )
+    size: Annotated[str, Field(pattern=QUANTITY, max_length=32)] | None = Field(
+        default=None, description=f"Size of the claim; default {DEFAULT_SNAPSHOT_SIZE}."
+    )
+    class_name: Name | None = Field(
+        default=None, description="StorageClass of the claim; default: the cluster's."
+    )
+    access_mode: AccessMode | None = Field(
+        default=None,
+        description="ReadWriteOnce (default) or ReadWriteMany, with which the gateway's next pod "
+        "may be on another node than the one before.",
+    )
 
 
 class LogLevel(StrEnum):
@@ -196,6 +269,18 @@ class GatewaySpec(Model):
         "limit.",
         json_schema_extra=INT32,
     )
+    reclaim: Reclaim | None = Field(
+        default=None, description="What becomes of a kernel that is idle for too long."
+    )
+    start: Start | None = Field(
+        default=None,
+        description="``OnCreate`` (default): a kernel asks for its pod when it is opened; "
+        "``OnFirstExecute``: with the first execution.",
+    )
+    snapshot: SnapshotStorage | None = Field(
+        default=None,
+        description="Where variables are saved, with ``reclaim.policy: Hibernate``.",
+    )
 
 
 class KernelCounts(Model):
@@ -204,6 +289,9 @@ class KernelCounts(Model):
     queued: int = Field(default=0, description="Kernels that wait for a GPU.")
     pending: int = Field(default=0, description="Kernels whose pod is being started.")
     running: int = Field(default=0, description="Kernels whose container runs.")
+    asleep: int = Field(
+        default=0, description="Kernels without a pod until something is executed in them."
+    )
     failed: int = Field(default=0, description="Kernels that ended.")
 
 

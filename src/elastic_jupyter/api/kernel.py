@@ -33,11 +33,21 @@ MAX_EPOCH = 2**31 - 1
 class Phase(StrEnum):
     """Where a kernel is in its life (docs/architecture.md)."""
 
+    DORMANT = "Dormant"
     QUEUED = "Queued"
     PENDING = "Pending"
     RUNNING = "Running"
+    HIBERNATING = "Hibernating"
+    HIBERNATED = "Hibernated"
     FAILED = "Failed"
     SUCCEEDED = "Succeeded"
+
+
+class ReclaimPolicy(StrEnum):
+    """What becomes of the variables of a kernel whose resources are taken back."""
+
+    DELETE = "Delete"
+    HIBERNATE = "Hibernate"
 
 
 class GatewayReference(Model):
@@ -59,6 +69,20 @@ class NotebookReference(Model):
     )
 
 
+class Snapshot(Model):
+    """What the kernel's variables are while nothing runs. Written by the gateway alone."""
+
+    epoch: Annotated[int, Field(ge=1, le=MAX_EPOCH)] = Field(
+        description="The pod that may go: all that it had is in the snapshot.",
+        json_schema_extra=INT64,
+    )
+    id: Annotated[str, Field(max_length=128, pattern=r"^[0-9]+-[0-9a-f]+$")] | None = Field(
+        default=None,
+        description="Which snapshot: the epoch that it was taken of, and its digest. Absent: "
+        "nothing ever ran.",
+    )
+
+
 def _fixed(field: str) -> tuple[str, str]:
     """Return the rule that a field of ``spec`` stays as it was when the object was made."""
     return (
@@ -70,23 +94,29 @@ def _fixed(field: str) -> tuple[str, str]:
 
 
 NEEDS_GATEWAY = (
-    "has(self.gatewayRef) || (!has(self.suspend) && !has(self.keepUntil))",
-    "spec.gatewayRef: a gateway heeds spec.suspend and spec.keepUntil, and this kernel has none",
+    "has(self.gatewayRef) || (!has(self.suspend) && !has(self.keepUntil) && "
+    "!has(self.reclaimPolicy) && !has(self.snapshot))",
+    "spec.gatewayRef: a gateway heeds spec.suspend, spec.keepUntil and spec.reclaimPolicy and "
+    "writes spec.snapshot, and this kernel has none",
+)
+
+
+_FIXED = (
+    *("template", "kernelID", "kernelSpecName", "gatewayRef", "notebookRef", "user"),
+    "reclaimPolicy",
 )
 
 
 class KernelSpec(Model):
     """What is wanted: written once, by the gateway or by hand.
 
-    ``suspend`` and ``keepUntil`` may change, by anyone with the right.
+    ``suspend`` and ``keepUntil`` may change, by anyone with the right; ``snapshot`` is the
+    gateway's.
     """
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            *map(
-                _fixed,
-                ("template", "kernelID", "kernelSpecName", "gatewayRef", "notebookRef", "user"),
-            ),
+            *map(_fixed, _FIXED),
             NEEDS_GATEWAY,
         )
     )
@@ -118,12 +148,23 @@ class KernelSpec(Model):
     suspend: bool | None = Field(
         default=None,
         description="Give the resources back now, as if the kernel had been idle for too long: a "
-        "running cell ends first, and the next execution gets a new kernel.",
+        "running cell ends first. With ``reclaimPolicy: Hibernate`` it stays so until the next "
+        "execution.",
     )
     keep_until: datetime | None = Field(
         default=None,
         description="Until when an idle kernel is kept, whatever `cullIdleTimeout` says. `suspend` "
         "wins.",
+    )
+    reclaim_policy: ReclaimPolicy | None = Field(
+        default=None,
+        description="What ``suspend`` does: ``Delete`` (default) deletes the JupyterKernel, and "
+        "its variables are gone; ``Hibernate`` saves them first, and the JupyterKernel stays.",
+    )
+    snapshot: Snapshot | None = Field(
+        default=None,
+        description="What a suspended kernel's variables are, until they are in a kernel again. "
+        "Its pod goes when the snapshot is of the pod's epoch.",
     )
 
 
@@ -152,13 +193,21 @@ class Activity(Model):
     connected: bool | None = Field(
         default=None, description="Whether the gateway has a connection to the kernel."
     )
+    kernel_info: Json | None = Field(
+        default=None,
+        description="What the kernel said of itself, to be answered while it sleeps "
+        "(kernel_info_reply of Jupyter's messaging protocol).",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
 
 
 class KernelStatus(Model):
     """What is: written by the operator, except ``activity``, which is the gateway's."""
 
     phase: Phase | None = Field(
-        default=None, description="Queued, Pending, Running, Failed or Succeeded."
+        default=None,
+        description="Dormant, Queued, Pending, Running, Hibernating, Hibernated, Failed or "
+        "Succeeded.",
     )
     pod_name: Name | None = Field(default=None, description="Name of the kernel's pod.")
     pod_ip: Annotated[str, Field(max_length=64)] | None = Field(
@@ -179,7 +228,9 @@ class KernelStatus(Model):
     running_since: datetime | None = Field(
         default=None, description="When the kernel first ran; stays after its end."
     )
-    completion_time: datetime | None = Field(default=None, description="When the kernel ended.")
+    completion_time: datetime | None = Field(
+        default=None, description="When the kernel ended, or gave its resources back."
+    )
     last_reconcile_time: datetime | None = Field(
         default=None, description="When the operator last changed this status."
     )

@@ -147,6 +147,11 @@ def storage_claim_name(notebook: str) -> str:
     return f"{notebook}-storage"
 
 
+def snapshots_claim_name(gateway: str) -> str:
+    """Return the name of the PersistentVolumeClaim for what a gateway's kernels have saved."""
+    return f"{gateway}-snapshots"
+
+
 def service_url(name: str, namespace: str) -> str:
     """Return the URL of a notebook's or gateway's Service inside the cluster."""
     return f"http://{name}.{namespace}:{HTTP_PORT}"

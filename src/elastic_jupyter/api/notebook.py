@@ -21,6 +21,7 @@ from elastic_jupyter.api.base import (
     rules,
 )
 from elastic_jupyter.api.embedded import POD_TEMPLATE
+from elastic_jupyter.api.volume import QUANTITY, AccessMode
 
 
 class AuthMode(StrEnum):
@@ -73,17 +74,6 @@ class Auth(Model):
     )
 
 
-class AccessMode(StrEnum):
-    """From how many nodes a volume can be used at the same time."""
-
-    READ_WRITE_ONCE = "ReadWriteOnce"
-    READ_WRITE_MANY = "ReadWriteMany"
-
-
-#: A ``resource.Quantity``, without a sign or an exponent.
-_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|[MGTPE]|[KMGTPE]i)?$"
-
-
 class Storage(Model):
     """The volume with the user's files, mounted as the home folder ``/home/jovyan``."""
 
@@ -102,7 +92,7 @@ class Storage(Model):
         )
     )
 
-    size: Annotated[str, Field(pattern=_QUANTITY, max_length=32)] | None = Field(
+    size: Annotated[str, Field(pattern=QUANTITY, max_length=32)] | None = Field(
         default=None,
         description="Size of the PersistentVolumeClaim ``<notebook>-storage``, for example 10Gi. "
         "It is made with the notebook, grows with this field where its StorageClass permits, and "

@@ -8,7 +8,9 @@ from elastic_jupyter.cli import view
 from elastic_jupyter.cli.table import clock, gpus
 from elastic_jupyter.cli.view import KernelView
 from elastic_jupyter.policy import notices
+from elastic_jupyter.policy.lifecycle import RESTING
 
+_OVER = (Phase.FAILED, Phase.SUCCEEDED, *RESTING)
 _NEXT = "The next cell of its notebook starts a new one under the same id; its variables are gone."
 
 
@@ -29,11 +31,15 @@ def _sentences(one: KernelView, *, now: datetime) -> Iterator[str]:
         yield notices.queued(place.position, place.length, place.reason or "")
     elif one.phase == Phase.RUNNING:
         yield from _running(one, now=now)
+    elif one.phase in RESTING:
+        yield _resting(one, now=now)
+    elif one.phase == Phase.HIBERNATING:
+        yield "It is idle, and its variables are being saved."
     elif one.phase == view.NEW:
         yield "It was asked for, and nothing has looked at it yet: is what starts kernels running?"
     else:
         yield notices.pending(one.reason, one.message)
-    if one.suspend and one.phase not in (Phase.FAILED, Phase.SUCCEEDED):
+    if one.suspend and one.phase not in (*_OVER, Phase.HIBERNATING):
         yield "It is to be released" + (" when its cell ends." if one.busy else ".")
 
 
@@ -56,6 +62,15 @@ def _running(one: KernelView, *, now: datetime) -> Iterator[str]:
         yield "It is not reclaimed, however long it is idle."
     if one.keep_until is not None and one.keep_until > now:
         yield f"It is kept until {clock(one.keep_until, now=now)} by request."
+
+
+def _resting(one: KernelView, *, now: datetime) -> str:
+    if one.phase == Phase.DORMANT:
+        return "It has not started yet, and holds nothing: its notebook's first cell starts it."
+    return (
+        f"It sleeps{_at(one, now=now, word=' since')} and holds nothing: its variables are saved, "
+        "and its notebook's next cell wakes it with them."
+    )
 
 
 def _asleep(one: KernelView, *, now: datetime) -> str:

@@ -8,6 +8,7 @@ from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.cli import view
 from elastic_jupyter.cli.view import KernelView
 from elastic_jupyter.errors import Forbidden, NotFound
+from elastic_jupyter.policy.lifecycle import RESTING
 from elastic_jupyter.store.protocol import Key
 from elastic_jupyter.store.stores import TeamStores
 
@@ -103,8 +104,13 @@ def awake(one: KernelView, what: str) -> tuple[JupyterKernel, Key, str]:
 
 
 def alive(one: KernelView, what: str) -> tuple[JupyterKernel, Key, str]:
-    """Return the same of a kernel that has not ended, either. Raises ``NotFound``."""
+    """Return the same of a kernel that holds resources. Raises ``NotFound``."""
     found = awake(one, what)
+    if one.phase in RESTING:
+        raise NotFound(
+            f"kernel {one.id} is {one.phase}, there is nothing to {what}: its notebook's next cell "
+            "wakes it"
+        )
     if one.phase in (Phase.FAILED, Phase.SUCCEEDED):
         raise NotFound(f"kernel {one.id} is {one.phase}, there is nothing to {what}: why says more")
     return found

@@ -14,7 +14,7 @@ def release(kernel: str, where: Where) -> None:
     """Reclaim KERNEL now, as if it had been idle for too long.
 
     A cell that runs ends first. One that waits for a GPU gives its place up. Its notebook stays
-    open, and the next cell starts a new kernel.
+    open, and the next cell wakes it, or starts a new kernel where variables are not saved.
     """
 
     async def wish(team: TeamStores) -> None:

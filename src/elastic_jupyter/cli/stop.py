@@ -13,7 +13,8 @@ from elastic_jupyter.store.stores import TeamStores
 def stop(kernel: str, where: Where) -> None:
     """End KERNEL at once, also in the middle of a cell, which then ends with an error.
 
-    Its notebook stays open, and the next cell starts a new kernel.
+    Its notebook stays open, and the next cell starts a new kernel. What was saved of one that
+    sleeps is gone, too.
     """
 
     async def wish(team: TeamStores) -> None:

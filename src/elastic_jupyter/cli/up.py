@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 from click.core import ParameterSource
 
+from elastic_jupyter.api.gateway import Start
+from elastic_jupyter.api.kernel import ReclaimPolicy
 from elastic_jupyter.cli import settings
 from elastic_jupyter.cli.duration import DURATION
 from elastic_jupyter.cli.exits import INTERRUPTED, Failure, Misuse, require_jupyter
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from elastic_jupyter.local.machine import Machine, MachineConfig
 
 _NEVER = timedelta()
+_POLICIES = {"hibernate": ReclaimPolicy.HIBERNATE, "delete": ReclaimPolicy.DELETE}
+_STARTS = {"on-create": Start.ON_CREATE, "on-first-execute": Start.ON_FIRST_EXECUTE}
 #: Of a number of GPUs: each of them is a file that is looked at.
 _DIGITS = 3
 F = TypeVar("F", bound=Callable[..., Any])
@@ -131,13 +135,21 @@ def _option(*names: str, **more: Any) -> Callable[[F], F]:
     "--idle",
     type=DURATION,
     default="10m",
-    help="A kernel that is idle for so long is stopped: 90s, 10m, 1h30m; 0: none is.",
+    help="A kernel that is idle for so long gives its GPU back: 90s, 10m, 1h30m; 0: none does.",
 )
 @_option(
     "--policy",
-    type=click.Choice(["delete", "keep"]),
-    default="delete",
-    help="delete: an idle kernel is stopped, and its GPU is free; keep: none is.",
+    type=click.Choice([*_POLICIES, "keep"]),
+    default="hibernate",
+    help="What becomes of an idle kernel. hibernate: its variables are saved, and are back when "
+    "the next cell runs; delete: they are gone; keep: it keeps its GPU.",
+)
+@_option(
+    "--start",
+    type=click.Choice([*_STARTS]),
+    default="on-create",
+    help="When a kernel starts and asks for its GPU: when its notebook is opened, or with its "
+    "first cell.",
 )
 @_option(
     "--port",
@@ -187,6 +199,7 @@ def up(
     gpus: Any,
     idle: timedelta,
     policy: str,
+    start: str,
     port: int,
     browser: bool,
     state: Path | None,
@@ -206,18 +219,20 @@ def up(
         directory=directory.absolute(),
         port=port,
         gpus=gpus,
-        idle=idle if policy == "delete" else _NEVER,
+        idle=idle if policy in _POLICIES else _NEVER,
+        policy=_POLICIES.get(policy, ReclaimPolicy.HIBERNATE),
+        start=_STARTS[start],
         user=user or login_name(),
         log_level=log_level.upper(),
     )
     try:
-        start(settings, state=state, browser=browser)
+        run(settings, state=state, browser=browser)
     except ElasticJupyterError as error:
         kind = Misuse if isinstance(error, ConfigError) else Failure
         raise kind(str(error)) from error
 
 
-def start(settings: "MachineConfig", *, state: Path | None, browser: bool) -> None:
+def run(settings: "MachineConfig", *, state: Path | None, browser: bool) -> None:
     """Run the machine until a signal ends it.
 
     Raises ``ConfigError`` for what a person must change first, ``LaunchFailed`` when a part does

@@ -72,7 +72,7 @@ def of_kernel(kernel: JupyterKernel, *, now: datetime) -> KernelView:
     if since is not None:
         ran = usage.after_run(used, gpus=usage.gpus(spec.template), since=since, until=now)
         used = Usage(ran.used, ran.given_back)
-    runs = phase is Phase.RUNNING
+    runs = phase in (Phase.RUNNING, Phase.HIBERNATING)
     return KernelView(
         id=spec.kernel_id or name,
         name=name,

@@ -16,12 +16,16 @@ from tornado.netutil import bind_sockets
 from traitlets.config import Config
 
 from elastic_jupyter.errors import ConfigError
+from elastic_jupyter.gateway import snapshots
 from elastic_jupyter.gateway.config import GatewayConfig
 from elastic_jupyter.gateway.connection import ElasticConnection
 from elastic_jupyter.gateway.identity import OwnKernelsOnly, TokenIdentityProvider
 from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
 from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
 from elastic_jupyter.gateway.retry import insist
+from elastic_jupyter.gateway.transfers import Transfers
+from elastic_jupyter.policy.keys import snapshot_key
+from elastic_jupyter.store.snapshots import SnapshotStore
 from elastic_jupyter.store.stores import Stores, connect
 
 #: Bytes of a request's body. A pod's whole definition has no more.
@@ -33,6 +37,15 @@ HANDOVER_PATIENCE = 50.0
 def stores_of(settings: GatewayConfig) -> Stores:
     """Return the stores that the settings name."""
     return connect(settings.store, namespace=settings.namespace, gateway=settings.name)
+
+
+def transfers_of(settings: GatewayConfig) -> Transfers | None:
+    """Return how kernels save their variables; None: they do not."""
+    if settings.snapshots is None:
+        return None
+    key = snapshot_key(settings.master_key)
+    store = SnapshotStore(settings.snapshots, key=key, max_bytes=settings.max_snapshot)
+    return Transfers(store)
 
 
 class NoContents(AsyncContentsManager):
@@ -105,7 +118,13 @@ class GatewayApp(ServerApp):
             store=self.stores.kernels,
             tombstones=self.stores.tombstones,
             notebooks=self.stores.notebooks,
+            transfers=transfers_of(settings),
         )
+
+    def init_webapp(self) -> None:
+        """Let the agents' requests find what is saved and restored."""
+        super().init_webapp()
+        self.web_app.settings[snapshots.SETTING] = self.kernels.transfers
 
     async def _post_start(self) -> None:
         """Start what lives as long as the process; called by upstream in the running loop."""
@@ -194,7 +213,10 @@ def server_config(settings: GatewayConfig) -> dict[str, dict[str, Any]]:
             "kernel_websocket_connection_class": ElasticConnection,
             "identity_provider_class": TokenIdentityProvider,
             "authorizer_class": OwnKernelsOnly,
-            "extra_services": ["elastic_jupyter.gateway.handlers"],
+            "extra_services": [
+                "elastic_jupyter.gateway.handlers",
+                "elastic_jupyter.gateway.snapshots",
+            ],
         },
         # Opens nothing: our provider checks signatures. Upstream would make one up and log it.
         "IdentityProvider": {"token": "unused"},

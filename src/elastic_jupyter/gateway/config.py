@@ -5,11 +5,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from elastic_jupyter.api import names
+from elastic_jupyter.api.gateway import Start
+from elastic_jupyter.api.kernel import ReclaimPolicy
 from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.store.stores import KUBERNETES
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,10 @@ class GatewayConfig:
     JupyterKernelSpec of the namespace; ``launch_timeout`` limits the phase Pending and
     ``queue_timeout`` the phase Queued, where 0 is no limit; ``allowed_env`` are the variables,
     beside ``KERNEL_*``, that a client may set; ``store`` is a URL of ``store.stores``; it listens
-    at ``host`` and ``port``.
+    at ``host`` and ``port``, and kernels reach it at ``url``. ``policy`` is what becomes of the
+    variables of a kernel that is reclaimed; ``snapshots`` is where they are saved (a URL, see
+    ``store.files``), each time in ``max_snapshot`` bytes at most; ``lazy``: a kernel starts with
+    its first execution.
     """
 
     name: str
@@ -41,6 +50,11 @@ class GatewayConfig:
     store: str
     host: str
     port: int
+    url: str
+    policy: ReclaimPolicy
+    snapshots: str | None
+    max_snapshot: int | None
+    lazy: bool
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "GatewayConfig":
@@ -55,6 +69,14 @@ class GatewayConfig:
             master_key = key_file.read_bytes()
         except OSError as error:
             raise ConfigError(f"the master key cannot be read: {error}") from error
+        port = _port(environ, "ELASTIC_JUPYTER_PORT", names.HTTP_PORT)
+        policy = _one_of(environ, "ELASTIC_JUPYTER_RECLAIM_POLICY", ReclaimPolicy)
+        snapshots = environ.get("ELASTIC_JUPYTER_SNAPSHOTS") or None
+        if policy is ReclaimPolicy.HIBERNATE and snapshots is None:
+            raise ConfigError(
+                "ELASTIC_JUPYTER_SNAPSHOTS is not set: kernels that hibernate need a place for "
+                "their variables"
+            )
         return cls(
             name=_required(environ, "ELASTIC_JUPYTER_GATEWAY"),
             namespace=_required(environ, "ELASTIC_JUPYTER_NAMESPACE"),
@@ -72,7 +94,12 @@ class GatewayConfig:
             allowed_env=frozenset(_list(environ, "ELASTIC_JUPYTER_ALLOWED_ENV")),
             store=environ.get("ELASTIC_JUPYTER_STORE") or KUBERNETES,
             host=environ.get("ELASTIC_JUPYTER_HOST") or "0.0.0.0",
-            port=_port(environ, "ELASTIC_JUPYTER_PORT", names.HTTP_PORT),
+            port=port,
+            url=f"http://{_host(environ.get('POD_IP') or '127.0.0.1')}:{port}",
+            policy=policy,
+            snapshots=snapshots,
+            max_snapshot=_bytes(environ, "ELASTIC_JUPYTER_MAX_SNAPSHOT_BYTES"),
+            lazy=_one_of(environ, "ELASTIC_JUPYTER_START", Start) is Start.ON_FIRST_EXECUTE,
         )
 
 
@@ -92,6 +119,27 @@ def _log_level(environ: Mapping[str, str]) -> str:
     if level not in logging.getLevelNamesMapping():
         raise ConfigError(f"ELASTIC_JUPYTER_LOG_LEVEL must be a level like INFO, not {level!r}")
     return level
+
+
+def _one_of(environ: Mapping[str, str], name: str, kind: type[Choice]) -> Choice:
+    """Return a choice; its first one is the default."""
+    text = environ.get(name) or next(iter(kind)).value
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError(f"{name} must be {' or '.join(kind)}, not {text!r}") from None
+
+
+def _bytes(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name) or ""
+    if text and not text.isdecimal():
+        raise ConfigError(f"{name} must be a number of bytes, not {text!r}")
+    return int(text) if text else None
+
+
+def _host(address: str) -> str:
+    """Return an address as a URL has it (RFC 3986, 3.2.2)."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _port(environ: Mapping[str, str], name: str, default: int) -> int:

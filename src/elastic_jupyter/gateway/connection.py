@@ -67,6 +67,11 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             header.get("msg_type") == "execute_request" for header in self._unanswered.values()
         )
 
+    @property
+    def waits(self) -> bool:
+        """Whether it holds an execution for a kernel that is not there."""
+        return any(asked.msg_type == "execute_request" for asked in self.held)
+
     # -- life of the websocket
 
     async def prepare(self) -> None:
@@ -92,7 +97,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self._take_up(parked)
         if self.manager.iopub is not None:
             self.attach(missed, parked)
-        elif any(asked.msg_type == "execute_request" for asked in self.held):
+        elif self.waits:
             self.manager.want()
             self.show_waiting(self.manager.waiting_text)
         elif self.manager.execution_state == "starting" and not self._returns():
@@ -136,9 +141,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         for channel, stream in self.channels.items():
             stream.on_recv(partial(self._on_reply, channel))
         iopub.listeners.add(self)
-        held, self.held = self.held, []
-        for asked in held:
-            self._forward(asked)
+        self.forward_held()
 
     def detach(self) -> None:
         """Leave the kernel; requests are held from now on."""
@@ -204,7 +207,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         except ValueError as error:
             self.log.warning("a websocket frame was dropped: %s", error)
             return
-        if self._attached:
+        if self._attached and not self._holds(asked):
             self._forward(asked)
             return
         answer = self.manager.answer_asleep(asked.header)
@@ -228,8 +231,24 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self.held.append(asked)
         if asked.msg_type == "execute_request":
             self.say(asked.header, messages.BUSY)
+            self.manager.hibernation.cancel()
             self.manager.want()
             self.show_waiting(self.manager.waiting_text)
+
+    def _holds(self, asked: Asked) -> bool:
+        """Say whether a request waits for the end of a save, in which nothing runs."""
+        return bool(self.held) or (
+            self.manager.hibernation.saves and asked.msg_type == "execute_request"
+        )
+
+    def forward_held(self) -> None:
+        """Pass on what was held while the kernel's variables were saved, in order."""
+        if not self._attached:
+            return
+        self._clear_waiting()
+        held, self.held = self.held, []
+        for asked in held:
+            self._forward(asked)
 
     def _forward(self, asked: Asked) -> None:
         stream = self.channels.get(asked.channel)

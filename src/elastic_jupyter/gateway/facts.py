@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from elastic_jupyter.api.base import Condition
-from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.api.base import Condition, Json
+from elastic_jupyter.api.kernel import JupyterKernel, Phase, Snapshot
 from elastic_jupyter.policy import kernel_status, notices
 from elastic_jupyter.policy.usage import NOTHING, Usage, ran_since, usage_of
 
@@ -16,7 +16,8 @@ class Facts:
     ``waiting``, ``disturbance`` and ``reason`` say why it does not run yet, why it may end soon,
     and why it ended. ``busy``: what a gateway saw last of it was a cell that ran. ``suspend`` and
     ``keep_until`` are wishes of its ``spec``; ``usage`` is the GPU time before this incarnation,
-    which holds its GPU from ``running_since`` to ``ended_at``.
+    which holds its GPU from ``running_since`` to ``ended_at``. ``snapshot`` has the variables of a
+    kernel that sleeps, or that they were not given back to yet. ``version`` orders what is told.
     """
 
     uid: str
@@ -33,6 +34,9 @@ class Facts:
     usage: Usage = NOTHING
     running_since: datetime | None = None
     ended_at: datetime | None = None
+    snapshot: Snapshot | None = None
+    kernel_info: Json | None = None
+    version: int = 0
 
     @classmethod
     def of(cls, kernel: JupyterKernel) -> "Facts":
@@ -54,6 +58,9 @@ class Facts:
             usage=usage_of(kernel),
             running_since=ran_since(kernel),
             ended_at=status.completion_time if status else None,
+            snapshot=kernel.spec.snapshot,
+            kernel_info=activity.kernel_info if activity else None,
+            version=_version(kernel),
         )
 
     def after(self, older: "Facts | None") -> "Facts":
@@ -61,7 +68,7 @@ class Facts:
 
         That is the address, which the kernel tells before, and since when it ran.
         """
-        if older is None or older.uid != self.uid:
+        if older is None or (older.uid, older.epoch) != (self.uid, self.epoch):
             return self
         return replace(
             self,
@@ -73,6 +80,32 @@ class Facts:
     def ended(self) -> bool:
         """Whether this incarnation will not answer any more."""
         return self.phase in (Phase.FAILED, Phase.SUCCEEDED)
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing runs, and nobody has asked for it."""
+        return self.suspend and kernel_status.is_resting(self.phase)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is somebody to connect to who will not go in a moment.
+
+        One that hibernates and is not to, any more, either goes on or has gone.
+        """
+        if self.phase is Phase.HIBERNATING and not self.suspend:
+            return False
+        return bool(self.pod_ip)
+
+    @property
+    def to_restore(self) -> tuple[int, str] | None:
+        """Epoch and id of the snapshot that this incarnation must get before anything runs in it.
+
+        None: there is none, or this is still the kernel that it was taken of.
+        """
+        if self.snapshot is None or self.snapshot.id is None:
+            return None
+        epoch, _, digest = self.snapshot.id.partition("-")
+        return (int(epoch), digest) if int(epoch) < self.epoch else None
 
 
 def _waiting(kernel: JupyterKernel) -> str:
@@ -103,3 +136,9 @@ def _failure(kernel: JupyterKernel) -> str:
 
 def _words(condition: Condition) -> str:
     return ": ".join(filter(None, (condition.reason, condition.message)))
+
+
+def _version(kernel: JupyterKernel) -> int:
+    """Return a number that grows with each change; Kubernetes promises it since 1.35 (KEP-5504)."""
+    version = kernel.metadata.resource_version or ""
+    return int(version) if version.isdecimal() else 0

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 from jupyter_client.session import Session
 from zmq.eventloop.zmqstream import ZMQStream
 
+from elastic_jupyter.gateway import agent
 from elastic_jupyter.gateway.replay import Ring
 
 
@@ -62,7 +63,7 @@ class IOPub:
         except (ValueError, TypeError, KeyError):
             return
         header, parent = message["header"], message["parent_header"]
-        if header["msg_type"] == "iopub_welcome":
+        if header["msg_type"] == "iopub_welcome" or agent.is_ours(parent):
             return
         self._observe(header, parent, message["content"])
         body = cast(

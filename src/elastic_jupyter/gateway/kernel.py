@@ -4,6 +4,7 @@
 |---|---|
 | STARTING | a JupyterKernel is wished for and does not answer yet |
 | RUNNING | it answers; websockets are attached |
+| ASLEEP | its JupyterKernel rests, with its variables in a snapshot; an execution wakes it |
 | RECLAIMED | there is no JupyterKernel, a tombstone remembers it; an execution asks for a new one |
 | FAILED | the reconciler gave up on this incarnation; an execution asks for a new one |
 """
@@ -25,8 +26,9 @@ from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import Phase
+from elastic_jupyter.api.kernel import JupyterKernel, Phase, Snapshot
 from elastic_jupyter.errors import (
+    Conflict,
     ElasticJupyterError,
     Invalid,
     LaunchFailed,
@@ -34,8 +36,10 @@ from elastic_jupyter.errors import (
     StoreError,
 )
 from elastic_jupyter.gateway import messages, sessions
+from elastic_jupyter.gateway.agent import AgentFailed, NoAgent
 from elastic_jupyter.gateway.connection import ElasticConnection, new_session
 from elastic_jupyter.gateway.facts import Facts
+from elastic_jupyter.gateway.hibernation import Hibernation
 from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.parked import Parked, ParkedFrontEnds
 from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info, now_stamp
@@ -68,6 +72,7 @@ class KernelState(Enum):
 
     STARTING = "starting"
     RUNNING = "running"
+    ASLEEP = "asleep"
     RECLAIMED = "reclaimed"
     FAILED = "failed"
 
@@ -98,6 +103,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.parked = ParkedFrontEnds()
         self.iopub: IOPub | None = None
         self.kernel_info: Mapping[str, Any] | None = None
+        self.hibernation = Hibernation(self)
         self.kernel_session = "elastic-jupyter"
         self.waiting_text = notices.STARTING
         self.last_execution = datetime.now(UTC)
@@ -112,6 +118,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.reason = ""
         self._executing: set[str] = set()
         self._busy_unknown = False
+        # Whether its object is being made that rests from the beginning.
+        self._lies_down = False
         #: When its tombstone was written, which may be older than its object.
         self.remembered_at: datetime | None = None
         #: Since when its notebook is not served, as ``UnservedKernels`` keeps it.
@@ -154,7 +162,7 @@ class ElasticKernelManager(ServerKernelManager):
     @property
     def asleep(self) -> bool:
         """Whether nothing runs until an execution asks for it."""
-        return self.state in (KernelState.RECLAIMED, KernelState.FAILED)
+        return self.state in (KernelState.ASLEEP, KernelState.RECLAIMED, KernelState.FAILED)
 
     @property
     def busy(self) -> bool:
@@ -168,10 +176,17 @@ class ElasticKernelManager(ServerKernelManager):
         if not self._accepted.done():
             self._accepted.set_result(None)
 
-    async def wait_for_facts(self, wanted: Callable[[Facts], bool]) -> Facts:
+    async def wait_for_end(self) -> None:
+        """Raise ``LaunchFailed`` with the reason when this incarnation ends, however late."""
+        await self.wait_for_facts(lambda _: False, limited=False)
+
+    async def wait_for_facts(
+        self, wanted: Callable[[Facts], bool], *, limited: bool = True
+    ) -> Facts:
         """Return the first facts of this incarnation that are ``wanted``.
 
-        Raises ``LaunchFailed`` with the reason when it ends before.
+        Raises ``LaunchFailed`` with the reason when it ends before; where the wait is ``limited``,
+        also when the limit of the present phase has passed.
         """
         while True:
             facts = self.facts
@@ -183,7 +198,7 @@ class ElasticKernelManager(ServerKernelManager):
                 return facts
             self._changed.clear()
             try:
-                async with asyncio.timeout_at(self._deadline(facts)):
+                async with asyncio.timeout_at(self._deadline(facts) if limited else None):
                     await self._changed.wait()
             except TimeoutError:
                 raise LaunchFailed(self._too_late(facts)) from None
@@ -216,7 +231,7 @@ class ElasticKernelManager(ServerKernelManager):
 
     def on_facts(self, facts: Facts) -> None:
         """Take the newest status of the object (from the watch)."""
-        if facts.uid in self.retired:
+        if facts.uid in self.retired or self._is_old(facts):
             return
         if self.asleep and (self.facts is None or facts.uid != self.facts.uid):
             if not self._make_provisioner().undoes:
@@ -229,15 +244,27 @@ class ElasticKernelManager(ServerKernelManager):
             for connection in list(self.connections):
                 connection.warn(notices.disturbed(facts.disturbance))
         if self.state is KernelState.STARTING and facts.waiting != self.waiting_text:
-            self.waiting_text = facts.waiting
-            for connection in list(self.connections):
-                connection.show_waiting(facts.waiting)
+            self._show_waiting(facts.waiting)
         self._changed.set()
         if self.state is KernelState.RUNNING and facts.ended:
             self.lose(facts.reason)
+        elif self.state is KernelState.RUNNING and facts.rests:
+            self._fall_asleep()  # another gateway of ours saved it
+        elif self.state is KernelState.ASLEEP and before and before.suspend and not facts.suspend:
+            self.begin()  # somebody else wakes it
         wished = (before.suspend, before.keep_until) if before else (False, None)
         if (facts.suspend, facts.keep_until) != wished:
             self.spawn(self._heed())
+
+    def _show_waiting(self, text: str) -> None:
+        self.waiting_text = text
+        for connection in list(self.connections):
+            connection.show_waiting(text)
+
+    def _is_old(self, facts: Facts) -> bool:
+        """Say whether the watch tells what a write of ours has told already, or has overtaken."""
+        known = self.facts
+        return known is not None and known.uid == facts.uid and facts.version < known.version
 
     def take_address(self, address: str, *, epoch: int, token: str) -> bool:
         """Take the address that this incarnation tells itself, long before its pod's status does.
@@ -250,8 +277,8 @@ class ElasticKernelManager(ServerKernelManager):
         want = address_token(self.master_key, facts.uid, epoch)
         if not hmac.compare_digest(token.encode(), want.encode()):
             return False
-        if not facts.pod_ip:
-            self.facts = replace(facts, pod_ip=address)
+        if not facts.pod_ip or epoch > facts.epoch:
+            self.facts = replace(facts, pod_ip=address, epoch=epoch)
             self._changed.set()
         return True
 
@@ -261,10 +288,11 @@ class ElasticKernelManager(ServerKernelManager):
             return
         self.wish = self._after_run()
         self.retired.add(uid)
+        self.mapping.drop_snapshots(uid)
         self._changed.set()
         if self.state is KernelState.RUNNING:
             self.lose(notices.DELETED, gone=True)
-        elif self.state is KernelState.FAILED:
+        elif self.state in (KernelState.FAILED, KernelState.ASLEEP):
             self.state, self.reason = KernelState.RECLAIMED, notices.DELETED
             self.spawn(self._remember_lost())
 
@@ -290,7 +318,7 @@ class ElasticKernelManager(ServerKernelManager):
         used = usage.after_run(
             self.wish.usage,
             gpus=usage.gpus(self.wish.template),
-            since=facts.running_since if facts else None,
+            since=facts.running_since if facts and not facts.rests else None,
             until=(facts.ended_at if facts else None) or datetime.now(UTC),
         )
         return self.wish.with_usage(used)
@@ -319,6 +347,23 @@ class ElasticKernelManager(ServerKernelManager):
         self.wish = self.wish.with_usage(awake)
         self._launching = self.spawn(self._launch())
 
+    def begin_asleep(self) -> None:
+        """Make the object of a kernel that gets its pod with its first execution."""
+        self.state = KernelState.STARTING
+        self._lies_down = True
+        self.kernel_info = self.mapping.kernel_info(self.wish.spec_name)
+        self._launching = self.spawn(self._lie_down())
+
+    async def _lie_down(self) -> None:
+        try:
+            await self._make_provisioner().ask_for(self.wish.build(self.epoch, asleep=True))
+        except ElasticJupyterError as error:
+            self._launching = None
+            self._refuse(error)
+            return
+        self._launching, self._lies_down = None, False
+        self._rest()
+
     async def accepted(self) -> None:
         """Return when the store took the object. Raises why it did not."""
         await asyncio.shield(self._accepted)
@@ -338,6 +383,11 @@ class ElasticKernelManager(ServerKernelManager):
         self.wish = self.wish.with_usage(facts.usage)
         if facts.last_activity:
             self.last_execution = facts.last_activity
+        self.kernel_info = facts.kernel_info or self.kernel_info
+        if facts.rests or (facts.suspend and facts.phase is None):
+            self.kernel_info = self.kernel_info or self.mapping.kernel_info(self.wish.spec_name)
+            self._rest()
+            return
         if facts.ended:
             self.state = KernelState.FAILED
             self.execution_state = "idle"
@@ -347,7 +397,8 @@ class ElasticKernelManager(ServerKernelManager):
                 self.wish = self._after_run()
                 self.spawn(self._note_usage())
             return
-        self._busy_unknown = facts.phase is Phase.RUNNING
+        runs = facts.phase in (Phase.RUNNING, Phase.HIBERNATING)
+        self._busy_unknown = runs and not facts.to_restore  # before that nothing runs in it
         self.told_busy = facts.busy
         self.waiting_text = facts.waiting
         self.begin()
@@ -359,8 +410,9 @@ class ElasticKernelManager(ServerKernelManager):
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            known = isinstance(error, ElasticJupyterError)
-            if not known:
+            if isinstance(error, ElasticJupyterError):
+                self.log.warning("kernel %s could not be launched: %s", self.kernel_id, error)
+            else:
                 self.log.exception("kernel %s could not be launched", self.kernel_id)
             self._launching = None
             self._refuse(error)
@@ -368,10 +420,12 @@ class ElasticKernelManager(ServerKernelManager):
             self.state = KernelState.FAILED
             self.execution_state = "idle"
             self.reason = str(error)
-            self._fail("KernelStartError", str(error))
+            saved = self._has_snapshot
+            text = notices.not_woken(str(error)) if saved else str(error)
+            self._fail("KernelStartError", text)
             async with self._changing:
                 if self.state is KernelState.FAILED:
-                    await self._bury()
+                    await (self._sleep_on() if saved else self._bury())
 
     async def _bury(self) -> None:
         """Delete the object of a kernel that never ran; the client has been told why."""
@@ -389,10 +443,12 @@ class ElasticKernelManager(ServerKernelManager):
         iopub = IOPub(self.connect_iopub(), key=self.session.key, observe=self._observe)
         try:
             await self._subscribe(iopub)
+            await self._restore()
         except BaseException:
             iopub.close()
             raise
         self.iopub = iopub
+        self.mapping.note_kernel_info(self.wish.spec_name, self.kernel_info)
         self.state = KernelState.RUNNING
         self.execution_state = "idle"
         self.reason = ""
@@ -411,6 +467,32 @@ class ElasticKernelManager(ServerKernelManager):
             self.parked.forward(self.connect_channel, self.session, iopub_from=self.iopub.ring.next)
             self.iopub.ring.limit(AWAITED)
         self.release_if_asked()
+
+    async def _restore(self) -> None:
+        """Give a kernel that has just started its variables back, before anything runs in it.
+
+        Only when they are there is the snapshot no longer what the kernel's variables are.
+        """
+        facts = cast(Facts, self.facts)
+        if facts.snapshot is None:
+            return
+        if facts.to_restore:
+            self._show_waiting(notices.RESTORING)
+            self._notice = await self.hibernation.restore(facts, *facts.to_restore)
+        self._take(await self.store.save(self.key, None, uid=facts.uid, epoch=facts.epoch))
+
+    def _take(self, kernel: JupyterKernel) -> None:
+        """Take what the store answered, which the watch tells later."""
+        self.facts = Facts.of(kernel).after(self.facts)
+        self._changed.set()
+
+    @property
+    def _has_snapshot(self) -> bool:
+        """Whether the variables are saved and in no kernel: not even its end loses them."""
+        facts = self.facts
+        if facts is None or facts.uid in self.retired or facts.snapshot is None:
+            return False
+        return facts.snapshot.id is not None
 
     def _make_provisioner(self) -> JupyterKernelProvisioner:
         if self.provisioner is None:
@@ -538,7 +620,7 @@ class ElasticKernelManager(ServerKernelManager):
     # -- reclaim, wake, stop
 
     async def reclaim(self) -> None:
-        """Give the GPU back by policy Delete: the object goes, websockets stay open.
+        """Give the GPU back; websockets stay open. By policy Delete the object goes.
 
         The tombstone comes first. While it cannot be written the kernel runs on, and the next round
         of the culler tries again; so it does when the user executes something meanwhile. Does
@@ -549,6 +631,11 @@ class ElasticKernelManager(ServerKernelManager):
                 return
             released = self.verdict(datetime.now(UTC)).reason == idle.RELEASED
             reason = notices.RELEASED if released else ""
+            if self.wish.hibernates:
+                unsaved = await self._hibernate(released=released)
+                if unsaved is None:
+                    return
+                reason = notices.unsaved(unsaved)
             try:
                 await self.mapping.remember(self, self._after_run(), reason=reason)
             except Invalid as error:  # another round would not change it, and a GPU is held
@@ -570,12 +657,106 @@ class ElasticKernelManager(ServerKernelManager):
             self.parked.fail("KernelStopped", "The kernel was stopped while nobody was connected.")
             await self._stop()
 
+    async def _hibernate(self, *, released: bool) -> str | None:
+        """Save the variables, then let the reconciler take the pod; None: it sleeps, or runs on.
+
+        Else why its variables cannot be saved, now or ever. An execution that arrives during the
+        save cancels it.
+        """
+        facts = cast(Facts, self.facts)
+        try:
+            if not facts.suspend:
+                self._take(await self.store.wish(self.key, uid=facts.uid, suspend=True))
+            snapshot = await self.hibernation.save()
+            if snapshot is not None and self.state is KernelState.RUNNING:
+                kernel = await self.store.save(self.key, snapshot, uid=facts.uid, epoch=facts.epoch)
+                self._take(kernel)
+                self._ask_to_shut_down()
+                self._fall_asleep()
+                return None
+            self.log.info("kernel %s goes on: its save was cancelled", self.kernel_id)
+        except NoAgent as error:
+            return str(error)
+        except (AgentFailed, StoreError) as error:
+            self.log.warning("kernel %s is not saved, and runs on: %s", self.kernel_id, error)
+            self.touch()  # the next try comes after as long an idle time
+        if self.state is KernelState.RUNNING:
+            await self._stay_awake(released=released)
+        return None
+
+    async def _stay_awake(self, *, released: bool) -> None:
+        """Go on with the kernel that was not saved, and with what was held meanwhile."""
+        facts = cast(Facts, self.facts)
+        if not released:
+            with contextlib.suppress(StoreError):  # else it hibernates after its cell
+                self._take(await self.store.wish(self.key, uid=facts.uid, suspend=False))
+        for connection in list(self.connections):
+            connection.forward_held()
+
+    def _fall_asleep(self) -> None:
+        """Let go of an incarnation whose variables are saved; what is held wakes it again."""
+        self.log.info("kernel %s sleeps (epoch %d)", self.kernel_id, self.epoch)
+        self.wish = self._after_run()
+        self.spawn(self._note_usage())
+        self._leave()
+        self._close_control_socket()
+        self.spawn(self.hibernation.sweep())
+        self._rest()
+
+    def _rest(self) -> None:
+        """Wait for an execution; there may be one already."""
+        self.state = KernelState.ASLEEP
+        self.execution_state = "idle"
+        self.reason = ""
+        held = any(connection.waits for connection in self.connections)
+        if held or self.parked.waiting:
+            self.want()
+
+    async def _sleep_on(self) -> None:
+        """Have a kernel rest again that did not wake: whatever was made for it may go."""
+        self._leave()
+        self._close_control_socket()
+        self.state = KernelState.ASLEEP
+        self.execution_state = "idle"
+        await self.mapping.settle(self._suspend, what=f"suspending kernel {self.kernel_id}")
+
+    async def _suspend(self) -> None:
+        """Write that nothing is to run, unless the kernel is wanted again meanwhile."""
+        with contextlib.suppress(NotFound):
+            while self.state is KernelState.ASLEEP:
+                facts = Facts.of(await self.store.get(self.key))
+                if self.facts is None or facts.uid != self.facts.uid:
+                    return
+                kept = facts.snapshot.id if facts.snapshot else None
+                snapshot = Snapshot(epoch=facts.epoch, id=kept)
+                with contextlib.suppress(Conflict):  # it came to another epoch meanwhile
+                    self._take(
+                        await self.store.save(self.key, snapshot, uid=facts.uid, epoch=facts.epoch)
+                    )
+                    return
+
     def want(self) -> None:
         """An execution asks for the kernel: launch it unless that is under way."""
         if self.asleep:
             self.log.info("kernel %s is asked for again", self.kernel_id)
-            self.spawn(self._start_again())
+            wakes = self.state is KernelState.ASLEEP
+            self.spawn(self._wake() if wakes else self._start_again())
             self.state = KernelState.STARTING
+            self.waiting_text = notices.STARTING
+
+    async def _wake(self) -> None:
+        """Take the wish back that nothing runs; the snapshot is restored when something does."""
+        async with self._changing:
+            if self.state is not KernelState.STARTING:
+                return
+            facts = cast(Facts, self.facts)
+            try:
+                self._take(await self.store.wish(self.key, uid=facts.uid, suspend=False))
+            except StoreError as error:
+                self.state = KernelState.ASLEEP
+                self._fail("KernelStartError", notices.not_woken(str(error)))
+                return
+            self.begin()
 
     async def _start_again(self) -> None:
         async with self._changing:
@@ -659,7 +840,9 @@ class ElasticKernelManager(ServerKernelManager):
     def _is_to_go(self) -> bool:
         """Whether its release was asked for: of this incarnation, not of one that went already."""
         facts = self.facts
-        return facts is not None and facts.suspend and facts.uid not in self.retired
+        if facts is None or self._lies_down:
+            return False
+        return facts.suspend and facts.uid not in self.retired
 
     async def _heed(self) -> None:
         """Do what ``spec`` wishes of the present incarnation, as far as it can be done now."""
@@ -683,6 +866,10 @@ class ElasticKernelManager(ServerKernelManager):
                 return
             self._cancel_launch()
             self._fail(ename, evalue)
+            if self.wish.hibernates and self._make_provisioner().uid is not None:
+                self.wish = self._after_run()
+                await self._sleep_on()
+                return
             self.state = KernelState.RECLAIMED
             self.reason = reason
             self.wish = self._after_run()
@@ -725,11 +912,13 @@ class ElasticKernelManager(ServerKernelManager):
         Raises ``Invalid``, with the kernel untouched, when its spec's template is no pod any more;
         ``LaunchFailed`` when the wait is interrupted.
         """
+        self.hibernation.cancel()
         async with self._changing:
             wish = self.mapping.renew(self.wish)
             keep_until = self._kept_until()
             self._fail("KernelRestarted", "The kernel was restarted.")
-            self._notice = self._travels = None
+            self._notice = notices.DROPPED if self._has_snapshot else None
+            self._travels = None
             self.state = KernelState.STARTING
             await self._remember_between(notices.RESTARTED)
             await self._stop()
@@ -754,6 +943,7 @@ class ElasticKernelManager(ServerKernelManager):
     ) -> None:
         """End the kernel for good and remove its object."""
         self._fail("KernelShutDown", "The kernel was shut down.")
+        self.hibernation.cancel()
         async with self._changing:
             await self._stop()
             self._refuse(LaunchFailed("the kernel was shut down"))

@@ -31,6 +31,7 @@ from elastic_jupyter.gateway.kernel import ElasticKernelManager, KernelState
 from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
 from elastic_jupyter.gateway.retry import insist
 from elastic_jupyter.gateway.sessions import KernelSession
+from elastic_jupyter.gateway.transfers import Transfers
 from elastic_jupyter.gateway.unserved import UnservedKernels
 from elastic_jupyter.gateway.wish import Wish, allowed_env, sessions_of
 from elastic_jupyter.policy import idle, notices
@@ -61,6 +62,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     store: KernelStore
     tombstones: TombstoneStore
     unserved: UnservedKernels
+    transfers: Transfers | None
     recovered: asyncio.Event
 
     @default("context")
@@ -77,9 +79,13 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         store: KernelStore,
         tombstones: TombstoneStore,
         notebooks: ServedNotebooks,
+        transfers: Transfers | None,
     ) -> None:
-        """Give the manager its configuration and stores."""
+        """Give the manager its configuration and stores; ``transfers`` None: no kernel is saved."""
         self.settings, self.store, self.tombstones = settings, store, tombstones
+        self.transfers = transfers
+        #: What kernels of a spec said of themselves, for those that never ran.
+        self._kernel_infos: dict[str, Mapping[str, Any]] = {}
         self.unserved = UnservedKernels(self, notebooks)
         self.recovered = asyncio.Event()
         self._fewer = asyncio.Event()
@@ -145,6 +151,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             await asyncio.wait(waiting, timeout=RECOVERY_PATIENCE)
         self.log.info("recovered %d kernels", len(self.kernels))
         self.recovered.set()
+        self.spawn(self._drop_orphans())
 
     def _take(self, kernel: JupyterKernel) -> None:
         kernel_id, gateway = kernel.spec.kernel_id, kernel.spec.gateway_ref
@@ -198,7 +205,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             uid=settings.uid,
         )
         epoch, notice = int(tombstone["epoch"]), _notice(tombstone, wish)
-        manager = self._add(wish)
+        manager = self._add(wish.with_policy(settings.policy))
         manager.state = KernelState.RECLAIMED
         manager.remembered_at = at
         manager.execution_state = "idle"
@@ -248,6 +255,36 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         remove = partial(self.tombstones.remove, kernel_id)
         await self.settle(remove, what=f"forgetting kernel {kernel_id}")
 
+    # -- what sleeps
+
+    def note_kernel_info(self, spec_name: str, info: Mapping[str, Any] | None) -> None:
+        """Remember what a kernel said of itself."""
+        if info is not None:
+            self._kernel_infos[spec_name] = info
+
+    def kernel_info(self, spec_name: str) -> Mapping[str, Any]:
+        """Return what a kernel of this spec would say of itself; before one did, the spec does."""
+        return self._kernel_infos.get(spec_name) or self.specs.kernel_info(spec_name)
+
+    def drop_snapshots(self, uid: str) -> None:
+        """Remove, in the background, what was saved of a kernel whose object is gone."""
+        if self.transfers is not None and uid:
+            self.spawn(self._drop(uid))
+
+    async def _drop(self, uid: str) -> None:
+        transfers = cast(Transfers, self.transfers)
+        remove = partial(asyncio.to_thread, transfers.store.remove, uid)
+        await insist(remove, what=f"removing the snapshots of {uid}", log=self.log)
+
+    async def _drop_orphans(self) -> None:
+        """Remove what was saved of kernels that went while no gateway was there."""
+        if self.transfers is None:
+            return
+        saved = await asyncio.to_thread(self.transfers.store.uids)
+        living = {manager.facts.uid for manager in self.kernels.values() if manager.facts}
+        for uid in set(saved) - living:
+            self.drop_snapshots(uid)
+
     # -- start and stop
 
     async def start_kernel(  # type: ignore[override]
@@ -269,7 +306,10 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         try:
             allowed = allowed_env(env, also=self.settings.allowed_env)
             manager = self._add(self._wish(kernel_id, kernel_name, identity, allowed))
-            manager.begin()
+            if self.settings.lazy:
+                manager.begin_asleep()
+            else:
+                manager.begin()
             await manager.accepted()
         except ElasticJupyterError as error:
             if kernel_id in self.kernels:
@@ -315,6 +355,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             identity=identity,
             env=env,
             template=self._template(spec_name, identity, kernel_id, env) or {},
+            policy=settings.policy,
         )
 
     def _template(
@@ -479,6 +520,8 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                 "connected": True,
                 "reclaimAt": _timestamp(verdict.reclaim_at) if verdict.reclaim_at else None,
             }
+            if manager.wish.hibernates and manager.kernel_info:
+                activity["kernelInfo"] = json.loads(json.dumps(manager.kernel_info, default=str))
             uid = manager.facts.uid if manager.facts else ""
             with contextlib.suppress(StoreError):  # the next round tells it again
                 await self.store.patch_activity(manager.key, activity, uid=uid)

@@ -21,6 +21,19 @@ from elastic_jupyter.store.protocol import Catalog
 #: The folder of who has none: upstream would look into "" as the working directory.
 NOWHERE = os.devnull
 
+#: Of Jupyter's messages.
+_PROTOCOL = "5.4"
+#: As ipykernel says it, but for the version.
+_PYTHON = {
+    "name": "python",
+    "version": "",
+    "mimetype": "text/x-python",
+    "codemirror_mode": {"name": "ipython", "version": 3},
+    "pygments_lexer": "ipython3",
+    "nbconvert_exporter": "python",
+    "file_extension": ".py",
+}
+
 
 class CatalogKernelSpecManager(KernelSpecManager):
     """Kernel specs from the store's catalog instead of directories (jupyter_client 8.10)."""
@@ -92,6 +105,23 @@ class CatalogKernelSpecManager(KernelSpecManager):
         seconds = spec.spec.cull_idle_timeout if spec else None
         return None if seconds is None else timedelta(seconds=seconds)
 
+    def kernel_info(self, name: str) -> dict[str, Any]:
+        """Return what a kernel of this name would say of itself, as far as its spec tells.
+
+        It is the content of a ``kernel_info_reply``, from which a front end knows the language.
+        """
+        spec = self._kernel_spec(self._canonical(name))
+        return {
+            "status": "ok",
+            "protocol_version": _PROTOCOL,
+            "implementation": "",
+            "implementation_version": "",
+            "language_info": _PYTHON if spec.language == "python" else _language(spec.language),
+            "banner": spec.display_name,
+            "debugger": bool(spec.metadata.get("debugger")),
+            "help_links": [],
+        }
+
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """Return one spec. Raises ``NoSuchKernel``."""
         name = self._canonical(kernel_name)
@@ -116,6 +146,10 @@ class CatalogKernelSpecManager(KernelSpecManager):
         folder = self.catalog.folder(name) or folders_by_language().get(spec.language.lower())
         spec.resource_dir = folder or NOWHERE
         return spec
+
+
+def _language(name: str) -> dict[str, Any]:
+    return {"name": name, "version": "", "mimetype": "text/plain", "file_extension": ".txt"}
 
 
 @functools.cache

@@ -84,6 +84,7 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
         await manager.mapping.settle(
             partial(manager.store.delete, self.key, uid=uid), what=f"deleting JupyterKernel {uid}"
         )
+        manager.mapping.drop_snapshots(uid)
 
     async def terminate(self, restart: bool = False) -> None:
         """Same as ``kill``."""
@@ -102,18 +103,23 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
         Returns ip, ports, transport, signature scheme and key (bytes). Raises ``LaunchFailed`` with
         the reconciler's reason, or a ``StoreError`` when the object is refused.
         """
-        if self.uid is None:
-            await self._undone()
-            create = asyncio.ensure_future(self._create(kwargs["wish"]))
-            try:
-                kernel = await asyncio.shield(create)
-            except asyncio.CancelledError:
-                self._undoing = self.manager.mapping.spawn(self._undo(create))
-                raise
-            self.uid = kernel.metadata.uid
-            self.manager.on_accepted(Facts.of(kernel))
-        facts = await self.manager.wait_for_facts(lambda facts: bool(facts.pod_ip))
+        await self.ask_for(kwargs["wish"])
+        facts = await self.manager.wait_for_facts(lambda facts: facts.reachable)
         return connection_info(str(facts.pod_ip), self.manager.master_key, facts.uid)
+
+    async def ask_for(self, wish: JupyterKernel) -> None:
+        """Create the object unless there is one. Raises as ``launch_kernel`` does."""
+        if self.uid is not None:
+            return
+        await self._undone()
+        create = asyncio.ensure_future(self._create(wish))
+        try:
+            kernel = await asyncio.shield(create)
+        except asyncio.CancelledError:
+            self._undoing = self.manager.mapping.spawn(self._undo(create))
+            raise
+        self.uid = kernel.metadata.uid
+        self.manager.on_accepted(Facts.of(kernel))
 
     async def _undone(self) -> None:
         """Return when a cancelled launch has left nothing: its object has the name of the next."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.kernel import JupyterKernel, ReclaimPolicy
 from elastic_jupyter.errors import Invalid
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.provisioner import now_stamp
@@ -45,9 +45,13 @@ class Wish:
     sessions: Sessions = ()
     usage: Usage = NOTHING
     keep_until: datetime | None = None
+    policy: ReclaimPolicy = ReclaimPolicy.DELETE
 
-    def build(self, last_epoch: int) -> JupyterKernel:
-        """Return the object to create; its first pod has the epoch after ``last_epoch``."""
+    def build(self, last_epoch: int, *, asleep: bool = False) -> JupyterKernel:
+        """Return the object to create; its first pod has the epoch after ``last_epoch``.
+
+        ``asleep``: it gets no pod before it is woken.
+        """
         said = sessions.write(self.sessions)
         used = annotation(self.usage) if self.usage != NOTHING else ""
         return JupyterKernel.model_validate(
@@ -86,10 +90,17 @@ class Wish:
                     "kernelSpecName": self.spec_name,
                     "gatewayRef": {"namespace": self.namespace, "name": self.gateway},
                     **({"keepUntil": self.keep_until} if self.keep_until else {}),
+                    **({"reclaimPolicy": self.policy} if self.hibernates else {}),
+                    **({"suspend": True} if asleep else {}),
                     **self._whose(),
                 },
             }
         )
+
+    @property
+    def hibernates(self) -> bool:
+        """Whether its variables are to be saved when its resources are taken back."""
+        return self.policy is ReclaimPolicy.HIBERNATE
 
     def _whose(self) -> dict[str, Any]:
         """Return the user and the notebook; a kernel that was made by hand may have neither."""
@@ -122,6 +133,7 @@ class Wish:
             env=_client_env(template, _names_of_client_env(kernel)),
             template=template,
             sessions=sessions_of(kernel),
+            policy=spec.reclaim_policy or ReclaimPolicy.DELETE,
         )
 
     def with_sessions(self, kept: Sessions) -> "Wish":
@@ -135,6 +147,10 @@ class Wish:
     def kept_until(self, keep_until: datetime | None) -> "Wish":
         """Return the same wish with another ``spec.keepUntil`` (aware UTC); None: without."""
         return replace(self, keep_until=keep_until)
+
+    def with_policy(self, policy: ReclaimPolicy) -> "Wish":
+        """Return the same wish with another policy of reclaim."""
+        return replace(self, policy=policy)
 
     def with_template(self, template: Mapping[str, Any]) -> "Wish":
         """Return the same wish with another pod template."""

@@ -25,7 +25,7 @@ from elastic_jupyter.local.command import GPU, Command, kernel_id
 from elastic_jupyter.local.line import Applicant, GpuLine, Lease
 from elastic_jupyter.local.making import Made, Maker, Remains, incarnation_of, interrupted_at
 from elastic_jupyter.local.proc import Incarnation
-from elastic_jupyter.policy import kernel_status, lifecycle
+from elastic_jupyter.policy import kernel_status
 from elastic_jupyter.policy.kernel_status import Told
 from elastic_jupyter.policy.lifecycle import Action, Sight, Sighting
 from elastic_jupyter.policy.queue import Place
@@ -80,7 +80,7 @@ class KernelReconciler:
             return DONE
         seen = self._observe(key, kernel)
         self._interrupt_if_asked(key, kernel)
-        starts = lifecycle.decide(_phase(kernel), seen.sight).action is Action.START
+        starts = kernel_status.verdict(kernel, seen.sight).action is Action.START
         if starts:
             seen = self._start(key, kernel)
         told = self._told(key, kernel, seen)
@@ -90,7 +90,7 @@ class KernelReconciler:
             result = Result(_STALE_RETRY)
         else:
             result = _result(told)
-            if kernel_status.is_ended(told.phase):
+            if kernel_status.over(told.phase):
                 await self._clean_up(key)
         if starts and (made := self._made.get(key)) and made.process:
             await made.process.gather()
@@ -229,7 +229,7 @@ class KernelReconciler:
     # -- report
 
     def _told(self, key: Key, kernel: JupyterKernel, seen: Sighting) -> Told:
-        phase = lifecycle.decide(_phase(kernel), seen.sight).phase
+        phase = kernel_status.verdict(kernel, seen.sight).phase
         made = key in self._made or _was_made(kernel)
         return Told(phase, kernel_status.epoch_of(kernel), made, seen, place=self._place(key, seen))
 
@@ -260,7 +260,7 @@ class KernelReconciler:
             del self._made[key]
 
     async def _clean_up(self, key: Key) -> None:
-        """End what is left of a kernel that has ended and stays; its log stays, too."""
+        """End what is left of a kernel that has ended or rests and stays; its log stays, too."""
         self._leave_line(key)
         if made := self._made.get(key):
             await self._end(made, asked=False)
@@ -306,6 +306,6 @@ def _was_made(kernel: JupyterKernel) -> bool:
 def _result(told: Told) -> Result:
     if told.phase is Phase.QUEUED:
         return Result(_LINE_RETRY)
-    if told.seen.sight is Sight.NEVER_MADE and not kernel_status.is_ended(told.phase):
+    if told.seen.sight is Sight.NEVER_MADE and not kernel_status.over(told.phase):
         return Result(_BLOCKED_RETRY)
     return DONE

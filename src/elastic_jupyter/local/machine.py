@@ -19,6 +19,8 @@ from typing import Literal
 from urllib.request import ProxyHandler, Request, build_opener
 
 from elastic_jupyter import logs
+from elastic_jupyter.api.gateway import Start
+from elastic_jupyter.api.kernel import ReclaimPolicy
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.clock import SystemClock
 from elastic_jupyter.errors import ConfigError, LaunchFailed, Unavailable
@@ -56,7 +58,8 @@ log = logs.get(__name__)
 class MachineConfig:
     """What ``up`` was told. ``idle`` zero: kernels are never reclaimed; ``user`` is what others
 
-    read who wait for a GPU; ``directory`` holds the notebooks.
+    read who wait for a GPU; ``directory`` holds the notebooks; ``policy`` is what becomes of the
+    variables of an idle kernel, and ``start`` when a kernel that is opened starts.
     """
 
     directory: Path
@@ -65,6 +68,8 @@ class MachineConfig:
     idle: timedelta
     user: str
     log_level: str
+    policy: ReclaimPolicy = ReclaimPolicy.DELETE
+    start: Start = Start.ON_CREATE
 
 
 def login_name() -> str:
@@ -226,6 +231,9 @@ class Machine:
                 # A tenth of the limit, so that it is kept well enough.
                 "ELASTIC_JUPYTER_CULL_INTERVAL": str(max(1.0, min(10.0, idle / 10))),
                 "ELASTIC_JUPYTER_LOG_LEVEL": config.log_level,
+                "ELASTIC_JUPYTER_RECLAIM_POLICY": config.policy.value,
+                "ELASTIC_JUPYTER_SNAPSHOTS": str(state.snapshots),
+                "ELASTIC_JUPYTER_START": config.start.value,
                 "JUPYTER_RUNTIME_DIR": str(state.runtime / "gateway"),
             },
         )

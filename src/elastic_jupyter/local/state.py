@@ -7,6 +7,7 @@
     login-token       of JupyterLab, so that an open tab survives a restart
     notebook-uid      by which the gateway knows the notebook server
     kernels/          a folder each incarnation of a kernel
+    snapshots/        variables of kernels that sleep (store/snapshots)
     runtime/          Jupyter's notes on the gateway while it runs
     gateway.log, notebook.log
 """
@@ -89,6 +90,11 @@ class State:
         self._lock.truncate(0)
         self._lock.write(address)
         self._lock.flush()
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder with the variables of kernels that sleep."""
+        return self.directory / "snapshots"
 
     @property
     def database(self) -> Path:

@@ -20,6 +20,7 @@ from elastic_jupyter.kube.kinds import (
     JUPYTER_GATEWAY,
     LEASE,
     NETWORK_POLICY,
+    PERSISTENT_VOLUME_CLAIM,
     ROLE,
     ROLE_BINDING,
     SECRET,
@@ -134,6 +135,9 @@ class GatewayReconciler:
         await children.apply(
             SECRET, objects.make_notebooks_secret(gateway, uids=self._admission.served(gateway))
         )
+        if objects.saves_to_claim(gateway):
+            claim = objects.make_snapshots_claim(gateway)
+            await children.make_once(PERSISTENT_VOLUME_CLAIM, claim)
         await children.make_once(LEASE, objects.make_handover_lease(gateway))
         account = await children.apply(SERVICE_ACCOUNT, rights.make_service_account(gateway))
         await children.apply(ROLE, rights.make_role(gateway))
@@ -238,7 +242,8 @@ class GatewayReconciler:
         return {
             "queued": phases[Phase.QUEUED],
             "pending": phases[Phase.PENDING] + phases[None],
-            "running": phases[Phase.RUNNING],
+            "running": phases[Phase.RUNNING] + phases[Phase.HIBERNATING],
+            "asleep": phases[Phase.DORMANT] + phases[Phase.HIBERNATED],
             "failed": phases[Phase.FAILED] + phases[Phase.SUCCEEDED],
         }
 

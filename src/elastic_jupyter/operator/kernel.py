@@ -135,9 +135,10 @@ class KernelReconciler:
             await self._remove_orphans(key)
             return DONE
         hindrance: StoreError | None = None
-        if lifecycle.decide(seen.phase, seen.pod.sight).action is Action.START:
+        action = kernel_status.verdict(seen.kernel, seen.pod.sight).action
+        if action is Action.START:
             seen = await self._start(key, seen)
-        elif seen.pod.sight in _ALIVE:
+        elif seen.pod.sight in _ALIVE and action is Action.NONE:
             try:
                 seen = await self._keep_secret(seen)
             except StoreError as error:
@@ -157,9 +158,9 @@ class KernelReconciler:
             seen = replace(seen, pod=kernel_status.given_up(seen.pod))
         elif slow_start.is_starting(seen.pod):
             seen = replace(seen, pod=await self._explained(key, seen.pod))
-        phase = lifecycle.decide(seen.phase, seen.pod.sight).phase
+        phase = kernel_status.verdict(seen.kernel, seen.pod.sight).phase
         told = Told(phase, seen.epoch, seen.made, seen.pod, image=self._image(seen.kernel))
-        if seen.pod.sight is Sight.WAITING:
+        if seen.pod.sight is Sight.WAITING and not kernel_status.over(phase):
             if place is None:
                 return DONE  # the queue has not looked at it yet; it wakes us when it has
             told = replace(told, place=place)
@@ -167,7 +168,7 @@ class KernelReconciler:
             await self._report(key, seen.kernel, told)
         except Conflict:
             return Result(_STALE_RETRY)
-        if kernel_status.is_ended(phase):
+        if kernel_status.over(phase):
             await self._clean_up(key, seen.kernel)
         return self._result(seen.kernel, told)
 
@@ -189,7 +190,7 @@ class KernelReconciler:
         pod = self._caches.pods.get(key)
         if pod is not None and pod["metadata"]["uid"] == self._taken_back.get(key):
             pod = None
-        if made and not _has_ended(kernel):
+        if made and not _is_over(kernel):
             if pod is None:
                 pod = await self._live_pod(key)  # is it gone, or not in the cache?
             if pod is not None:
@@ -410,7 +411,7 @@ class KernelReconciler:
             return Result(slow_start.PAUSE)
         # What the gateway and the previous pod do is told by the watch.
         told_by_watch = told.seen.reason in (_GATEWAY_NOT_FOUND, _PREVIOUS_POD)
-        blocked = told.seen.sight is Sight.NEVER_MADE and not kernel_status.is_ended(told.phase)
+        blocked = told.seen.sight is Sight.NEVER_MADE and not kernel_status.over(told.phase)
         if blocked and not told_by_watch:
             return Result(BLOCKED_RETRY)
         return DONE
@@ -418,7 +419,7 @@ class KernelReconciler:
     # -- clean up
 
     async def _clean_up(self, key: Key, kernel: JupyterKernel) -> None:
-        """Remove pod and Secret of a kernel that has ended and stays."""
+        """Remove pod and Secret of a kernel that has ended or rests and stays."""
         for kind, child in self._children(key):
             if controller_uid(child) == kernel.metadata.uid:
                 await self._delete(kind, child)
@@ -456,9 +457,9 @@ class KernelReconciler:
         log.info("deleted", kind=kind, name=metadata["name"])
 
 
-def _has_ended(kernel: JupyterKernel) -> bool:
+def _is_over(kernel: JupyterKernel) -> bool:
     phase = kernel.status.phase if kernel.status else None
-    return phase is not None and kernel_status.is_ended(phase)
+    return phase is not None and kernel_status.over(phase)
 
 
 def _is_incarnation(child: Object, kernel: JupyterKernel, epoch: int) -> bool:

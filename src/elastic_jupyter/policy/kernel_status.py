@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import MAX_EPOCH, JupyterKernel, Phase
-from elastic_jupyter.policy import notices
+from elastic_jupyter.api.kernel import MAX_EPOCH, JupyterKernel, Phase, ReclaimPolicy
+from elastic_jupyter.policy import lifecycle, notices
 from elastic_jupyter.policy.images import Choice
-from elastic_jupyter.policy.lifecycle import STALL_PATIENCE, Sight, Sighting
+from elastic_jupyter.policy.lifecycle import STALL_PATIENCE, Sight, Sighting, Verdict, Wanted
 from elastic_jupyter.policy.queue import GATE_REFUSED, UNHEARD, Place
 from elastic_jupyter.policy.report import (
     IMAGE_REPLACED,
@@ -21,6 +21,11 @@ from elastic_jupyter.policy.report import (
     timestamp,
 )
 
+#: What is said of a kernel that rests.
+_RESTS = {
+    Phase.DORMANT: "it starts with the first execution",
+    Phase.HIBERNATED: "its variables are saved, and come back with the next execution",
+}
 STARTED = "Started"
 STALLED = "Stalled"
 
@@ -43,9 +48,11 @@ def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> dict[str, Any]
     A field that is None is removed. ``activity`` is the gateway's and never touched.
     """
     old = kernel.status.to_dict() if kernel.status else {}
-    if old.get("phase") in (Phase.FAILED, Phase.SUCCEEDED):
+    resting = is_resting(told.phase)
+    if old.get("phase") == told.phase if resting else old.get("phase") in lifecycle.ENDED:
         return {}  # the end is written once
-    ended = told.phase in (Phase.FAILED, Phase.SUCCEEDED)
+    wakes = is_resting(_phase(kernel)) and not resting
+    kept = {} if wakes else old  # what was said of the epoch before is not true of the next
     said = conditions(
         old.get("conditions") or (),
         _conditions(told),
@@ -54,14 +61,15 @@ def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> dict[str, Any]
     )
     new: dict[str, Any] = {
         "phase": told.phase.value,
-        "epoch": told.epoch,
-        "podName": kernel.metadata.name if told.pod_made else None,
-        "podIP": told.seen.ip or old.get("podIP"),
+        # What never had a pod has no epoch yet.
+        "epoch": told.epoch if told.pod_made or not resting else old.get("epoch"),
+        "podName": kernel.metadata.name if told.pod_made and not resting else None,
+        "podIP": None if resting else told.seen.ip or kept.get("podIP"),
         "queue": _queue(told),
         "conditions": said,
         "startTime": old.get("startTime") or timestamp(now),
-        "runningSince": old.get("runningSince") or _began(old.get("conditions")) or _began(said),
-        "completionTime": timestamp(now) if ended else None,
+        "runningSince": kept.get("runningSince") or _began(kept.get("conditions")) or _began(said),
+        "completionTime": timestamp(now) if over(told.phase) else None,
     }
     difference = merge_patch(old, new)
     return {**difference, "lastReconcileTime": timestamp(now)} if difference else {}
@@ -75,10 +83,36 @@ def _began(said: Iterable[Mapping[str, Any]] | None) -> str | None:
     return None
 
 
+def verdict(kernel: JupyterKernel, sight: Sight) -> Verdict:
+    """Return what follows for a kernel from what is seen of its present incarnation."""
+    return lifecycle.decide(_phase(kernel), sight, wanted(kernel, sight))
+
+
+def wanted(kernel: JupyterKernel, sight: Sight) -> Wanted:
+    """Return what ``spec`` wants of the present incarnation, of which ``sight`` is seen.
+
+    Without a snapshot of this very epoch only that goes which was not made: so nobody loses
+    variables by a ``suspend``. One that has ended stays so, with its reason.
+    """
+    spec = kernel.spec
+    if not spec.suspend:
+        return Wanted.RUN
+    saved = spec.snapshot is not None and spec.snapshot.epoch == epoch_of(kernel)
+    phase = _phase(kernel)
+    unmade = sight is Sight.NEVER_MADE and (phase is None or not is_ended(phase))
+    if saved or unmade or is_resting(phase):
+        return Wanted.REST_SAVED if spec.snapshot and spec.snapshot.id else Wanted.REST
+    return Wanted.SAVE if spec.reclaim_policy is ReclaimPolicy.HIBERNATE else Wanted.RUN
+
+
 def epoch_of(kernel: JupyterKernel) -> int:
-    """Return which incarnation of a kernel is wanted or runs, counted from 1."""
+    """Return which incarnation of a kernel is wanted or runs, counted from 1.
+
+    What rests and is wanted again is the next one.
+    """
     if kernel.status and kernel.status.epoch:
-        return kernel.status.epoch
+        wakes = is_resting(kernel.status.phase) and not kernel.spec.suspend
+        return min(kernel.status.epoch + wakes, MAX_EPOCH)
     last = (kernel.metadata.annotations or {}).get(names.ANNOTATION_LAST_EPOCH, "")
     # Anybody may write the annotation; int() takes no more than some thousand digits.
     if not last.isdecimal() or len(last) > len(str(MAX_EPOCH)):
@@ -88,7 +122,21 @@ def epoch_of(kernel: JupyterKernel) -> int:
 
 def is_ended(phase: Phase) -> bool:
     """Say whether a phase is an end."""
-    return phase in (Phase.FAILED, Phase.SUCCEEDED)
+    return phase in lifecycle.ENDED
+
+
+def is_resting(phase: Phase | None) -> bool:
+    """Say whether nothing runs, and the next execution asks for it."""
+    return phase in lifecycle.RESTING
+
+
+def over(phase: Phase) -> bool:
+    """Say whether nothing is left of the incarnation in this phase."""
+    return is_ended(phase) or is_resting(phase)
+
+
+def _phase(kernel: JupyterKernel) -> Phase | None:
+    return kernel.status.phase if kernel.status else None
 
 
 def stalled_since(kernel: JupyterKernel) -> datetime | None:
@@ -119,7 +167,7 @@ def _queue(told: Told) -> Mapping[str, Any] | None:
 
 def _conditions(told: Told) -> list[Condition]:
     said = [_running(told)]
-    if told.seen.sight is Sight.STALLED:
+    if told.seen.sight is Sight.STALLED and not is_resting(told.phase):
         said.append(Condition(STALLED, True, told.seen.reason, told.seen.message))
     if told.phase is Phase.FAILED:
         said.append(Condition("Failed", True, told.seen.reason, told.seen.message))
@@ -131,7 +179,11 @@ def _conditions(told: Told) -> list[Condition]:
 
 
 def _running(told: Told) -> Condition:
-    if told.phase is Phase.RUNNING:
+    if is_resting(told.phase):
+        return Condition("Running", False, told.phase.value, _RESTS[told.phase])
+    if told.phase is Phase.HIBERNATING and not told.seen.reason:
+        return Condition("Running", True, told.phase.value)
+    if told.phase in (Phase.RUNNING, Phase.HIBERNATING):
         return Condition("Running", True, told.seen.reason or STARTED, told.seen.message)
     if told.phase is Phase.QUEUED and told.place:
         place = told.place
@@ -146,8 +198,11 @@ def events(kernel: JupyterKernel, told: Told) -> list[Event]:
     old = kernel.status.phase if kernel.status else None
     known = {one.type: one for one in (kernel.status and kernel.status.conditions) or []}
     seen = told.seen
-    found = []
-    if told.phase is Phase.FAILED and old is not Phase.FAILED:
+    found: list[Event] = []
+    if is_resting(told.phase):
+        if told.phase is Phase.HIBERNATED and old is not told.phase:
+            found.append(Event("Normal", "Hibernated", _RESTS[told.phase]))
+    elif told.phase is Phase.FAILED and old is not Phase.FAILED:
         found.append(Event("Warning", seen.reason, seen.message))
     elif told.phase is Phase.QUEUED and old is not Phase.QUEUED and told.place:
         reason = told.place.reason or "it waits for its turn to get a GPU"

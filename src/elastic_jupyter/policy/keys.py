@@ -32,6 +32,14 @@ def address_token(master: bytes, uid: str, epoch: int) -> str:
     return _derived(master, f"address:{uid}:{epoch}")
 
 
+def snapshot_key(master: bytes) -> bytes:
+    """Return the key that signs saved variables: what they list is run when they are restored.
+
+    Raises ``ValueError`` as ``connection_key`` does.
+    """
+    return bytes.fromhex(_derived(master, "snapshots"))
+
+
 def digest(master: bytes) -> str:
     """Return by what a master key is told from another one (64 hex digits), and no more of it.
 

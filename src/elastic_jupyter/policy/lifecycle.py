@@ -54,6 +54,16 @@ class Action(Enum):
     CLEAN_UP = "write the end down, then remove pod and Secret"
 
 
+class Wanted(Enum):
+    """What ``spec`` wants of the present incarnation."""
+
+    RUN = "that it runs"
+    SAVE = "that it gives its resources back as soon as its variables are saved"
+    REST = "that nothing is there of it"
+    #: The same of what has variables in a snapshot.
+    REST_SAVED = "that nothing is there of it but its snapshot"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The phase to write down, and what to do. A CLEAN_UP comes after the writing."""
@@ -64,9 +74,14 @@ class Verdict:
 
 _State: TypeAlias = Phase | None
 
-_BEFORE_RUNNING: tuple[_State, ...] = (None, Phase.QUEUED, Phase.PENDING)
-_ALIVE: tuple[_State, ...] = (*_BEFORE_RUNNING, Phase.RUNNING)
-_ENDED = (Phase.FAILED, Phase.SUCCEEDED)
+#: The epoch that follows a rest begins in the phase of the rest.
+_BEFORE_RUNNING: tuple[_State, ...] = (
+    *(None, Phase.QUEUED, Phase.PENDING),
+    *(Phase.DORMANT, Phase.HIBERNATED),
+)
+_ALIVE: tuple[_State, ...] = (*_BEFORE_RUNNING, Phase.RUNNING, Phase.HIBERNATING)
+ENDED = (Phase.FAILED, Phase.SUCCEEDED)
+RESTING = (Phase.DORMANT, Phase.HIBERNATED)
 
 TRANSITIONS: dict[tuple[_State, Sight], Verdict] = {
     **{(old, Sight.NEVER_MADE): Verdict(Phase.PENDING, Action.START) for old in _BEFORE_RUNNING},
@@ -79,14 +94,25 @@ TRANSITIONS: dict[tuple[_State, Sight], Verdict] = {
     **{(old, Sight.LOST): Verdict(Phase.FAILED, Action.CLEAN_UP) for old in _ALIVE},
     **{(old, Sight.REFUSED): Verdict(Phase.FAILED, Action.CLEAN_UP) for old in _BEFORE_RUNNING},
     # What has ended stays ended, whatever is still seen of its pod.
-    **{(old, sight): Verdict(old, Action.CLEAN_UP) for old in _ENDED for sight in Sight},
+    **{(old, sight): Verdict(old, Action.CLEAN_UP) for old in ENDED for sight in Sight},
 }
 
 
-def decide(phase: Phase | None, sight: Sight) -> Verdict:
-    """Return what follows; ``phase`` is None while nothing was written down yet."""
+_RESTS = {Wanted.REST: Phase.DORMANT, Wanted.REST_SAVED: Phase.HIBERNATED}
+
+
+def decide(phase: Phase | None, sight: Sight, wanted: Wanted = Wanted.RUN) -> Verdict:
+    """Return what follows; ``phase`` is None while nothing was written down yet.
+
+    A rest is written down before the pod goes, as an end is: what rests already is cleaned up
+    again after a crash in between.
+    """
+    if wanted in _RESTS:
+        return Verdict(_RESTS[wanted], Action.CLEAN_UP)
     verdict = TRANSITIONS.get((phase, sight))
     if verdict is None:
         assert phase is not None  # the table is complete for None, a test says so
         return Verdict(phase, Action.NONE)
+    if wanted is Wanted.SAVE and verdict.phase is Phase.RUNNING:
+        return Verdict(Phase.HIBERNATING, verdict.action)
     return verdict

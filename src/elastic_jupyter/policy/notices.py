@@ -3,6 +3,7 @@
 Each is on a line of its own: JupyterLab breaks lines that are too long inside of words.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 
@@ -46,6 +47,46 @@ def replaced(reason: str) -> str:
     return (
         f"[elastic-jupyter] The previous kernel ended: {reason}.\n"
         "This is a new kernel: its variables are gone, run the cells above again as needed."
+    )
+
+
+def restored(names: Sequence[str], lost: Sequence[Mapping[str, str]]) -> str:
+    """Return what is shown before the first output after a wake: what is back, and what is not.
+
+    Each of ``lost`` has ``name``, ``type`` and ``reason``.
+    """
+    back = f"The kernel woke with {listed(names)}." if names else "The kernel woke."
+    text = f"[elastic-jupyter] {back}"
+    if not lost:
+        return text
+    gone = [f"{one['name']} ({one['type']}: {one['reason']})" for one in lost]
+    return f"{text}\nNot restored: {listed(gone)}."
+
+
+def listed(names: Sequence[str], *, most: int = 12) -> str:
+    """Return ``a, b, c and 3 more``."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def unsaved(reason: str) -> str:
+    """Return why a kernel's variables are gone that were to be saved."""
+    return f"it was idle, and its variables could not be saved: {reason}"
+
+
+#: Shown while variables are read, and when nobody waits for them any more.
+RESTORING = "Waking the kernel: its variables are being restored."
+DROPPED = (
+    "[elastic-jupyter] The kernel was restarted while it slept: the variables that were saved of "
+    "it are gone."
+)
+
+
+def not_woken(reason: str) -> str:
+    """Return the answer to a cell whose kernel did not wake; nothing is lost."""
+    return (
+        f"The kernel could not be woken: {reason}. Its variables stay saved: run the cell again to "
+        "try it again, or restart the kernel to go on without them."
     )
 
 

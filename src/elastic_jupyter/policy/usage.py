@@ -62,7 +62,7 @@ def after_sleep(usage: Usage, *, gpus: int, until: datetime) -> Usage:
 
 def running_since(kernel: JupyterKernel) -> datetime | None:
     """Return since when the kernel's container runs; None: it does not."""
-    runs = kernel.status is not None and kernel.status.phase is Phase.RUNNING
+    runs = kernel.status is not None and kernel.status.phase in (Phase.RUNNING, Phase.HIBERNATING)
     return ran_since(kernel) if runs else None
 
 

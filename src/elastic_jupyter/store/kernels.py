@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.kernel import JupyterKernel, Snapshot
 from elastic_jupyter.api.names import LABEL_GATEWAY
 from elastic_jupyter.errors import Conflict, Invalid, NotFound
 from elastic_jupyter.kube.client import Client
@@ -14,7 +14,7 @@ from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, Key, Object
 from elastic_jupyter.kube.reflector import Reflector
 from elastic_jupyter.store.parsing import LenientParser, parse
 from elastic_jupyter.store.protocol import Change, Gone, Put, Synced
-from elastic_jupyter.store.wishes import spec_patch
+from elastic_jupyter.store.wishes import snapshot_patch, spec_patch
 
 GATEWAY_MANAGER = "elastic-jupyter-gateway"
 OPERATOR_MANAGER = "elastic-jupyter-operator"
@@ -24,6 +24,10 @@ PERSON_MANAGER = "elastic-jupyter"
 _ATTEMPTS = 3
 
 _Seen: TypeAlias = tuple[Key, Object | None, Object | None]
+
+
+class _Outrun(Conflict):
+    """Somebody wrote the object between our look at it and our write."""
 
 
 class KubernetesKernelStore:
@@ -89,10 +93,36 @@ class KubernetesKernelStore:
         uid: str,
         suspend: bool | None = None,
         keep_until: datetime | None = None,
-    ) -> None:
+    ) -> JupyterKernel:
         spec = spec_patch(suspend=suspend, keep_until=keep_until)
         body = {"metadata": {"uid": uid}, "spec": spec}
-        await self._patch(key, body, uid=uid, manager=PERSON_MANAGER)
+        return await self._patch(key, body, uid=uid, manager=PERSON_MANAGER)
+
+    async def save(
+        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int
+    ) -> JupyterKernel:
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(_Outrun):
+                return await self._save(key, snapshot, uid=uid, epoch=epoch)
+        return await self._save(key, snapshot, uid=uid, epoch=epoch)
+
+    async def _save(
+        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int
+    ) -> JupyterKernel:
+        kernel = await self.get(key)
+        if kernel.metadata.uid != uid:
+            raise NotFound(f"JupyterKernel {key} with uid {uid} is gone")
+        body = {
+            "metadata": {"resourceVersion": kernel.metadata.resource_version},
+            "spec": snapshot_patch(kernel, snapshot, epoch=epoch),
+        }
+        try:
+            patched = await self._client.patch(
+                JUPYTER_KERNEL, *key, body, field_manager=GATEWAY_MANAGER
+            )
+        except Conflict as error:
+            raise _Outrun(str(error)) from error
+        return parse(JupyterKernel, patched)
 
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         for _ in range(_ATTEMPTS - 1):
@@ -115,16 +145,17 @@ class KubernetesKernelStore:
 
     async def _patch(
         self, key: Key, body: Object, *, uid: str, manager: str = GATEWAY_MANAGER
-    ) -> None:
+    ) -> JupyterKernel:
         """Patch the object with this uid, by default what is the gateway's of it."""
         try:
-            await self._client.patch(JUPYTER_KERNEL, *key, body, field_manager=manager)
+            patched = await self._client.patch(JUPYTER_KERNEL, *key, body, field_manager=manager)
         except (Conflict, Invalid) as error:
             # A uid that does not match is refused as one or the other; so may be other things.
             current = await self._client.get(JUPYTER_KERNEL, *key)
             if current["metadata"]["uid"] != uid:
                 raise NotFound(f"JupyterKernel {key} with uid {uid} is gone") from error
             raise
+        return parse(JupyterKernel, patched)
 
     async def patch_status(
         self, key: Key, status: dict[str, Any], *, version: str

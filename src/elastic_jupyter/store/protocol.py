@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn, Protocol, TypeAlias
 
-from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.kernel import JupyterKernel, Snapshot
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
 from elastic_jupyter.kube.kinds import Key
@@ -102,11 +102,22 @@ class KernelStore(Protocol):
         uid: str,
         suspend: bool | None = None,
         keep_until: datetime | None = None,
-    ) -> None:
+    ) -> JupyterKernel:
         """Change what may change in the ``spec`` of the object with this uid; None: as it is.
 
-        Called for a person. ``keep_until`` is aware UTC. Raises ``NotFound`` when the object is
-        gone, ``Invalid`` when its kernel has no gateway, which would heed it.
+        Called for a person, and by the gateway. ``keep_until`` is aware UTC. Raises ``NotFound``
+        when the object is gone, ``Invalid`` when its kernel has no gateway, which would heed it.
+        """
+        ...
+
+    async def save(
+        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int
+    ) -> JupyterKernel:
+        """Write what the variables of an incarnation are while it does not run. The gateway's.
+
+        With a snapshot the kernel is suspended, too: its pod may go. None: the variables are in
+        the kernel again. Raises ``NotFound`` when the object with this uid is gone, ``Conflict``
+        when its present incarnation is not of this ``epoch``, or others wrote it again and again.
         """
         ...
 

@@ -73,4 +73,4 @@ def test_whatever_else_a_kernels_spec_has_is_kept_from_edits() -> None:
         for message in messages
         if "cannot change" in message
     }
-    assert fixed == set(spec["properties"]) - {"suspend", "keepUntil"}
+    assert fixed == set(spec["properties"]) - {"suspend", "keepUntil", "snapshot"}

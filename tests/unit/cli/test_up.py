@@ -27,7 +27,7 @@ class Started:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Started:
     found = Started()
-    monkeypatch.setattr(module, "start", found)
+    monkeypatch.setattr(module, "run", found)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
     return found

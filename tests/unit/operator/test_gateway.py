@@ -52,7 +52,7 @@ CHILDREN = [
 ]
 BOUND = Key("team", "gw-cluster-role")
 ORIGINAL = "ccr.ccs.tencentyun.com/kubeflow-oteam/enterprise-gateway:latest"
-NO_KERNELS = {"queued": 0, "pending": 0, "running": 0, "failed": 0}
+NO_KERNELS = {"queued": 0, "pending": 0, "running": 0, "asleep": 0, "failed": 0}
 
 
 def make(world: World, *, cluster_roles: tuple[str, ...] = ()) -> Pass[Key]:
@@ -259,7 +259,10 @@ async def test_the_status_shows_the_deployments_and_counts_kernels(world: World)
     numbers = {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1}
     deployment = world.server.get(DEPLOYMENT, GATEWAY)
     world.server.put(DEPLOYMENT, {**deployment, "status": {**numbers, "observedGeneration": 1}})
-    phases = ("Queued", "Pending", None, "Running", "Failed", "Succeeded")
+    phases = (
+        *("Queued", "Pending", None, "Running", "Failed", "Succeeded"),
+        *("Dormant", "Hibernating", "Hibernated"),
+    )
     for number, phase in enumerate(phases):
         kernel = a_kernel(f"k{number}", status={"phase": phase} if phase else None)
         world.kernel_index.changed(key_of(kernel), None, kernel)
@@ -267,7 +270,7 @@ async def test_the_status_shows_the_deployments_and_counts_kernels(world: World)
     assert condition(world, "Ready")["status"] == "True"
     status = world.server.get(JUPYTER_GATEWAY, GATEWAY)["status"]
     assert status.items() >= numbers.items()
-    assert status["kernels"] == {"queued": 1, "pending": 2, "running": 1, "failed": 2}
+    assert status["kernels"] == {"queued": 1, "pending": 2, "running": 2, "asleep": 2, "failed": 2}
     assert not world.server.all(JUPYTER_KERNEL)
 
 

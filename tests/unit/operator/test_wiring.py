@@ -143,7 +143,7 @@ async def test_a_team_gets_its_children_and_a_restart_doubles_nothing(
         # And it goes on where the first one was.
         change(server, KERNEL.name, **RUNNING)
         await until(lambda: phase(server) == "Running")
-        counts = {"queued": 0, "pending": 0, "running": 1, "failed": 0}
+        counts = {"queued": 0, "pending": 0, "running": 1, "asleep": 0, "failed": 0}
         await until(lambda: server.get(JUPYTER_GATEWAY, GATEWAY)["status"]["kernels"] == counts)
 
 

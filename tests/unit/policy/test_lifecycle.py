@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from elastic_jupyter.api.kernel import Phase
 from elastic_jupyter.policy import lifecycle
-from elastic_jupyter.policy.lifecycle import Action, Sight, Verdict
+from elastic_jupyter.policy.lifecycle import Action, Sight, Verdict, Wanted
 
 PHASES: tuple[Phase | None, ...] = (None, *Phase)
-NOT_YET_RUNNING = (None, Phase.QUEUED, Phase.PENDING)
+NOT_YET_RUNNING = (None, Phase.QUEUED, Phase.PENDING, Phase.DORMANT, Phase.HIBERNATED)
 ENDED = (Phase.FAILED, Phase.SUCCEEDED)
 
 WALKS = st.lists(st.sampled_from(Sight), max_size=12)
@@ -131,3 +131,29 @@ def test_phases_follow_one_another_in_one_direction(sights: list[Sight]) -> None
 @given(WALKS, st.sampled_from(ENDED))
 def test_a_kernel_ends_once(sights: list[Sight], end: Phase) -> None:
     assert {verdict.phase for verdict in walk(sights, start=end)} <= {end}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("sight", Sight)
+@pytest.mark.parametrize(
+    ("wanted", "rest"), [(Wanted.REST, Phase.DORMANT), (Wanted.REST_SAVED, Phase.HIBERNATED)]
+)
+def test_whatever_is_there_of_what_is_to_rest_goes_once_that_is_written(
+    phase: Phase | None, sight: Sight, wanted: Wanted, rest: Phase
+) -> None:
+    assert lifecycle.decide(phase, sight, wanted) == Verdict(rest, Action.CLEAN_UP)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("sight", Sight)
+def test_what_is_to_be_saved_lives_as_any_other_until_it_is(
+    phase: Phase | None, sight: Sight
+) -> None:
+    saved, other = (lifecycle.decide(phase, sight, w) for w in (Wanted.SAVE, Wanted.RUN))
+    assert saved.action is other.action
+    runs = other.phase is Phase.RUNNING and sight is Sight.RUNNING
+    assert saved.phase is (Phase.HIBERNATING if runs else other.phase)
+
+
+def test_a_save_that_is_called_off_leaves_the_kernel_running() -> None:
+    assert lifecycle.decide(Phase.HIBERNATING, Sight.RUNNING).phase is Phase.RUNNING

@@ -9,8 +9,12 @@ from elastic_jupyter.api.gateway import (
     DEFAULT_CULL_IDLE_TIMEOUT,
     DEFAULT_CULL_INTERVAL,
     DEFAULT_LAUNCH_TIMEOUT,
+    DEFAULT_SNAPSHOT_SIZE,
     JupyterGateway,
+    SnapshotStorage,
 )
+from elastic_jupyter.api.kernel import ReclaimPolicy
+from elastic_jupyter.api.volume import AccessMode
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import common
 from elastic_jupyter.policy import keys
@@ -20,6 +24,9 @@ from elastic_jupyter.policy.pod_template import first_container, pod_spec
 _MASTER_KEY_VOLUME = "master-key"
 #: The only folder that the gateway may write to.
 _WRITABLE = "/tmp"
+
+_SNAPSHOTS_VOLUME = "snapshots"
+_SNAPSHOTS = "/var/lib/elastic-jupyter/snapshots"
 
 #: Kernels ask for no processor time by default. A gateway that did not either would have to share
 #: with each of them when many start at once, and every user would notice.
@@ -83,6 +90,35 @@ def make_handover_lease(gateway: JupyterGateway) -> Object:
     }
 
 
+def saves_to_claim(gateway: JupyterGateway) -> bool:
+    """Say whether what its kernels save goes to a volume that is made for it."""
+    snapshot = gateway.spec.snapshot
+    return hibernates(gateway) and (snapshot is None or snapshot.store is None)
+
+
+def hibernates(gateway: JupyterGateway) -> bool:
+    """Say whether its kernels save their variables."""
+    reclaim = gateway.spec.reclaim
+    return reclaim is not None and reclaim.policy is ReclaimPolicy.HIBERNATE
+
+
+def make_snapshots_claim(gateway: JupyterGateway) -> Object:
+    """Return the claim for what kernels save, which goes with the gateway and them. Made once."""
+    wanted = gateway.spec.snapshot or SnapshotStorage()
+    spec: Object = {
+        "accessModes": [wanted.access_mode or AccessMode.READ_WRITE_ONCE],
+        "resources": {"requests": {"storage": wanted.size or DEFAULT_SNAPSHOT_SIZE}},
+    }
+    if wanted.class_name:
+        spec["storageClassName"] = wanted.class_name
+    return {
+        "metadata": common.metadata(
+            names.snapshots_claim_name(_name(gateway)), gateway, _labels(gateway)
+        ),
+        "spec": spec,
+    }
+
+
 def make_service(gateway: JupyterGateway) -> Object:
     """Return the Service by which notebooks reach the gateway."""
     return {
@@ -128,6 +164,8 @@ def make_deployment(
         },
         {"name": "tmp", "emptyDir": {}},
     ]
+    if saves_to_claim(gateway):
+        _mount_snapshots(pod, gateway)
     common.restrict(pod, pod["containers"][0])
     pod["containers"][0]["securityContext"].setdefault("readOnlyRootFilesystem", True)
     return {
@@ -177,6 +215,15 @@ def _complete_container(
     container["resources"] = given or copy.deepcopy(_RESOURCES)
 
 
+def _mount_snapshots(pod: Object, gateway: JupyterGateway) -> None:
+    claim = names.snapshots_claim_name(_name(gateway))
+    volume = {"name": _SNAPSHOTS_VOLUME, "persistentVolumeClaim": {"claimName": claim}}
+    pod["volumes"] = [*pod["volumes"], volume]
+    mount = {"name": _SNAPSHOTS_VOLUME, "mountPath": _SNAPSHOTS}
+    container = pod["containers"][0]
+    container["volumeMounts"] = [*container["volumeMounts"], mount]
+
+
 def selector(gateway: JupyterGateway) -> dict[str, str]:
     """Return the labels by which the gateway's own pods are found. Never changed: immutable."""
     return {
@@ -212,13 +259,30 @@ def _env(gateway: JupyterGateway, ours: Images) -> list[Object]:
             spec.launch_timeout_seconds or DEFAULT_LAUNCH_TIMEOUT
         ),
         "ELASTIC_JUPYTER_QUEUE_TIMEOUT": spec.queue_timeout_seconds or "",
+        "ELASTIC_JUPYTER_START": spec.start or "",
+        **_snapshot_env(gateway),
     }
     return [
         {"name": "ELASTIC_JUPYTER_NAMESPACE", **_field("metadata.namespace")},
         {"name": "POD_NAME", **_field("metadata.name")},
+        {"name": "POD_IP", **_field("status.podIP")},
         {"name": "HOME", "value": _WRITABLE},  # Jupyter makes folders in it
         *({"name": name, "value": str(value)} for name, value in values.items() if value),
     ]
+
+
+def _snapshot_env(gateway: JupyterGateway) -> dict[str, Any]:
+    if not hibernates(gateway):
+        return {}
+    wanted = gateway.spec.snapshot or SnapshotStorage()
+    folder = f"{gateway.metadata.namespace}/{_name(gateway)}"
+    return {
+        "ELASTIC_JUPYTER_RECLAIM_POLICY": ReclaimPolicy.HIBERNATE,
+        "ELASTIC_JUPYTER_SNAPSHOTS": (
+            f"{wanted.store.rstrip('/')}/{folder}" if wanted.store else _SNAPSHOTS
+        ),
+        "ELASTIC_JUPYTER_MAX_SNAPSHOT_BYTES": wanted.max_bytes or "",
+    }
 
 
 def _field(path: str) -> Object:

@@ -6,7 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.notebook import AccessMode, JupyterNotebook, Storage
+from elastic_jupyter.api.notebook import JupyterNotebook, Storage
+from elastic_jupyter.api.volume import AccessMode
 from elastic_jupyter.errors import Invalid
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import common

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlite3 import Connection
 from typing import Any
 
-from elastic_jupyter.api.kernel import NEEDS_GATEWAY, JupyterKernel
+from elastic_jupyter.api.kernel import NEEDS_GATEWAY, JupyterKernel, Snapshot
 from elastic_jupyter.api.names import LABEL_GATEWAY
 from elastic_jupyter.errors import Conflict, Invalid, NotFound
 from elastic_jupyter.kube.kinds import JUPYTER_KERNEL, Key, Object, key_of
@@ -17,7 +17,7 @@ from elastic_jupyter.store.sqlite import objects
 from elastic_jupyter.store.sqlite.database import Database
 from elastic_jupyter.store.sqlite.feed import Written, follow
 from elastic_jupyter.store.sqlite.merge import merge
-from elastic_jupyter.store.wishes import spec_patch
+from elastic_jupyter.store.wishes import snapshot_patch, spec_patch
 
 KIND = str(JUPYTER_KERNEL)
 
@@ -82,21 +82,29 @@ class SqliteKernelStore:
         uid: str,
         suspend: bool | None = None,
         keep_until: datetime | None = None,
-    ) -> None:
+    ) -> JupyterKernel:
         spec = spec_patch(suspend=suspend, keep_until=keep_until)
-        await self._patch_own(key, {"spec": spec}, uid=uid)
+        return await self._patch_own(key, {"spec": spec}, uid=uid)
+
+    async def save(
+        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int
+    ) -> JupyterKernel:
+        def write(connection: Connection) -> Object:
+            old = objects.get(connection, KIND, key)
+            _require_uid(key, old["metadata"], uid)
+            spec = snapshot_patch(parse(JupyterKernel, old), snapshot, epoch=epoch)
+            return objects.replace(connection, KIND, old, merge(old, {"spec": spec}))
+
+        return await self._write(write)
 
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         await self._patch_own(key, {"status": {"activity": activity}}, uid=uid)
 
-    async def _patch_own(self, key: Key, patch: Object, *, uid: str) -> None:
+    async def _patch_own(self, key: Key, patch: Object, *, uid: str) -> JupyterKernel:
         """Patch the object with this uid."""
-
-        def same_uid(metadata: Object) -> None:
-            if metadata["uid"] != uid:
-                raise NotFound(f"{KIND} {key} with uid {uid} is gone")
-
-        await self._patch(key, patch, fence=same_uid)
+        return await self._patch(
+            key, patch, fence=lambda metadata: _require_uid(key, metadata, uid)
+        )
 
     async def patch_status(
         self, key: Key, status: dict[str, Any], *, version: str
@@ -142,11 +150,17 @@ def _wish(kernel: JupyterKernel) -> Object:
     return wish
 
 
+def _require_uid(key: Key, metadata: Object, uid: str) -> None:
+    if metadata["uid"] != uid:
+        raise NotFound(f"{KIND} {key} with uid {uid} is gone")
+
+
 def _accepted(obj: Object) -> JupyterKernel:
     """Return the object as a model. Raises ``Invalid`` where the API server would refuse it."""
     kernel = parse(JupyterKernel, obj)
     spec = kernel.spec
-    if spec.gateway_ref is None and (spec.suspend is not None or spec.keep_until is not None):
+    heeded = (spec.suspend, spec.keep_until, spec.reclaim_policy, spec.snapshot)
+    if spec.gateway_ref is None and any(field is not None for field in heeded):
         raise Invalid(f"{KIND} {key_of(obj)}: {NEEDS_GATEWAY[1]}")
     return kernel
 

@@ -102,6 +102,7 @@ def test_a_plain_gateway_becomes_a_restricted_deployment() -> None:
         "env": [
             field("ELASTIC_JUPYTER_NAMESPACE", "metadata.namespace"),
             field("POD_NAME", "metadata.name"),
+            field("POD_IP", "status.podIP"),
             {"name": "HOME", "value": "/tmp"},
             {"name": "ELASTIC_JUPYTER_GATEWAY", "value": "gw"},
             {"name": "ELASTIC_JUPYTER_GATEWAY_UID", "value": "uid-gw"},
@@ -322,3 +323,38 @@ def test_a_template_adds_to_the_pod_and_the_operator_has_the_last_word() -> None
 )
 def test_the_image_that_is_asked_for(spec: Object, want: str | None) -> None:
     assert objects.wanted_image(model(JupyterGateway, a_gateway(**spec))) == want
+
+
+def test_a_gateway_whose_kernels_sleep_has_a_volume_for_what_they_save() -> None:
+    gateway = a_gateway(reclaim={"policy": "Hibernate"}, snapshot={"className": "fast"})
+    claim = objects.make_snapshots_claim(model(JupyterGateway, gateway))
+    assert claim["metadata"] == {**metadata("gw"), "name": "gw-snapshots"}
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "10Gi"}},
+        "storageClassName": "fast",
+    }
+    pod = deployment_of(gateway)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["volumes"][-1]["persistentVolumeClaim"] == {"claimName": "gw-snapshots"}
+    [mount] = [
+        one for one in container["volumeMounts"] if one["name"] == pod["volumes"][-1]["name"]
+    ]
+    values = {one["name"]: one.get("value") for one in container["env"]}
+    assert values["ELASTIC_JUPYTER_RECLAIM_POLICY"] == "Hibernate"
+    assert values["ELASTIC_JUPYTER_SNAPSHOTS"] == mount["mountPath"]
+
+
+def test_gateways_that_save_to_one_bucket_have_a_folder_each() -> None:
+    gateway = a_gateway(
+        reclaim={"policy": "Hibernate"},
+        snapshot={"store": "s3://bucket/kernels/", "maxBytes": 7},
+        start="OnFirstExecute",
+    )
+    assert not objects.saves_to_claim(model(JupyterGateway, gateway))
+    pod = deployment_of(gateway)["spec"]["template"]["spec"]
+    values = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    assert values["ELASTIC_JUPYTER_SNAPSHOTS"] == "s3://bucket/kernels/team/gw"
+    assert values["ELASTIC_JUPYTER_MAX_SNAPSHOT_BYTES"] == "7"
+    assert values["ELASTIC_JUPYTER_START"] == "OnFirstExecute"
+    assert all("persistentVolumeClaim" not in volume for volume in pod["volumes"])

@@ -1,0 +1,194 @@
+"""What the gateway asks of a running kernel, an unmodified ipykernel too.
+
+It sends an execute_request on the control channel, with no code and one user expression,
+``__import__("elastic_jupyter_agent.attached", fromlist=["*"]).answer("...")``. That runs in the
+control thread, leaves nothing in the user's namespace or history, and its ImportError says that
+there is no agent. Importing this imports little.
+"""
+
+import concurrent.futures
+import contextvars
+import hashlib
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from elastic_jupyter_agent import wire
+
+#: Seconds between two looks whether the shell is busy. It is when it has been so for the grace: a
+#: cell that has sent its reply, or a completion, needs less. An event loop may be busy without it.
+_LOOK, _GRACE, _PATIENCE = 0.02, 0.3, 5.0
+#: The latest snapshot of this process, whose blobs the next one uses again.
+_latest: wire.Manifest | None = None
+
+
+def answer(document: str) -> str:
+    """Answer a question in JSON, in JSON of ASCII. Never raises.
+
+    ``{"ask": "hello" | "leftovers"}``, ``{"ask": "save" | "restore", "url", "token"}``. Every
+    answer may be ``{"error": sentence}``, those to save and restore ``{"busy": sentence}``.
+    """
+    try:
+        question = json.loads(document)
+        return json.dumps(_QUESTIONS[question.pop("ask")](**question))
+    except BaseException as error:
+        return json.dumps({"error": _sentence(error)})
+
+
+def _hello() -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        agent = version("elastic-jupyter-agent")
+    except PackageNotFoundError:  # run from its sources
+        agent = ""
+    return {"agent": agent, "wire": wire.VERSION, "python": sys.version.split()[0]}
+
+
+def _leftovers() -> dict[str, Any]:
+    from elastic_jupyter_agent import leftovers
+
+    return {"leftovers": leftovers.leftovers(_kernel().io_loop.asyncio_loop)}
+
+
+def _save(url: str, token: str) -> dict[str, Any]:
+    return _in_main_thread(lambda: _save_now(url, token))
+
+
+def _save_now(url: str, token: str) -> dict[str, Any]:
+    global _latest
+    from elastic_jupyter_agent import snapshot, transfer
+
+    with transfer.Gateway(url, token) as gateway:
+        saved = snapshot.save(_kernel().shell, gateway, _latest)
+        text = saved.manifest.to_json().encode()
+        gateway.put_manifest(text)
+    _latest = saved.manifest
+    return {
+        "id": hashlib.sha256(text).hexdigest(),
+        "bytes": sum(blob.size for blob in _latest.blobs),
+        "written": saved.written,
+        "names": _latest.names,
+        "lost": [vars(lost) for lost in _latest.lost],
+    }
+
+
+def _restore(url: str, token: str) -> dict[str, Any]:
+    return _in_main_thread(lambda: _restore_now(url, token))
+
+
+def _restore_now(url: str, token: str) -> dict[str, Any]:
+    global _latest
+    from elastic_jupyter_agent import snapshot, transfer
+
+    with transfer.Gateway(url, token) as gateway:
+        manifest = wire.Manifest.from_json(gateway.get_manifest())
+        report = snapshot.restore(_kernel().shell, manifest, gateway)
+    _latest = manifest
+    return {
+        "restored": report.restored,
+        "lost": [vars(lost) for lost in (*manifest.lost, *report.lost)],
+        "notices": report.notices,
+    }
+
+
+_QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "hello": _hello,
+    "leftovers": _leftovers,
+    "save": _save,
+    "restore": _restore,
+}
+
+
+def _kernel() -> Any:
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):
+        raise RuntimeError("there is no ipykernel in this process")
+    return shell.kernel
+
+
+def _in_main_thread(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do the work where cells run, so that none runs meanwhile, nor a task of the user's.
+
+    A shell that is busy, or becomes so before the work begins, is left alone.
+    """
+    kernel = _kernel()
+    if threading.current_thread() is threading.main_thread():
+        return _interruptible(work)
+    done: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
+
+    def begin() -> None:
+        if not done.set_running_or_notify_cancel():
+            return
+        try:
+            busy = _busy(kernel)  # an asynchronous cell may have begun, and waits
+            result = {"busy": busy} if busy else _of_cells(kernel).run(_interruptible, work)
+            done.set_result(result)
+        except BaseException as error:
+            done.set_exception(error)
+
+    kernel.io_loop.add_callback(begin)
+    asked = time.monotonic()
+    while True:
+        try:
+            return done.result(timeout=None if done.running() else _LOOK)
+        except TimeoutError:
+            busy = _busy(kernel)
+            late = time.monotonic() - asked > (_GRACE if busy else _PATIENCE)
+            if late and done.cancel():
+                return {"busy": busy or "the kernel's event loop is busy"}
+
+
+def _busy(kernel: Any) -> str:
+    """Return why the shell or a subshell cannot be saved now; empty: it can."""
+    if kernel._main_asyncio_lock.locked():
+        return "a cell is running"
+    channel = getattr(kernel, "shell_channel_thread", None)
+    if channel is not None:
+        for subshell in channel.manager.list_subshell():
+            try:
+                lock = channel.manager.get_subshell_asyncio_lock(subshell)
+            except KeyError:  # it ended meanwhile
+                continue
+            if lock.locked():
+                return "a cell is running in a subshell"
+    return ""
+
+
+def _of_cells(kernel: Any) -> contextvars.Context:
+    """Return the context in which cells run: numpy's settings, for one, are variables of it.
+
+    ipykernel 7.4 has it in a closure only; without it the settings of the process are saved.
+    """
+    try:
+        stream = kernel.shell_channel_thread.manager._shell_channel_to_main.to_stream
+        callback = stream._recv_callback
+        closure = zip(callback.__code__.co_freevars, callback.__closure__, strict=True)
+        context = dict(closure)["context"].cell_contents
+    except (AttributeError, KeyError, TypeError, ValueError):
+        context = None
+    known = isinstance(context, contextvars.Context)
+    return context if known else contextvars.copy_context()
+
+
+def _interruptible(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do the work so that SIGINT ends it: a user's object may take for ever to be pickled."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return work()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "it was interrupted"
+    if isinstance(error, OSError | wire.WireError) and str(error):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

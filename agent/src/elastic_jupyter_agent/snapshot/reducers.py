@@ -1,0 +1,242 @@
+"""How objects are pickled that neither pickle nor cloudpickle keep as users expect.
+
+A reducer returns what ``__reduce__`` would. The functions that make the objects anew are named in
+snapshots: none is renamed or taken away.
+"""
+
+import functools
+import io
+import os
+import pickle
+import sys
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from elastic_jupyter_agent.snapshot import torch
+
+#: Told while objects are made anew, for the report: sentences for the user.
+notices: list[str] = []
+
+
+class NotKept(pickle.PicklingError):
+    """An object that would be pickled, but not as what it is; the message says why."""
+
+
+class Reducers:
+    """The reducers of one snapshot, all of whose pickles share it."""
+
+    def __init__(self) -> None:
+        self._storages = torch.Storages()
+
+    def reduce(self, obj: Any) -> Any:
+        """Return how to make the object anew, or NotImplemented. Called for most objects."""
+        kind = type(obj)
+        reducer = _BY_TYPE.get(kind)
+        if reducer is not None:
+            return reducer(obj)
+        if kind.__module__.startswith("torch"):
+            return self._storages.reduce(obj)
+        if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+            return _array(obj)
+        if kind.__module__.startswith("pandas") and hasattr(obj, "mgr_locs"):
+            return _block(obj)
+        if isinstance(obj, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType):
+            raise NotKept(f"a {kind.__name__} stands in the middle of its code")
+        return NotImplemented
+
+
+# Weak references: the target comes along, and stays where something else holds it, too.
+
+
+def _weak(reference: "weakref.ref[Any]") -> Any:
+    target = reference()
+    return (_dead, ()) if target is None else (weakref.ref, (target,))
+
+
+class _Target:
+    """What a dead reference pointed to."""
+
+
+def _dead() -> "weakref.ref[Any]":
+    return weakref.ref(_Target())
+
+
+def _weak_method(reference: "weakref.WeakMethod[Any]") -> Any:
+    method = reference()
+    return (_dead, ()) if method is None else (weakref.WeakMethod, (method,))
+
+
+def _weak_keys(mapping: "weakref.WeakKeyDictionary[Any, Any]") -> Any:
+    return weakref.WeakKeyDictionary, (), None, None, iter(list(mapping.items()))
+
+
+def _weak_values(mapping: "weakref.WeakValueDictionary[Any, Any]") -> Any:
+    return weakref.WeakValueDictionary, (), None, None, iter(list(mapping.items()))
+
+
+# Caches begin empty.
+
+
+def _cached_function(wrapper: Any) -> Any:
+    if _importable(wrapper):
+        return wrapper.__qualname__  # by reference
+    parameters = wrapper.cache_parameters()
+    state = {k: v for k, v in vars(wrapper).items() if k not in ("__wrapped__", "cache_parameters")}
+    return _cached, (parameters["maxsize"], parameters["typed"], wrapper.__wrapped__), state
+
+
+def _cached(maxsize: int | None, typed: bool, function: Any) -> Any:
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def _cached_property(descriptor: Any) -> Any:
+    return _property, (descriptor.func, descriptor.attrname)
+
+
+def _property(function: Any, name: str | None) -> Any:
+    descriptor = functools.cached_property(function)
+    descriptor.attrname = name
+    return descriptor
+
+
+def _importable(obj: Any) -> bool:
+    place: Any = sys.modules.get(getattr(obj, "__module__", "") or "")
+    if place is None or place.__name__ == "__main__":
+        return False
+    for name in obj.__qualname__.split("."):
+        place = getattr(place, name, None)
+    return place is obj
+
+
+def _memoryview(view: memoryview) -> Any:
+    data = view.tobytes()
+    content = data if view.readonly else bytearray(data)
+    return _viewed, (content, view.format, view.shape)
+
+
+def _viewed(data: Any, form: str, shape: Any) -> memoryview:
+    view = memoryview(data)
+    return view if form == "B" and len(shape) == 1 else view.cast(form, shape)  # type: ignore
+
+
+# Open files: the same place of the same file, if nobody changed it since.
+
+
+def _file(file: Any) -> Any:
+    name, mode = getattr(file, "name", None), getattr(file, "mode", "")
+    if file in (sys.__stdout__, sys.__stderr__, sys.__stdin__):
+        return getattr, (sys, {0: "__stdin__", 1: "__stdout__"}.get(file.fileno(), "__stderr__"))
+    if not isinstance(name, str | bytes | os.PathLike) or not isinstance(mode, str):
+        raise NotKept("an open file without a path")
+    text = {}
+    if isinstance(file, io.TextIOBase):
+        text = {"encoding": file.encoding, "errors": file.errors}
+    buffering = 0 if isinstance(file, io.FileIO) else -1
+    path = os.path.abspath(os.fspath(name))
+    if file.closed:
+        return _closed_file, (name, mode, buffering, text)
+    if file.writable():
+        file.flush()
+    try:
+        position = file.tell()
+        found = os.stat(path)
+    except OSError as error:
+        raise NotKept(f"an open file that is no plain file: {error}") from error
+    opened = os.fstat(file.fileno())
+    if (found.st_dev, found.st_ino) != (opened.st_dev, opened.st_ino):
+        raise NotKept(f"an open file that is no more at {name!r}")
+    return _open_file, (name, path, mode, buffering, text, position, _stamp(found))
+
+
+def _stamp(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns
+
+
+def _open_file(
+    name: Any, path: Any, mode: str, buffering: int, text: Any, position: int, stamp: Any
+) -> Any:
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise NotKept(f"its file {path!r} is gone") from error
+    if _stamp(found) != tuple(stamp):
+        raise NotKept(f"its file {path!r} has changed since")
+    kept = ~(os.O_TRUNC | os.O_EXCL | os.O_CREAT)
+    file = open(  # noqa: SIM115
+        name, mode, buffering, **text, opener=lambda _, flags: os.open(path, flags & kept)
+    )
+    file.seek(position)
+    return file
+
+
+def _closed_file(name: Any, mode: str, buffering: int, text: Any) -> Any:
+    file = open(  # noqa: SIM115
+        name, mode, buffering, **text, opener=lambda *_: os.open(os.devnull, os.O_RDWR)
+    )
+    file.close()
+    return file
+
+
+# numpy: views of one array stay views of one array.
+
+
+def _array(array: Any) -> Any:
+    root = array
+    while type(root.base) is type(array):
+        root = root.base
+    if root is array or array.dtype.hasobject or root.dtype.hasobject or not root.size:
+        return NotImplemented
+    if not (root.flags.c_contiguous or root.flags.f_contiguous):
+        return NotImplemented
+    offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    if offset < 0:
+        return NotImplemented
+    place = offset, array.shape, array.strides
+    return _view, (root, array.dtype, *place, array.flags.writeable)
+
+
+def _view(root: Any, dtype: Any, offset: int, shape: Any, strides: Any, writeable: bool) -> Any:
+    flat = root.reshape(-1, order="A")
+    view = type(root)(shape, dtype, flat, offset, strides)
+    if not writeable:
+        view.flags.writeable = False
+    return view
+
+
+def _block(block: Any) -> Any:
+    """A part of a DataFrame. pandas copies on write by counting references that no pickle keeps:
+
+    its arrays must not share memory with anything else afterwards.
+    """
+    make, (values, *rest) = block.__reduce__()[:2]
+    # Of extension arrays pandas shares the object itself, or what is in it.
+    values = _Alone(values) if type(values).__name__ == "ndarray" else values.copy()
+    return make, (values, *rest)
+
+
+class _Alone:
+    """An array to be pickled as pickle does it: all of it, sharing nothing."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __reduce__(self) -> Any:
+        return self._array.__reduce_ex__(5)
+
+
+_BY_TYPE: dict[type, Callable[[Any], Any]] = {
+    weakref.ref: _weak,
+    weakref.WeakMethod: _weak_method,
+    weakref.WeakKeyDictionary: _weak_keys,
+    weakref.WeakValueDictionary: _weak_values,
+    functools._lru_cache_wrapper: _cached_function,
+    functools.cached_property: _cached_property,
+    memoryview: _memoryview,
+    io.TextIOWrapper: _file,
+    io.BufferedReader: _file,
+    io.BufferedWriter: _file,
+    io.BufferedRandom: _file,
+    io.FileIO: _file,
+}

@@ -1,0 +1,177 @@
+"""A kernel's state into blobs and a manifest, and back."""
+
+import contextlib
+import datetime
+import platform
+import re
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from elastic_jupyter_agent.snapshot import places, process, reducers
+from elastic_jupyter_agent.snapshot.blobs import Reader, Sink, Source, Writer
+from elastic_jupyter_agent.snapshot.groups import group
+from elastic_jupyter_agent.snapshot.pickler import Pickled, Pickler, Unpickler, live_objects
+from elastic_jupyter_agent.wire import Chunk, Entry, Group, Lost, Manifest, Payload
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A manifest whose blobs are stored, and how many bytes of them were not there before."""
+
+    manifest: Manifest
+    written: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a restore did: the user's names that are back, what is not, sentences to be told."""
+
+    restored: list[str]
+    lost: list[Lost]
+    notices: list[str]
+
+
+def save(shell: Any, sink: Sink, known: Manifest | None = None) -> Saved:
+    """Save the state of an IPython shell; to be called in its main thread.
+
+    ``known`` is the manifest of an earlier snapshot, whose blobs are used again. What cannot be
+    saved is in the manifest's ``lost``, and nothing that users' objects raise comes out, but
+    KeyboardInterrupt. Raises what the sink raises.
+    """
+    live = live_objects(shell)
+    own = reducers.Reducers()
+    values = places.collect(shell)
+    lost: list[Lost] = []
+
+    def cannot(key: str, value: Any, error: BaseException) -> None:
+        lost.extend(_lost(Entry(key, type_name(value)), reason(error)))
+
+    def pickle(values: list[Any]) -> Pickled:
+        return Pickler(live, own).pickled(values)
+
+    with _quiet(), Writer(sink, known) as writer:
+        made = [
+            (together.keys, *_written(writer, together.pickled))
+            for together in group(values, pickle, cannot)
+        ]
+    manifest = Manifest(
+        created=datetime.datetime.now(datetime.UTC).isoformat(),
+        python=platform.python_version(),
+        packages=process.packages(),
+        groups=tuple(
+            Group(
+                tuple(Entry(key, type_name(values[key])) for key in keys),
+                _payload(stream),
+                tuple(_payload(chunks, readonly) for chunks, readonly in buffers),
+            )
+            for keys, stream, buffers in made
+        ),
+        lost=tuple(lost),
+        state=process.state(shell),
+    )
+    return Saved(manifest, writer.written)
+
+
+_Chunks = list["Future[Chunk]"]
+
+
+def _written(writer: Writer, pickled: Pickled) -> tuple[_Chunks, list[tuple[_Chunks, bool]]]:
+    buffers = [(writer.add([buffer]), buffer.readonly) for buffer in pickled.buffers]
+    return writer.add(pickled.stream), buffers
+
+
+def _payload(chunks: _Chunks, readonly: bool = True) -> Payload:
+    return Payload(tuple(chunk.result() for chunk in chunks), readonly)
+
+
+def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
+    """Bring a fresh shell to a saved state; to be called in its main thread.
+
+    Raises what the source raises, before anything is changed, and KeyboardInterrupt.
+    """
+    if _minor(manifest.python) != _minor(platform.python_version()):
+        why = f"saved by Python {manifest.python}, and this is {platform.python_version()}"
+        keys = [e for g in manifest.groups for e in g.entries if e.key.startswith("name:")]
+        return Report([], [Lost(places.shown(e.key), e.type, why) for e in keys], [])
+    reducers.notices.clear()
+    restored: list[str] = []
+    with _quiet(), Reader(source) as reader:
+        data = [reader.read([g.stream, *g.buffers]) for g in manifest.groups]
+        lost, notices = process.apply(shell, manifest.state)
+        live = live_objects(shell)
+        later = []
+        for saved in manifest.groups:
+            stream, *buffers = data.pop(0)
+            unpickler = Unpickler(stream, buffers, live)
+            failed = ""
+            for entry in saved.entries:
+                try:
+                    later.append((entry, unpickler.unpickled(after=failed)))
+                except (Exception, SystemExit) as error:
+                    lost += _lost(entry, reason(error))
+                    failed = failed or places.shown(entry.key)
+        # Making objects may draw random numbers: those come last.
+        for entry, value in sorted(later, key=lambda pair: pair[0].key.startswith("random:")):
+            try:
+                places.put(shell, entry.key, value)
+            except (Exception, SystemExit) as error:
+                lost.append(Lost(places.shown(entry.key), entry.type, reason(error)))
+            else:
+                restored += [places.shown(entry.key)] * entry.key.startswith("name:")
+    notices += [*reducers.notices, *_differences(manifest.packages)]
+    return Report(sorted(restored), lost, notices)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Libraries warn about pickling to nobody: no cell runs that could show it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def type_name(value: Any) -> str:
+    """Return the qualified name of a value's type, as the user would write it."""
+    kind = type(value)
+    module = kind.__module__ if isinstance(kind.__module__, str) else ""
+    return (
+        kind.__qualname__
+        if module in ("builtins", "__main__", "")
+        else f"{module}.{kind.__qualname__}"
+    )
+
+
+def reason(error: BaseException) -> str:
+    """Return why something was not kept, in one line."""
+    try:
+        text = " ".join(str(error).split())[:500]
+    except (Exception, SystemExit):  # it is a user's exception
+        text = ""
+    if isinstance(error, RecursionError) or "deep recursion" in text:
+        return "it is nested too deeply"
+    text = re.sub(r"^Can't pickle <[^>]*>: ", "", text)
+    if isinstance(error, reducers.NotKept | TypeError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _lost(entry: Entry, why: str) -> list[Lost]:
+    if entry.key.startswith("under:"):  # it is in Out, which says so
+        return []
+    return [Lost(places.shown(entry.key), entry.type, why)]
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _differences(packages: dict[str, str]) -> list[str]:
+    now = process.packages()
+    return [
+        f"{name} was {version} and is {now[name]}"
+        for name, version in sorted(packages.items())
+        if name in now and now[name] != version
+    ]

@@ -1,0 +1,93 @@
+"""torch's tensors: the memory of one tensor is saved once, whoever uses it, and without its device.
+
+Tensors refer to storages by wrappers that torch makes anew each time, so the wrappers say nothing
+about what is shared; the memory's address does.
+"""
+
+import pickle
+import sys
+from typing import Any
+
+
+class Storages:
+    """The storages of one snapshot."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, int], _Memory] = {}
+
+    def reduce(self, obj: Any) -> Any:
+        """Return how to make a storage, or a tensor with a gradient, anew; or NotImplemented."""
+        name = type(obj).__name__
+        if name == "UntypedStorage":
+            return _same, (self._memory(obj),)
+        if name == "TypedStorage":
+            return _typed, (self._memory(obj._untyped_storage), obj.dtype)
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(obj, torch.Tensor):
+            return _with_gradient(obj)
+        return NotImplemented
+
+    def _memory(self, storage: Any) -> "_Memory":
+        key = str(storage.device), storage.data_ptr()
+        if not key[1]:  # nothing is shared where there is nothing
+            return _Memory(storage)
+        return self._seen.setdefault(key, _Memory(storage))
+
+
+class _Memory:
+    """Becomes the storage itself when it is made anew."""
+
+    def __init__(self, storage: Any) -> None:
+        self.storage = storage
+
+    def __reduce__(self) -> Any:
+        device = str(self.storage.device)
+        host = self.storage if device == "cpu" else self.storage.cpu()
+        torch = sys.modules["torch"]
+        array = torch.tensor([], dtype=torch.uint8).set_(host).numpy()
+        return _storage, (pickle.PickleBuffer(array), device)
+
+
+def _with_gradient(tensor: Any) -> Any:
+    """Return how to make a leaf with its gradient anew, which torch leaves out."""
+    if not tensor.is_leaf or tensor.grad is None:
+        return NotImplemented
+    make, arguments, *state = tensor.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    return make, arguments, (state[0] if state else None, tensor.grad), None, None, _set_gradient
+
+
+def _set_gradient(tensor: Any, said: tuple[Any, Any]) -> None:
+    state, gradient = said
+    if state is not None:
+        tensor.__setstate__(state)
+    tensor.grad = gradient
+
+
+def _storage(data: Any, device: str) -> Any:
+    import torch
+
+    if not len(data):
+        return torch.UntypedStorage(0)
+    storage = torch.frombuffer(data, dtype=torch.uint8).untyped_storage()
+    if device == "cpu":
+        return storage
+    kind, _, index = device.partition(":")
+    there = getattr(torch, kind, None)
+    if there is None or not there.is_available() or int(index or 0) >= there.device_count():
+        from elastic_jupyter_agent.snapshot import reducers
+
+        notice = f"tensors of {device} are on the CPU: this kernel has no such device"
+        if notice not in reducers.notices:
+            reducers.notices.append(notice)
+        return storage
+    return storage.to(device=device)
+
+
+def _same(storage: Any) -> Any:
+    return storage
+
+
+def _typed(storage: Any, dtype: Any) -> Any:
+    import torch
+
+    return torch.storage.TypedStorage(wrap_storage=storage, dtype=dtype, _internal=True)

@@ -1,0 +1,156 @@
+"""What kernel and gateway tell each other about a snapshot. Standard library only.
+
+The gateway reads ``blobs``, ``lost`` and ``names`` of a manifest, the rest is the agent's. A field
+is added with a default, so that the manifests in ``tests/data`` load for ever; what changes the
+meaning of one raises ``VERSION``.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+VERSION = 1
+T = TypeVar("T")
+
+
+class WireError(ValueError):
+    """A manifest that this version cannot read; the message is a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A name that was not kept: its qualified type, and the reason as a sentence."""
+
+    name: str
+    type: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Stored bytes: the sha256 of them in hex, and how many they are."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A stretch of data as it is stored: blob, length before compression, sha256 before it."""
+
+    digest: str
+    size: int
+    length: int
+    raw: str = ""  #: empty where the bytes are stored as they are
+
+    @property
+    def compressed(self) -> bool:
+        return self.raw != ""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A pickle's stream or one of its buffers: the chunks that make it, in order."""
+
+    chunks: tuple[Chunk, ...]
+    readonly: bool = True
+
+    @property
+    def length(self) -> int:
+        return sum(chunk.length for chunk in self.chunks)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A value of a group: where it belongs (``name:x``, ``out:3``), and its qualified type."""
+
+    key: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Values that share objects, in one pickle of protocol 5 with its buffers."""
+
+    entries: tuple[Entry, ...]
+    stream: Payload
+    buffers: tuple[Payload, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A snapshot. ``created`` is UTC in ISO 8601, ``state`` what is no object (see ``process``)."""
+
+    created: str
+    python: str
+    packages: dict[str, str]
+    groups: tuple[Group, ...]
+    lost: tuple[Lost, ...]
+    state: dict[str, Any] = field(default_factory=dict)
+    version: int = VERSION
+
+    @property
+    def names(self) -> list[str]:
+        """The user's names that were saved."""
+        keys = (entry.key for group in self.groups for entry in group.entries)
+        return sorted(key.removeprefix("name:") for key in keys if key.startswith("name:"))
+
+    @property
+    def blobs(self) -> list[Blob]:
+        """Each blob once, in the order of use."""
+        payloads = (p for group in self.groups for p in (group.stream, *group.buffers))
+        found = {c.digest: Blob(c.digest, c.size) for payload in payloads for c in payload.chunks}
+        return list(found.values())
+
+    def to_json(self) -> str:
+        """Return the document that is stored and signed; the same manifest, the same text."""
+        document = dataclasses.asdict(self)
+        document |= {
+            "names": self.names,
+            "blobs": [dataclasses.asdict(blob) for blob in self.blobs],
+        }
+        return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Manifest":
+        """Read a document. Raises ``WireError``. Fields that it does not know it leaves out."""
+        try:
+            document = json.loads(text)
+            version = document["version"]
+            if version > VERSION:
+                raise WireError(
+                    f"the snapshot is of version {version}, this agent reads up to {VERSION}: "
+                    "install a newer elastic-jupyter-agent in the kernel's image"
+                )
+            return cls(
+                created=document["created"],
+                python=document["python"],
+                packages=document["packages"],
+                groups=tuple(_group(group) for group in document["groups"]),
+                lost=tuple(_known(Lost, lost) for lost in document["lost"]),
+                state=document.get("state", {}),
+                version=version,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, WireError):
+                raise
+            raise WireError(f"the snapshot's manifest cannot be read: {error!r}") from error
+
+
+def _group(document: dict[str, Any]) -> Group:
+    return Group(
+        entries=tuple(_known(Entry, entry) for entry in document["entries"]),
+        stream=_payload(document["stream"]),
+        buffers=tuple(_payload(buffer) for buffer in document.get("buffers", ())),
+    )
+
+
+def _payload(document: dict[str, Any]) -> Payload:
+    chunks = tuple(_known(Chunk, chunk) for chunk in document["chunks"])
+    return Payload(chunks, readonly=document.get("readonly", True))
+
+
+def _known(kind: type[T], document: dict[str, Any]) -> T:
+    fields = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in document.items() if name in fields})

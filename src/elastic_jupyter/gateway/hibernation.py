@@ -1,0 +1,125 @@
+"""The variables of one kernel on their way: into the store before it sleeps, and back after it.
+
+Both are asked of the agent in the kernel, which sends and fetches them over HTTP (``transfers``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
+
+from elastic_jupyter.api.kernel import Snapshot
+from elastic_jupyter.errors import StoreError
+from elastic_jupyter.gateway import agent
+from elastic_jupyter.gateway.agent import AgentFailed, NoAgent
+from elastic_jupyter.gateway.connection import new_session
+from elastic_jupyter.gateway.facts import Facts
+from elastic_jupyter.gateway.transfers import Transfer, Transfers
+from elastic_jupyter.policy import notices
+
+if TYPE_CHECKING:
+    from elastic_jupyter.gateway.kernel import ElasticKernelManager
+
+_CANCELLED = "the save was cancelled: a cell is to run"
+
+
+class Hibernation:
+    """What hibernation has to do with the running incarnation of a kernel."""
+
+    def __init__(self, manager: ElasticKernelManager) -> None:
+        self._manager = manager
+        self._cancelled: asyncio.Event | None = None
+        #: What has been saved of this object and is complete, as epoch and digest.
+        self._latest: tuple[int, str] | None = None
+
+    @property
+    def saves(self) -> bool:
+        """Whether variables are being saved: what is to run has to wait, or cancel it."""
+        return self._cancelled is not None
+
+    def cancel(self) -> None:
+        """Have a save end as soon as it can, if one is under way; the kernel goes on."""
+        if self._cancelled is not None:
+            self._cancelled.set()
+
+    async def save(self) -> Snapshot | None:
+        """Save the running kernel's variables; None: it was cancelled.
+
+        Raises ``NoAgent`` where that is impossible for good, ``AgentFailed`` or a ``StoreError``
+        where it was not possible now, with a sentence for the user.
+        """
+        facts = cast(Facts, self._manager.facts)
+        agent.require_ipykernel(self._manager.kernel_info)
+        transfers = self._transfers
+        cancelled = self._cancelled = asyncio.Event()
+        try:
+            await asyncio.to_thread(transfers.store.sweep, facts.uid, self._latest)
+            saving = transfers.open_save(self._manager.kernel_id, facts.uid, facts.epoch)
+            try:
+                answer = await self._ask("save", saving, cancelled)
+            finally:
+                await transfers.close(saving, _CANCELLED)
+            if answer is None or cancelled.is_set():
+                return None
+            if saving.sealed is None or saving.sealed != answer["id"]:
+                raise AgentFailed("the agent says that it has saved what did not arrive")
+            self._latest = (facts.epoch, saving.sealed)
+            return Snapshot(epoch=facts.epoch, id=f"{facts.epoch}-{saving.sealed}")
+        finally:
+            self._cancelled = None
+
+    async def restore(self, facts: Facts, epoch: int, digest: str) -> str:
+        """Give a kernel that has just started its variables; return what to tell its user.
+
+        Raises ``NoAgent``, ``AgentFailed``.
+        """
+        transfers = self._transfers
+        restoring = transfers.open_restore(self._manager.kernel_id, facts.uid, epoch, digest)
+        try:
+            answer = await self._ask("restore", restoring, asyncio.Event())
+        finally:
+            await transfers.close(restoring, "the kernel is not restored any more")
+        assert answer is not None  # nobody cancels it
+        self._latest = (epoch, digest)
+        told = notices.restored(answer["restored"], answer["lost"])
+        return "\n".join([told, *answer["notices"]])
+
+    async def sweep(self) -> None:
+        """Remove what the latest snapshot does not need. It is tidying: an error is logged."""
+        facts = cast(Facts, self._manager.facts)
+        with contextlib.suppress(StoreError, NoAgent):  # the next save does it, too
+            await asyncio.to_thread(self._transfers.store.sweep, facts.uid, self._latest)
+
+    @property
+    def _transfers(self) -> Transfers:
+        transfers = self._manager.mapping.transfers
+        if transfers is None:  # its object says what its gateway is not configured for
+            raise NoAgent("its gateway has no place for them")
+        return transfers
+
+    async def _ask(
+        self, what: str, transfer: Transfer, cancelled: asyncio.Event
+    ) -> dict[str, Any] | None:
+        manager = self._manager
+        question = {"ask": what, "url": self._url(), "token": transfer.token}
+        ended = asyncio.ensure_future(manager.wait_for_end())
+        try:
+            with manager._probe_socket("control") as socket:
+                session = new_session(manager.session.key)
+                answer = asyncio.ensure_future(
+                    agent.ask_until(cancelled, socket, session, question)
+                )
+                try:
+                    await asyncio.wait((answer, ended), return_when=asyncio.FIRST_COMPLETED)
+                    if not answer.done():
+                        ended.result()  # raises why
+                    return await answer
+                finally:
+                    answer.cancel()
+        finally:
+            ended.cancel()
+
+    def _url(self) -> str:
+        base = self._manager.mapping.settings.url
+        return f"{base}/api/kernels/{self._manager.kernel_id}/snapshot"

@@ -1,0 +1,180 @@
+"""A kernel that sleeps while it is idle: the next cell finds its variables."""
+
+import json
+
+import pytest
+
+from tests.scenarios.gpu_queue import Holder, phase, run
+from tests.scenarios.world import Tab as AnyTab
+from tests.scenarios.world import World
+from tests.support.eventually import eventually
+from tests.support.jupyter_tab import Tab
+from tests.support.jupyterlab import jupyterlab
+
+#: Seconds for a cell that wakes its kernel.
+AWAKE_WITHIN = 60
+
+
+def asleep(world: World, tab: AnyTab, *, within: float | None = None) -> None:
+    """Wait until a kernel sleeps and nothing runs of it."""
+    within = within or world.idle + world.slack + 10
+    eventually(
+        lambda: phase(world, tab), lambda seen: seen == "Hibernated", within=within, what="sleep"
+    )
+    eventually(
+        lambda: world.placed([tab]), lambda left: not left, within=15, what="no process or pod"
+    )
+
+
+def answered(tab: Tab) -> None:
+    """Wait until somebody has told what kind of kernel it is."""
+    tab.until(
+        lambda: any(m["header"]["msg_type"] == "kernel_info_reply" for _, _, m in tab.inbox),
+        within=5,
+        what="an answer to kernel_info_request",
+    )
+
+
+class Hibernation:
+    """On an engine whose kernels sleep after seconds."""
+
+    def test_the_next_cell_finds_the_variables(self, sleepy: World) -> None:
+        code = "import math\nnumbers = list(range(1000))\ndef area(r): return round(math.pi * r, 2)"
+        with sleepy.server.notebook() as tab:
+            assert tab.run(code, within=60).reply["status"] == "ok"
+            asleep(sleepy, tab)
+            first = tab.start("area(2), sum(numbers)")
+            second = tab.start("numbers.append(7); len(numbers)")
+            third = tab.start("len(numbers) + 1")
+            assert first.wait(within=AWAKE_WITHIN).result == "(6.28, 499500)"
+            assert second.wait(within=10).result == "1001"
+            assert third.wait(within=10).result == "1002"
+            assert "woke with" in first.text, first.text
+            assert "numbers" in first.text, first.text
+            assert "area" in first.text, first.text
+            assert "woke" not in second.text
+            assert sleepy.runs(tab)["status"]["epoch"] == 2
+            assert [first.reply["execution_count"], third.reply["execution_count"]] == [2, 4]
+            assert tab.open
+            assert not {"restarting", "dead"} & set(tab.statuses())
+
+    def test_it_sleeps_and_wakes_again_and_again(self, sleepy: World) -> None:
+        with sleepy.server.notebook() as tab:
+            tab.run("count = 0", within=60)
+            for turn in range(1, 4):
+                asleep(sleepy, tab)
+                cell = tab.run("count += 1; count", within=AWAKE_WITHIN)
+                assert cell.result == str(turn), (cell.result, tab.transcript(12))
+
+    def test_what_needs_no_kernel_is_answered_while_it_sleeps(self, sleepy: World) -> None:
+        with sleepy.server.notebook() as tab:
+            tab.run("kept = 1", within=60)
+            asleep(sleepy, tab)
+            tab.client.kernel_info()
+            tab.client.complete("ke")
+            answered(tab)
+            assert phase(sleepy, tab) == "Hibernated"
+            assert tab.kernel_id in sleepy.server.kernel_ids()
+
+    def test_what_cannot_be_saved_is_named(self, sleepy: World) -> None:
+        code = "kept = 1\nrunning = (n for n in range(3))\nnext(running)"
+        with sleepy.server.notebook() as tab:
+            assert tab.run(code, within=60).result == "0"
+            asleep(sleepy, tab)
+            cell = tab.run("kept, 'running' in dir()", within=AWAKE_WITHIN)
+            assert cell.result == "(1, False)"
+            assert "Not restored" in cell.text, cell.text
+            assert "running (generator" in cell.text, cell.text
+
+    @pytest.mark.parametrize("gone", ["gateway restarts", "gateway dies", "notebook server"])
+    def test_it_wakes_though_others_were_replaced_meanwhile(self, sleepy: World, gone: str) -> None:
+        with sleepy.server.notebook() as tab:
+            tab.run("kept = [1]", within=60)
+            asleep(sleepy, tab)
+            if gone == "gateway restarts":
+                sleepy.restart_gateway()
+            elif gone == "gateway dies":
+                sleepy.replace_gateway()
+            else:
+                sleepy.replace_notebook_server()
+                tab.reconnect()
+            assert tab.kernel_id in sleepy.server.kernel_ids()
+            assert tab.run("kept", within=AWAKE_WITHIN).result == "[1]"
+
+    def test_a_cell_that_comes_while_it_is_saved_runs(self, sleepy: World) -> None:
+        """It cancels the save, or wakes the kernel after it: either way nothing is lost."""
+        with sleepy.server.notebook() as tab:
+            tab.run("import os\nlarge = os.urandom(300_000_000)", within=60)
+            eventually(
+                lambda: phase(sleepy, tab),
+                lambda seen: seen in ("Hibernating", "Hibernated"),
+                within=sleepy.idle + sleepy.slack + 10,
+                what="the beginning of the save",
+            )
+            assert tab.run("len(large)", within=AWAKE_WITHIN).result == "300000000"
+            asleep(sleepy, tab, within=120)
+            assert tab.run("len(large)", within=AWAKE_WITHIN).result == "300000000"
+
+    def test_an_interrupt_of_the_wake_keeps_the_variables(self, sleepy: World) -> None:
+        with sleepy.server.notebook(sleepy.gpu) as tab:
+            tab.run("kept = 1", within=60)
+            asleep(sleepy, tab)
+            holders = [Holder(sleepy) for _ in range(sleepy.gpus)]
+            run(sleepy, holders, within=60)
+            cell = tab.start("kept")
+            cell.until(lambda cell: cell.displayed, within=20, what="the waiting text")
+            tab.interrupt()
+            assert cell.wait(within=20).error == "KeyboardInterrupt"
+            asleep(sleepy, tab)
+            for holder in holders:
+                holder.let_go()
+            assert tab.run("kept", within=AWAKE_WITHIN).result == "1"
+
+    def test_a_restart_drops_the_variables_and_says_so(self, sleepy: World) -> None:
+        with sleepy.server.notebook() as tab:
+            tab.run("kept = 1", within=60)
+            asleep(sleepy, tab)
+            tab.restart()
+            cell = tab.run("'kept' in dir()", within=AWAKE_WITHIN)
+            assert cell.result == "False"
+            assert "that were saved of it are gone" in cell.text, cell.text
+
+    def test_two_tabs_of_one_kernel_both_see_it_wake(self, sleepy: World) -> None:
+        with sleepy.server.notebook() as tab:
+            tab.run("kept = 1", within=60)
+            other = sleepy.server.attach(tab.session)
+            asleep(sleepy, tab)
+            assert other.run("kept", within=AWAKE_WITHIN).result == "1"
+            assert tab.run("kept + 1", within=10).result == "2"
+            other.close()
+
+    def test_jupyterlab_itself_wakes_it(self, sleepy: World) -> None:
+        with jupyterlab(sleepy.server) as tab:
+            assert tab.run("kept = 41", within=60)["reply"]["status"] == "ok"
+            asleep(sleepy, tab)
+            answer = tab.run("print(kept + 1)", within=AWAKE_WITHIN)
+            assert answer["reply"]["status"] == "ok"
+            assert "42" in json.dumps(answer["outputs"])
+
+
+class LazyStart:
+    """On an engine whose kernels start with their first cell."""
+
+    def test_a_kernel_that_is_opened_takes_nothing(self, lazy: World) -> None:
+        with lazy.server.notebook(lazy.gpu) as tab:
+            eventually(
+                lambda: phase(lazy, tab), lambda seen: seen == "Dormant", within=20, what="sleep"
+            )
+            tab.client.kernel_info()
+            answered(tab)
+            assert lazy.placed([tab]) == 0
+            cell = tab.run("1 + 1", within=AWAKE_WITHIN)
+            assert cell.result == "2"
+            assert "elastic-jupyter]" not in cell.text, "nothing was lost"
+            assert lazy.runs(tab)["status"]["epoch"] == 1
+
+    def test_jupyterlab_itself_starts_it(self, lazy: World) -> None:
+        with jupyterlab(lazy.server) as tab:
+            answer = tab.run("print(6 * 7)", within=AWAKE_WITHIN)
+            assert answer["reply"]["status"] == "ok"
+            assert "42" in json.dumps(answer["outputs"])

@@ -1,0 +1,320 @@
+"""Real ipykernels, started without the agent, that are asked as the gateway asks."""
+
+import ast
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+
+from tests.unit.agent.snapshot.gateway import TOKEN, FakeGateway, a_gateway
+from tests.unit.agent.test_kernel import AGENT, await_ready
+
+PATIENCE = 60.0
+
+
+class Kernel:
+    """A kernel's process and a client of it."""
+
+    def __init__(self, client: BlockingKernelClient, process: "subprocess.Popen[bytes]") -> None:
+        self.client, self.process = client, process
+
+    def run(self, code: str) -> str:
+        """Run a cell; return what it printed. Raises ``AssertionError`` when it fails."""
+        printed: list[str] = []
+
+        def keep(message: dict[str, Any]) -> None:
+            if message["msg_type"] == "stream":
+                printed.append(message["content"]["text"])
+
+        reply = self.client.execute_interactive(code, timeout=PATIENCE, output_hook=keep)
+        assert reply["content"]["status"] == "ok", reply["content"]
+        return "".join(printed)
+
+    def ask(self, ask: str, **more: str) -> dict[str, Any]:
+        """Ask on the control channel, as the gateway does."""
+        question = json.dumps({"ask": ask} | more)
+        module = '__import__("elastic_jupyter_agent.attached", fromlist=["*"])'
+        content = {
+            "code": "",
+            "silent": True,
+            "store_history": False,
+            "user_expressions": {"answer": f"{module}.answer({question!r})"},
+            "allow_stdin": False,
+        }
+        message = self.client.session.msg("execute_request", content)
+        self.client.control_channel.send(message)
+        while True:
+            reply = self.client.control_channel.get_msg(timeout=PATIENCE)
+            if reply["parent_header"].get("msg_id") == message["msg_id"]:
+                break
+        told = reply["content"]["user_expressions"]["answer"]
+        if told["status"] != "ok":
+            return {"absent": told["ename"]}
+        answer: dict[str, Any] = json.loads(ast.literal_eval(told["data"]["text/plain"]))
+        return answer
+
+    def save(self, gateway: FakeGateway) -> dict[str, Any]:
+        return self.ask("save", url=gateway.url, token=TOKEN)
+
+    def restore(self, gateway: FakeGateway) -> dict[str, Any]:
+        return self.ask("restore", url=gateway.url, token=TOKEN)
+
+
+@contextlib.contextmanager
+def a_kernel(folder: Path, path: str = str(AGENT)) -> Iterator[Kernel]:
+    folder.mkdir(exist_ok=True)
+    file = folder / "connection.json"
+    file.unlink(missing_ok=True)
+    client = BlockingKernelClient(connection_file=str(file))
+    client.ip = "127.0.0.1"
+    client.write_connection_file()
+    environment = {
+        "PYTHONPATH": path,
+        "IPYTHONDIR": str(folder),
+        "TMPDIR": str(folder),
+        "MPLCONFIGDIR": str(folder),
+        "PATH": os.environ["PATH"],
+    }
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", str(file)]
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, cwd=folder)
+    try:
+        client.start_channels(hb=False)
+        await_ready(client)
+        yield Kernel(client, process)
+    finally:
+        client.stop_channels()
+        client.context.destroy(linger=0)
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def gateway() -> Iterator[FakeGateway]:
+    with a_gateway() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
+    with a_kernel(tmp_path / "kernel") as kernel:
+        yield kernel
+
+
+MADE = """
+import os, sys, random, threading
+import numpy as np
+x = 1
+def f(): return x
+class A: pass
+a = A(); a.list = shared = [a]
+lock = threading.Lock()
+os.mkdir("sub"); os.chdir("sub"); sys.path.append("/mine")
+os.environ["MINE"] = "yes"; del os.environ["TMPDIR"]
+get_ipython().run_line_magic("alias", "hi echo hi")
+from IPython.core.magic import register_line_magic
+@register_line_magic
+def shout(line): print(line.upper(), x)
+get_ipython().run_line_magic("load_ext", "autoreload")
+get_ipython().run_line_magic("autoreload", "2")
+get_ipython().run_line_magic("precision", "3")
+np.set_printoptions(precision=2)
+import matplotlib.pyplot as plt
+plt.rcParams["figure.dpi"] = 55
+calls = []
+get_ipython().events.register("post_run_cell", lambda result: calls.append(1))
+random.seed(1); np.random.seed(1); a
+"""
+SEEN = """
+import os, sys, random, json, matplotlib
+ip = get_ipython()
+x = 100; ip.run_line_magic("shout", "a")
+print(json.dumps([
+    f(), a.list is shared and shared[0] is a, type(a) is A, Out[1] is a, _1 is a, _ is a, len(In),
+    In[1][:3], ip.execution_count, os.path.basename(os.getcwd()), "/mine" in sys.path,
+    os.environ["MINE"], "TMPDIR" in os.environ, sorted(ip.extension_manager.loaded),
+    ip.magics_manager.registry["AutoreloadMagics"]._reloader.check_all,
+    ("hi", "echo hi") in ip.alias_manager.aliases, np.get_printoptions()["precision"],
+    ip.display_formatter.formatters["text/plain"].float_precision, plt.rcParams["figure.dpi"],
+    matplotlib.get_backend(), random.random(), float(np.random.rand()), len(calls) > 0,
+    "lock" in globals(),
+]))
+"""
+
+
+def test_a_kernel_goes_on_in_another_process(gateway: FakeGateway, tmp_path: Path) -> None:
+    folder = tmp_path / "kernel"
+    with a_kernel(folder) as first:
+        first.run(MADE)
+        saved = first.save(gateway)
+        uninterrupted = first.run(SEEN).replace("true]", "false]")  # but for the lock
+    with a_kernel(folder) as second:
+        restored = second.restore(gateway)
+        seen = second.run(SEEN)
+    assert [lost["name"] for lost in saved["lost"]] == ["lock"], saved
+    assert restored["lost"] == saved["lost"], "whoever wakes reads what is not there"
+    assert restored["notices"] == []
+    assert restored["restored"] == saved["names"]
+    assert seen == uninterrupted
+
+
+def test_nothing_is_left_of_a_question(kernel: Kernel, gateway: FakeGateway) -> None:
+    what = (
+        "print(sorted(globals()), len(In), Out, get_ipython().execution_count - len(In),"
+        "get_ipython().history_manager.input_hist_raw[-3:-1])"
+    )
+    before = kernel.run(what)
+    kernel.ask("hello")
+    kernel.ask("leftovers")
+    assert "id" in kernel.save(gateway)
+    after = kernel.run("print(sorted(globals()), len(In))")
+    names, count = before.split("] ")[0], int(before.split("] ")[1].split()[0])
+    assert after.split("] ")[0].replace("'_i2', ", "") == names.replace("'_i2', ", "")
+    assert int(after.split("] ")[1]) == count + 1
+
+
+def test_an_absent_agent_is_told_by_an_import_error(tmp_path: Path) -> None:
+    with a_kernel(tmp_path / "kernel", path="") as kernel:
+        assert kernel.ask("hello") == {"absent": "ModuleNotFoundError"}
+
+
+def test_hello_says_what_there_is(kernel: Kernel) -> None:
+    assert kernel.ask("hello") == {
+        "agent": "",
+        "wire": 1,
+        "python": sys.version.split()[0],
+    }
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import time\nopen('on', 'w').close()\nwhile not Path('off').exists(): time.sleep(.01)",
+        "import asyncio\nopen('on', 'w').close()\n"
+        "while not Path('off').exists(): await asyncio.sleep(.01)",
+    ],
+    ids=["computes", "awaits"],
+)
+def test_a_busy_kernel_says_so(gateway: FakeGateway, tmp_path: Path, code: str) -> None:
+    folder = tmp_path / "kernel"
+    with a_kernel(folder) as kernel:
+        running = kernel.client.execute("from pathlib import Path\n" + code)
+        while not (folder / "on").exists():
+            assert kernel.process.poll() is None
+        assert kernel.save(gateway) == {"busy": "a cell is running"}
+        assert kernel.restore(gateway) == {"busy": "a cell is running"}
+        (folder / "off").touch()
+        reply = kernel.client._recv_reply(running, timeout=PATIENCE)
+        assert reply["content"]["status"] == "ok"
+        assert "id" in kernel.save(gateway)
+
+
+def test_a_second_save_writes_what_changed(kernel: Kernel, gateway: FakeGateway) -> None:
+    kernel.run(
+        "import numpy as np, pandas as pd\n"
+        "a = np.random.default_rng(0).random(5_000_000)\n"
+        "d = pd.DataFrame({'n': np.arange(3_000_000), 's': ['text'] * 3_000_000})"
+    )
+    first = kernel.save(gateway)
+    kernel.run("a[0] = 7; small = 'new'")
+    second = kernel.save(gateway)
+    assert first["written"] > 40_000_000
+    assert second["written"] < 6_000_000
+    assert second["id"] != first["id"]
+    with a_kernel(Path(kernel.run("import os; print(os.getcwd(), end='')"))) as other:
+        assert other.restore(gateway)["lost"] == []
+        assert other.run("print(a[0], d.n.sum(), small)") == "7.0 4499998500000 new\n"
+        other.run("a[0] = 8")
+        assert other.save(gateway)["written"] < 6_000_000
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (
+            "import threading as th, time\n"
+            "t = th.Thread(target=time.sleep, args=(60,), name='mine', daemon=True); t.start()",
+            "mine",
+        ),
+        ("import asyncio; t = asyncio.create_task(asyncio.sleep(60), name='mine')", "mine (sleep)"),
+        ("import subprocess; p = subprocess.Popen(['sleep', '60'])", "sleep 60"),
+        (
+            "import concurrent.futures as c, time; p = c.ThreadPoolExecutor(1, 'mine'); "
+            "f = p.submit(time.sleep, 60)",
+            "mine_0",
+        ),
+    ],
+    ids=["thread", "task", "process", "pool"],
+)
+def test_what_a_cell_left_running_is_told(kernel: Kernel, code: str, name: str) -> None:
+    kernel.run(code)
+    assert [left["name"] for left in kernel.ask("leftovers")["leftovers"]] == [name]
+    if name == "sleep 60":
+        kernel.run("p.kill(); p.wait()")
+        assert kernel.ask("leftovers") == {"leftovers": []}
+
+
+def test_libraries_leave_nothing_running(kernel: Kernel) -> None:
+    assert kernel.ask("leftovers") == {"leftovers": []}
+    kernel.run(
+        "import numpy as np, pandas, matplotlib.pyplot, polars as pl, sklearn\n"
+        "np.ones((500, 500)) @ np.ones((500, 500)); pl.DataFrame({'a': [1]}).sum()\n"
+        "import concurrent.futures as c; p = c.ThreadPoolExecutor(); p.submit(int).result()\n"
+        "import asyncio; await asyncio.to_thread(int)"
+    )
+    assert kernel.ask("leftovers") == {"leftovers": []}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        ((409, "cancelled: a cell arrived"), "cancelled: a cell arrived"),
+        ((507, "the store is full"), "the store is full"),
+        ((413, ""), "the gateway answers 413"),
+    ],
+)
+def test_a_refusal_is_told_in_its_words(
+    kernel: Kernel, gateway: FakeGateway, refusal: tuple[int, str], sentence: str
+) -> None:
+    gateway.refusal = refusal
+    kernel.run("x = 1")
+    assert kernel.save(gateway) == {"error": sentence}
+    assert gateway.manifest is None
+    gateway.refusal = None
+    gateway.failures = 3
+    assert "id" in kernel.save(gateway)
+    assert gateway.puts[-1] == "/manifest"
+
+
+def test_a_damaged_snapshot_changes_nothing(kernel: Kernel, gateway: FakeGateway) -> None:
+    kernel.run("x = list(range(1000))")
+    kernel.save(gateway)
+    damaged = dict.fromkeys(gateway.blobs, b"other")
+    gateway.blobs.update(damaged)
+    kernel.run("x = 5")
+    assert "is damaged" in kernel.restore(gateway)["error"]
+    assert kernel.run("print(x)") == "5\n"
+    gateway.blobs.clear()
+    assert kernel.restore(gateway) == {"error": "a blob of the snapshot is not in the store"}
+
+
+def test_an_object_that_never_ends_pickling_is_interrupted(
+    kernel: Kernel, gateway: FakeGateway
+) -> None:
+    kernel.run(
+        "import os, signal, time, threading\n"
+        "class A:\n"
+        "  def __reduce__(s):\n"
+        "    threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()\n"
+        "    while True: time.sleep(.01)\n"
+        "a = A()"
+    )
+    assert kernel.save(gateway) == {"error": "it was interrupted"}
+    kernel.run("del a")
+    assert "id" in kernel.save(gateway)

@@ -1,0 +1,125 @@
+"""Nested structures of hypothesis with sharing and cycles keep their shape, name by name."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from elastic_jupyter_agent.snapshot.groups import group
+from elastic_jupyter_agent.snapshot.pickler import Pickler, Unpickler
+from elastic_jupyter_agent.snapshot.reducers import Reducers
+
+#: What a structure is made of: for each node its kind, a plain value, and the nodes it refers to.
+NODES = st.lists(
+    st.tuples(
+        st.sampled_from(["list", "dict", "object", "tuple of list"]),
+        st.one_of(st.none(), st.integers(), st.text(max_size=3), st.binary(max_size=3)),
+        st.lists(st.integers(0, 11), max_size=4),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+class Node:
+    """An object with a dictionary."""
+
+
+def build(nodes: list[tuple[str, Any, list[int]]]) -> list[Any]:
+    made: list[Any] = [
+        {"list": [], "dict": {}, "object": Node(), "tuple of list": ([],)}[kind]
+        for kind, _, _ in nodes
+    ]
+    for value, (kind, plain, references) in zip(made, nodes, strict=True):
+        content = [plain, *(made[place % len(made)] for place in references)]
+        if kind == "list":
+            value.extend(content)
+        elif kind == "dict":
+            value.update(enumerate(content))
+        elif kind == "object":
+            value.content = content
+        else:
+            value[0].extend(content)
+    return made
+
+
+def shape(roots: list[Any]) -> list[Any]:
+    """Describe everything reachable: equal where, and only where, the same objects are shared."""
+    numbers: dict[int, int] = {}
+    described: list[Any] = []
+    todo = list(roots)
+    while todo:
+        value = todo.pop(0)
+        if isinstance(value, list | dict | Node):
+            known = id(value) in numbers
+            described.append(numbers.setdefault(id(value), len(numbers)))
+            if known:
+                continue
+        described.append(type(value).__name__)
+        if isinstance(value, Node):
+            todo.append(value.content)  # type: ignore[attr-defined]
+        elif isinstance(value, dict):
+            todo += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            described.append(len(value))
+            todo += value
+        else:
+            described.append(value)
+    return described
+
+
+def round_trip(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return what comes back, and what could not be pickled."""
+    live: list[Any] = [{}]
+    lost: list[str] = []
+    reducers = Reducers()
+    back: dict[str, Any] = {}
+    for together in group(
+        values,
+        lambda several: Pickler(live, reducers).pickled(several),
+        lambda key, value, error: lost.append(key),
+    ):
+        stream = memoryview(b"".join(together.pickled.stream))
+        unpickler = Unpickler(stream, together.pickled.buffers, live)
+        back |= {key: unpickler.unpickled() for key in together.keys}
+    return {key: back[key] for key in values if key in back}, lost
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(NODES)
+def test_sharing_and_cycles_survive(nodes: list[tuple[str, Any, list[int]]]) -> None:
+    values = {f"n{place}": value for place, value in enumerate(build(nodes))}
+    back, lost = round_trip(values)
+    assert lost == []
+    assert shape(list(back.values())) == shape(list(values.values()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(NODES, st.integers(0, 11))
+def test_only_names_that_reach_what_cannot_be_saved_are_lost(
+    nodes: list[tuple[str, Any, list[int]]], place: int
+) -> None:
+    made = build(nodes)
+    culprit = made[place % len(made)]
+    spoil = culprit[0] if isinstance(culprit, tuple) else culprit
+    unkept = (n for n in ())
+    if isinstance(spoil, dict):
+        spoil["unkept"] = unkept
+    elif isinstance(spoil, Node):
+        spoil.content.append(unkept)  # type: ignore[attr-defined]
+    else:
+        spoil.append(unkept)
+    reach = {f"n{n}" for n, value in enumerate(made) if "generator" in shape([value])}
+    values = {f"n{n}": value for n, value in enumerate(made)}
+    back, lost = round_trip(values)
+    assert set(lost) == reach
+    kept = [value for key, value in values.items() if key not in reach]
+    assert shape(list(back.values())) == shape(kept)
+
+
+def test_what_shares_nothing_is_pickled_apart() -> None:
+    shared: list[int] = []
+    values = {"a": shared, "b": [shared], "c": [1], "d": "text", "e": ["text"]}
+    live: list[Any] = [{}]
+    groups = group(values, lambda v: Pickler(live, Reducers()).pickled(v), lambda *_: None)
+    assert [together.keys for together in groups] == [["a", "b"], ["c"], ["d"], ["e"]]

@@ -1,0 +1,168 @@
+"""A kernel that sleeps, and what fails on its way there and back. Its process is an ipykernel."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elastic_jupyter.gateway.kernel import KernelState
+from tests.support.front_end import FrontEnd
+from tests.support.loopback import Loopback, only_key
+from tests.unit.gateway.test_gateway import until
+
+SOON = {"idle": 0.5, "interval": 0.1, "sleeps": True}
+NEVER = {"idle": 3600, "interval": 0.1, "sleeps": True}
+
+
+def phase(world: Loopback) -> str:
+    return str(world.store.objects[only_key(world)]["status"]["phase"])
+
+
+def spec(world: Loopback) -> dict[str, Any]:
+    found: dict[str, Any] = world.store.objects[only_key(world)]["spec"]
+    return found
+
+
+async def suspend(world: Loopback) -> None:
+    """Have the kernel sleep by request."""
+    key = only_key(world)
+    await world.store.wish(key, uid=world.store.objects[key]["metadata"]["uid"], suspend=True)
+
+
+async def asleep(world: Loopback) -> None:
+    await until(lambda: phase(world) == "Hibernated")
+
+
+async def test_variables_come_back_and_the_snapshot_is_nobodys_any_more(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**SOON))
+    tab = await front_end.open(await front_end.start())
+    await tab.run("x = [1]")
+    await asleep(world)
+    assert spec(world)["snapshot"]["epoch"] == 1
+    assert spec(world)["snapshot"]["id"].startswith("1-")
+    cell = await tab.run("x.append(2); print(x)")
+    assert cell.text() == "[1, 2]\n"
+    assert "woke with x" in cell.text("stderr")
+    assert "snapshot" not in spec(world), "or an older state could be restored over this one"
+
+
+async def test_a_release_by_hand_loses_nothing(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start())
+    await tab.run("x = 1")
+    await suspend(world)
+    await asleep(world)
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
+async def test_what_is_too_large_is_not_lost(world: Loopback) -> None:
+    gateway = await world.gateway(**SOON, max_snapshot=100_000)
+    front_end = FrontEnd(gateway)
+    tab = await front_end.open(await front_end.start())
+    await tab.run("import os\nx = os.urandom(1_000_000)")
+    [kernel] = gateway.kernels.kernels.values()
+    await until(lambda: spec(world).get("suspend") is True)
+    await until(lambda: spec(world).get("suspend") is False)
+    assert phase(world) == "Running"
+    assert kernel.state is KernelState.RUNNING
+    assert (await tab.run("print(len(x))")).text() == "1000000\n"
+
+
+async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start())
+    await tab.run("x = 1")
+    await suspend(world)
+    await asleep(world)
+    [manifest] = world.snapshots.glob("*/*.json")
+    kept = manifest.read_text()
+    manifest.write_text(kept.replace('"signature": "', '"signature": "0'))
+    cell = await tab.run("print(x)")
+    assert cell.reply is not None
+    assert cell.reply["content"]["status"] == "error"
+    assert "variables stay saved" in cell.reply["content"]["evalue"]
+    await asleep(world)
+    manifest.write_text(kept)
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
+async def test_a_store_that_is_away_when_all_is_saved_leaves_the_kernel_running(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start())
+    await tab.run("x = 1")
+    world.store.failing_saves = 1
+    await suspend(world)
+    await until(lambda: world.store.failing_saves == 0)
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
+@pytest.mark.parametrize("moment", ["Hibernating", "Hibernated"])
+async def test_another_gateway_goes_on_with_what_one_left(world: Loopback, moment: str) -> None:
+    first = await world.gateway(**NEVER)
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("import os\nx = os.urandom(50_000_000)")
+    await suspend(world)
+    await until(lambda: phase(world) == moment)
+    await world.end(first)
+    tab = await FrontEnd(await world.gateway(**NEVER)).open(kernel_id)
+    await asleep(world)
+    assert (await tab.run("print(len(x))")).text() == "50000000\n"
+
+
+async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
+    world: Loopback,
+) -> None:
+    """The snapshot is still named: nothing else has run, so it is restored again."""
+    first = await world.gateway(**NEVER)
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("x = [1]")
+    await suspend(world)
+    await asleep(world)
+    world.store.hold = True
+    await tab.execute("x.append(2)")
+    await until(lambda: spec(world).get("suspend") is False)
+    await world.end(first)
+    world.store.hold = False
+    world.store.run(only_key(world))
+    tab = await FrontEnd(await world.gateway(**NEVER)).open(kernel_id)
+    assert (await tab.run("print(x)")).text() == "[1]\n"
+
+
+async def test_a_kernel_without_an_agent_is_deleted_and_its_user_reads_why(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**SOON))
+    tab = await front_end.open(await front_end.start())
+    await tab.run("import sys\nsys.modules['elastic_jupyter_agent'] = None")
+    await until(lambda: not world.store.objects)
+    cell = await tab.run("1")
+    assert "could not be saved" in cell.text("stderr")
+    assert "elastic-jupyter-agent is not installed" in cell.text("stderr")
+
+
+async def test_what_was_saved_goes_with_its_kernel(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**SOON))
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("x = 1")
+    await asleep(world)
+    assert _saved(world.snapshots)
+    await front_end.rest("DELETE", f"/api/kernels/{kernel_id}")
+    await until(lambda: not _saved(world.snapshots))
+
+
+async def test_a_lazy_kernel_starts_with_its_first_cell(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER, lazy=True))
+    tab = await front_end.open(await front_end.start())
+    assert phase(world) == "Dormant"
+    assert world.store.processes == {}
+    assert (await tab.run("print(1)")).text() == "1\n"
+    assert phase(world) == "Running"
+
+
+def _saved(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
