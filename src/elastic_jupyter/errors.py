@@ -1,8 +1,10 @@
 """Every error that this project raises on purpose.
 
     ElasticJupyterError
+    ├── AgentFailed        the agent in a kernel could not do what it was asked
     ├── ConfigError        the process was started with a wrong setting
     ├── LaunchFailed       a kernel did not come up, or ended before it answered
+    ├── NoAgent            a kernel has none: its variables cannot be saved
     ├── StepDiffered       a step of the demonstration went otherwise
     └── StoreError         an object could not be read or written
         ├── NotFound       it is gone, or was never there
@@ -46,6 +48,18 @@ class LaunchFailed(ElasticJupyterError):
 
     http_status = 503
     reason = "LaunchFailed"
+
+
+class NoAgent(ElasticJupyterError):
+    """A kernel has no agent. The message says why, for its user."""
+
+    reason = "NoAgent"
+
+
+class AgentFailed(ElasticJupyterError):
+    """The agent in a kernel could not do what it was asked. The message is its sentence."""
+
+    reason = "AgentFailed"
 
 
 class StepDiffered(ElasticJupyterError):

@@ -97,7 +97,8 @@ class Hibernation:
                 sleepy.replace_gateway()
             else:
                 sleepy.replace_notebook_server()
-                tab.reconnect()
+                tab.close()
+                tab = sleepy.server.attach(tab.session, client_id=tab.client_id)
             assert tab.kernel_id in sleepy.server.kernel_ids()
             assert tab.run("kept", within=AWAKE_WITHIN).result == "[1]"
 

@@ -14,20 +14,12 @@ from typing import Any
 import zmq.asyncio
 from jupyter_client.session import Session
 
-from elastic_jupyter.errors import ElasticJupyterError
+from elastic_jupyter.errors import AgentFailed, NoAgent
 
 #: What starts the ids of our requests: what is said about them on iopub is for nobody else.
 _REQUEST = "elastic-jupyter-agent-"
 #: The name that only ipykernel gives as its implementation.
 _IPYKERNEL = "ipython"
-
-
-class NoAgent(ElasticJupyterError):
-    """The kernel has no agent; the text says why, for its user."""
-
-
-class AgentFailed(ElasticJupyterError):
-    """The agent could not do what it was asked; the text is its sentence."""
 
 
 def is_ours(parent: Mapping[str, Any]) -> bool:

@@ -10,9 +10,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 from elastic_jupyter.api.kernel import Snapshot
-from elastic_jupyter.errors import StoreError
+from elastic_jupyter.errors import AgentFailed, NoAgent, StoreError
 from elastic_jupyter.gateway import agent
-from elastic_jupyter.gateway.agent import AgentFailed, NoAgent
 from elastic_jupyter.gateway.connection import new_session
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.transfers import Transfer, Transfers

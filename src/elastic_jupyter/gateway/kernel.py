@@ -28,15 +28,16 @@ from zmq.eventloop.zmqstream import ZMQStream
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel, Phase, Snapshot
 from elastic_jupyter.errors import (
+    AgentFailed,
     Conflict,
     ElasticJupyterError,
     Invalid,
     LaunchFailed,
+    NoAgent,
     NotFound,
     StoreError,
 )
 from elastic_jupyter.gateway import messages, sessions
-from elastic_jupyter.gateway.agent import AgentFailed, NoAgent
 from elastic_jupyter.gateway.connection import ElasticConnection, new_session
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.hibernation import Hibernation

@@ -458,8 +458,11 @@ class KernelReconciler:
 
 
 def _is_over(kernel: JupyterKernel) -> bool:
+    """Say whether no pod of this epoch is to be there; one that is woken has one to come."""
     phase = kernel.status.phase if kernel.status else None
-    return phase is not None and kernel_status.over(phase)
+    if phase is None or (kernel_status.is_resting(phase) and not kernel.spec.suspend):
+        return False
+    return kernel_status.over(phase)
 
 
 def _is_incarnation(child: Object, kernel: JupyterKernel, epoch: int) -> bool:

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -68,7 +69,7 @@ class Kernel:
 
 
 @contextlib.contextmanager
-def a_kernel(folder: Path, path: str = str(AGENT)) -> Iterator[Kernel]:
+def a_kernel(folder: Path, *, agent: bool = True) -> Iterator[Kernel]:
     folder.mkdir(exist_ok=True)
     file = folder / "connection.json"
     file.unlink(missing_ok=True)
@@ -76,13 +77,16 @@ def a_kernel(folder: Path, path: str = str(AGENT)) -> Iterator[Kernel]:
     client.ip = "127.0.0.1"
     client.write_connection_file()
     environment = {
-        "PYTHONPATH": path,
+        "PYTHONPATH": str(AGENT),
         "IPYTHONDIR": str(folder),
         "TMPDIR": str(folder),
         "MPLCONFIGDIR": str(folder),
         "PATH": os.environ["PATH"],
     }
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", str(file)]
+    code = "from ipykernel import kernelapp\nkernelapp.launch_new_instance()"
+    if not agent:
+        code = f"import sys\nsys.modules['elastic_jupyter_agent'] = None\n{code}"
+    command = [sys.executable, "-c", code, "-f", str(file)]
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, cwd=folder)
     try:
         client.start_channels(hb=False)
@@ -180,13 +184,13 @@ def test_nothing_is_left_of_a_question(kernel: Kernel, gateway: FakeGateway) -> 
 
 
 def test_an_absent_agent_is_told_by_an_import_error(tmp_path: Path) -> None:
-    with a_kernel(tmp_path / "kernel", path="") as kernel:
+    with a_kernel(tmp_path / "kernel", agent=False) as kernel:
         assert kernel.ask("hello") == {"absent": "ModuleNotFoundError"}
 
 
 def test_hello_says_what_there_is(kernel: Kernel) -> None:
     assert kernel.ask("hello") == {
-        "agent": "",
+        "agent": importlib.metadata.version("elastic-jupyter-agent"),
         "wire": 1,
         "python": sys.version.split()[0],
     }
