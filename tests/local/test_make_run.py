@@ -79,8 +79,10 @@ def little_checkout(folder: Path) -> Path:
     pinned = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
     uv = [line for line in pinned if line.startswith("uv==")]
     (folder / "requirements" / "dev.txt").write_text("\n".join(uv))
-    (folder / "pyproject.toml").write_text('[project]\nname = "little"\nversion = "1"\n')
-    (folder / "little.py").touch()
+    for name, place in (("little", folder), ("little-agent", folder / "agent")):
+        place.mkdir(exist_ok=True)
+        (place / "pyproject.toml").write_text(f'[project]\nname = "{name}"\nversion = "1"\n')
+        (place / f"{name.replace('-', '_')}.py").touch()
     return folder
 
 

@@ -84,10 +84,11 @@ class Machine:
     @property
     def command(self) -> list[str]:
         """What starts it."""
-        policy = ("--policy", self.policy if self.idle else "keep", "--start", self.start_policy)
-        idle = ("--idle", f"{self.idle:g}s", *policy)
+        # By default it is longer than any test.
+        idle = ("--idle", f"{self.idle:g}s") if self.idle else ()
         return [
             *UP,
+            *("--policy", self.policy, "--start", self.start_policy),
             *("--gpus", str(self.gpus), "--port", str(self.port), "--user", self.user),
             *("--state", str(self.state), *idle, str(self.notebooks)),
         ]
