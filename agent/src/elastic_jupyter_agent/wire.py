@@ -43,6 +43,7 @@ class Chunk:
     size: int
     length: int
     raw: str = ""  #: empty where the bytes are stored as they are
+    quick: str = ""  #: a hash before compression that only tells what did not change
 
     @property
     def compressed(self) -> bool:
