@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.figures import ratio, summary, verdict
+from tests.bench.hibernation import hibernation
 from tests.bench.inside import Served
 from tests.bench.machine import Machine, Server
-from tests.bench.snapshot import snapshot
 
 # A round trip takes milliseconds, what else is measured here a second.
 ROUND_TRIPS_PER_ROUND = 20
@@ -163,7 +163,7 @@ BENCHES: dict[str, Callable[[Machine, int], dict[str, Any]]] = {
     "local-up": to_answer,
     "local-start": start,
     "local-round-trip": round_trip,
-    "snapshot": snapshot,
+    "hibernation": hibernation,
 }
 
 
