@@ -37,17 +37,20 @@ class Blob:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of data as it is stored: blob, length before compression, sha256 before it."""
+    """A stretch of data as it is stored: blob, length before compression.
+
+    ``quick`` is a hash before compression, which only tells what did not change.
+    """
 
     digest: str
     size: int
     length: int
-    raw: str = ""  #: empty where the bytes are stored as they are
-    quick: str = ""  #: a hash before compression that only tells what did not change
+    quick: str = ""
 
     @property
     def compressed(self) -> bool:
-        return self.raw != ""
+        """Whether the blob is smaller; as large as it was, it is stored as it was."""
+        return self.size < self.length
 
 
 @dataclass(frozen=True)

@@ -99,15 +99,17 @@ class BlobHandler(_SnapshotHandler):
     def prepare(self) -> None:
         """Find the transfer, and begin to write where that is asked for."""
         super().prepare()
-        self._batch = bytearray()
+        self._batch: list[bytes] = []
+        self._waiting = 0
         self._draft: BlobDraft | None = None
         self._writing: asyncio.Task[None] | None = None
 
     async def data_received(self, chunk: bytes) -> None:
         """Take some of the body. That it returns late makes the sender wait."""
-        self._batch += chunk
+        self._batch.append(chunk)
+        self._waiting += len(chunk)
         self.transfer.moved += len(chunk)
-        if len(self._batch) >= BATCH:
+        if self._waiting >= BATCH:
             try:
                 await self._hand_over()
             except ElasticJupyterError as error:
@@ -116,20 +118,21 @@ class BlobHandler(_SnapshotHandler):
     async def _hand_over(self, *, last: bool = False) -> None:
         """Have the batch written, after the one before it."""
         await self._written()
-        batch, self._batch = self._batch, bytearray()
+        batch, self._batch, self._waiting = self._batch, [], 0
         self._writing = asyncio.get_running_loop().create_task(self._write(batch, last=last))
 
     async def _written(self) -> None:
         if self._writing is not None:
             await self._writing
 
-    async def _write(self, batch: bytearray, *, last: bool) -> None:
-        await self.transfer.call(self._in_thread, self.of(Saving), bytes(batch), last)
+    async def _write(self, batch: list[bytes], *, last: bool) -> None:
+        await self.transfer.call(self._in_thread, self.of(Saving), batch, last)
 
-    def _in_thread(self, saving: Saving, batch: bytes, last: bool) -> None:
+    def _in_thread(self, saving: Saving, batch: list[bytes], last: bool) -> None:
         if self._draft is None:
             self._draft = saving.save.put(self.path_kwargs["digest"])
-        self._draft.write(batch)
+        for piece in batch:
+            self._draft.write(piece)
         if last:
             self._draft.commit()
 

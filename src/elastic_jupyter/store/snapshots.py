@@ -121,6 +121,7 @@ class Save:
         self._lock = threading.Lock()
         self._there: dict[str, int] | None = None
         self._counted: dict[str, int] = {}
+        self._total = 0
 
     def has(self, digest: str) -> bool:
         """Say whether a blob needs no writing; if so it counts as one of this snapshot."""
@@ -190,13 +191,15 @@ class Save:
     def _count(self, digest: str, size: int) -> None:
         """Count so many bytes of a blob. Raises ``SnapshotTooLarge``."""
         with self._lock:
-            self._counted[digest] = max(size, self._counted.get(digest, 0))
-            total = sum(self._counted.values())
+            before = self._counted.get(digest, 0)
+            self._counted[digest] = max(size, before)
+            self._total += self._counted[digest] - before
+            total = self._total
         self._require_room(total)
 
     def _forget(self, digest: str) -> None:
         with self._lock:
-            self._counted.pop(digest, None)
+            self._total -= self._counted.pop(digest, 0)
 
     def _require_room(self, size: int) -> None:
         limit = self._store.max_bytes

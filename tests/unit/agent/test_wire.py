@@ -20,7 +20,7 @@ A_MANIFEST = wire.Manifest(
     groups=(
         wire.Group(
             (wire.Entry("name:a", "list"), wire.Entry("out:3", "list")),
-            wire.Payload((wire.Chunk("d1", 10, 10), wire.Chunk("d2", 5, 20, "raw"))),
+            wire.Payload((wire.Chunk("d1", 10, 10), wire.Chunk("d2", 5, 20))),
             (wire.Payload((wire.Chunk("d1", 10, 10),), readonly=False),),
         ),
     ),

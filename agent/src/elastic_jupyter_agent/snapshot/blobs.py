@@ -9,9 +9,8 @@ made two arrays meet on purpose would damage what is his own.
 import contextlib
 import hashlib
 import mmap
-import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -26,8 +25,8 @@ CHUNK = 4 * 1024 * 1024
 SAMPLE = 64 * 1024
 #: Level 1 compresses 0.25 to 1 GB/s; what shrinks by less than a tenth is stored as it is.
 LEVEL, SAVED = 1, 0.1
-#: Hashing and compressing release the interpreter's lock; more than four starve other kernels.
-THREADS = max(2, min(4, os.cpu_count() or 2))
+#: Each waits for the store half of its time; more starve other kernels.
+THREADS = 4
 #: Chunks under way for each thread, which bounds the memory that a slow store costs.
 AHEAD = 4
 
@@ -90,13 +89,12 @@ class Writer:
         known = self._known.get(quick)
         if known and known.length == len(data) and self._sink.has(known.digest):
             return known
-        raw = hashlib.sha256(data).hexdigest()
         stored: bytes | memoryview = data
-        chunk = Chunk(raw, len(data), len(data), quick=quick)
         if self._pays(data):
-            stored = zstandard.ZstdCompressor(level=LEVEL).compress(data)
-            digest = hashlib.sha256(stored).hexdigest()
-            chunk = Chunk(digest, len(stored), len(data), raw, quick)
+            smaller = zstandard.ZstdCompressor(level=LEVEL).compress(data)
+            stored = smaller if len(smaller) < len(data) else data
+        digest = hashlib.sha256(stored).hexdigest()
+        chunk = Chunk(digest, len(stored), len(data), quick)
         if not self._sink.has(chunk.digest):
             began = time.perf_counter()
             self._sink.put(chunk.digest, stored)
@@ -154,10 +152,11 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def read(self, payloads: Sequence[Payload]) -> list[memoryview]:
-        """Return the data of each payload, which may be written to where the payload says so.
+    def read(self, payloads: Sequence[Payload]) -> Callable[[], list[memoryview]]:
+        """Begin to read; what is returned waits for the data of each payload.
 
-        Raises ``OSError`` for a blob that is not there, ``DamagedBlob`` for one that changed.
+        It may be written to where the payload says so. The call raises ``OSError`` for a blob that
+        is not there, ``DamagedBlob`` for one that changed.
         """
         results = [_memory(payload.length) for payload in payloads]
         jobs = []
@@ -166,12 +165,16 @@ class Reader:
             for chunk in payload.chunks:
                 jobs.append(self._pool.submit(self._fill, result[at : at + chunk.length], chunk))
                 at += chunk.length
-        for job in jobs:
-            job.result()
-        return [
-            result.toreadonly() if payload.readonly else result
-            for payload, result in zip(payloads, results, strict=True)
-        ]
+
+        def wait() -> list[memoryview]:
+            for job in jobs:
+                job.result()
+            return [
+                result.toreadonly() if payload.readonly else result
+                for payload, result in zip(payloads, results, strict=True)
+            ]
+
+        return wait
 
     def _fill(self, view: memoryview, chunk: Chunk) -> None:
         stored: bytes | memoryview = view

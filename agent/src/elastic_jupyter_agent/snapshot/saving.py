@@ -90,7 +90,7 @@ def _payload(chunks: _Chunks, readonly: bool = True) -> Payload:
 def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
     """Bring a fresh shell to a saved state; to be called in its main thread.
 
-    Raises what the source raises, before anything is changed, and KeyboardInterrupt.
+    Raises what the source raises, before any name is there, and KeyboardInterrupt.
     """
     if _minor(manifest.python) != _minor(platform.python_version()):
         why = f"saved by Python {manifest.python}, and this is {platform.python_version()}"
@@ -99,8 +99,10 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
     reducers.notices.clear()
     restored: list[str] = []
     with _quiet(), Reader(source) as reader:
-        data = [reader.read([g.stream, *g.buffers]) for g in manifest.groups]
+        reading = [reader.read([g.stream, *g.buffers]) for g in manifest.groups]
+        # What was imported is imported meanwhile.
         lost, notices = process.apply(shell, manifest.state)
+        data = [read() for read in reading]
         live = live_objects(shell)
         later = []
         for saved in manifest.groups:
