@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from traitlets.config import Config
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import JupyterKernel, ReclaimPolicy, Snapshot
+from elastic_jupyter.api.kernel import Fallback, JupyterKernel, ReclaimPolicy, Snapshot
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.api.kerneltemplate import JupyterKernelTemplate
 from elastic_jupyter.errors import AlreadyExists, Invalid, NotFound, StoreError, Unavailable
@@ -370,6 +370,8 @@ class Loopback:
         sleeps: bool = False,
         max_snapshot: int | None = None,
         lazy: bool = False,
+        fallback: Fallback = Fallback.DELETE,
+        max_extension: float = 3600,
     ) -> app.GatewayApp:
         """Start one more gateway process' worth of objects; its ``port`` is any free one."""
         settings = GatewayConfig(
@@ -392,6 +394,9 @@ class Loopback:
             port=0,
             url="",
             policy=ReclaimPolicy.HIBERNATE if sleeps else ReclaimPolicy.DELETE,
+            fallback=fallback,
+            warning=timedelta(seconds=60),
+            max_extension=timedelta(seconds=max_extension),
             snapshots=str(self.snapshots) if sleeps else None,
             max_snapshot=max_snapshot,
             lazy=lazy,

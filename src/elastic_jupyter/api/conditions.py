@@ -252,6 +252,21 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
             "The kubelet's own words.",
         ),
         ConditionType(
+            "ReclaimSoon",
+            "It is idle, and its reclaim is near (`reclaim.warningSeconds` of the JupyterGateway); "
+            "the message says when, and how to keep it. Said only then.",
+            {"IdleTimeout": "Nothing has run for nearly as long as `cullIdleTimeout`."},
+        ),
+        ConditionType(
+            "Savable",
+            "Its variables can be saved, as `reclaimPolicy: Hibernate` wants. Said only where they "
+            "cannot; the message says why.",
+            {
+                "DeleteInstead": "It is deleted when it is idle for too long.",
+                "KeepInstead": "It is not reclaimed, however long it is idle.",
+            },
+        ),
+        ConditionType(
             "Succeeded", "The kernel's process ended by itself.", {"Completed": "Exit code 0."}
         ),
         _IMAGE_REPLACED,

@@ -21,7 +21,7 @@ from elastic_jupyter.api.base import (
     rules,
 )
 from elastic_jupyter.api.embedded import POD_TEMPLATE, RESOURCES
-from elastic_jupyter.api.kernel import ReclaimPolicy
+from elastic_jupyter.api.reclaim import Reclaim
 from elastic_jupyter.api.volume import QUANTITY, AccessMode
 
 #: Seconds a kernel may be idle where ``cullIdleTimeout`` is absent.
@@ -114,19 +114,6 @@ class Start(StrEnum):
 
     ON_CREATE = "OnCreate"
     ON_FIRST_EXECUTE = "OnFirstExecute"
-
-
-class Reclaim(Model):
-    """What becomes of a kernel that is idle for too long."""
-
-    policy: ReclaimPolicy | None = Field(
-        default=None,
-        description="``Delete`` (default): the kernel ends, and its variables are gone. "
-        "``Hibernate``: its variables are saved, its pod goes, and the next execution in an open "
-        "notebook finds them in a new pod; this needs ``elastic-jupyter-agent`` in the kernel's "
-        "image, and kernels without it are deleted. Kernels keep the policy that they were made "
-        "with.",
-    )
 
 
 class SnapshotStorage(Model):
@@ -279,7 +266,8 @@ class GatewaySpec(Model):
     )
     snapshot: SnapshotStorage | None = Field(
         default=None,
-        description="Where variables are saved, with ``reclaim.policy: Hibernate``.",
+        description="Where variables are saved, with ``reclaim.policy: Hibernate`` here or in a "
+        "JupyterKernelSpec.",
     )
 
 

@@ -28,6 +28,8 @@ KernelId = Annotated[
 ]
 #: More pods than a kernel can have in its life.
 MAX_EPOCH = 2**31 - 1
+#: How much of what cells left running is named.
+MAX_LEFT_RUNNING = 20
 
 
 class Phase(StrEnum):
@@ -48,6 +50,21 @@ class ReclaimPolicy(StrEnum):
 
     DELETE = "Delete"
     HIBERNATE = "Hibernate"
+
+
+class Fallback(StrEnum):
+    """What becomes of an idle kernel whose variables can never be saved."""
+
+    DELETE = "Delete"
+    KEEP = "Keep"
+
+
+class WhenIdle(StrEnum):
+    """What becomes of a kernel that is idle for too long, by policy and by what is possible."""
+
+    HIBERNATE = "Hibernate"
+    DELETE = "Delete"
+    KEEP = "Keep"
 
 
 class GatewayReference(Model):
@@ -153,8 +170,9 @@ class KernelSpec(Model):
     )
     keep_until: datetime | None = Field(
         default=None,
-        description="Until when an idle kernel is kept, whatever `cullIdleTimeout` says. `suspend` "
-        "wins.",
+        description="Until when an idle kernel is kept, beyond what `cullIdleTimeout` says. It "
+        "counts for at most `reclaim.maxExtensionSeconds` of the JupyterGateway, see "
+        "`status.activity.keepLimit`; `suspend` wins.",
     )
     reclaim_policy: ReclaimPolicy | None = Field(
         default=None,
@@ -192,6 +210,30 @@ class Activity(Model):
     )
     connected: bool | None = Field(
         default=None, description="Whether the gateway has a connection to the kernel."
+    )
+    warned_at: datetime | None = Field(
+        default=None,
+        description="Since when the reclaim is near, see `reclaim.warningSeconds` of the "
+        "JupyterGateway; absent where it is not.",
+    )
+    keep_limit: datetime | None = Field(
+        default=None,
+        description="The latest moment to which `spec.keepUntil` can move the reclaim.",
+    )
+    left_running: Annotated[list[Message], Field(max_length=MAX_LEFT_RUNNING)] | None = Field(
+        default=None,
+        description="What cells have left running: threads, asyncio tasks, child processes. The "
+        "kernel was about to be reclaimed and is not idle.",
+    )
+    unsavable: Message | None = Field(
+        default=None,
+        description="Why the variables cannot be saved, where `reclaimPolicy: Hibernate` asks for "
+        "it. What becomes of the kernel instead says `whenIdle`.",
+    )
+    when_idle: WhenIdle | None = Field(
+        default=None,
+        description="What becomes of the kernel when it is idle for too long: ``Hibernate``, "
+        "``Delete``, or ``Keep``: nothing.",
     )
     kernel_info: Json | None = Field(
         default=None,

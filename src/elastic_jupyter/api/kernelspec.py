@@ -17,6 +17,7 @@ from elastic_jupyter.api.base import (
     Status,
 )
 from elastic_jupyter.api.embedded import ENV_VAR, RESOURCES
+from elastic_jupyter.api.reclaim import ReclaimOfSpec
 
 Argument = Annotated[str, Field(max_length=4096)]
 
@@ -71,6 +72,10 @@ class KernelSpecSpec(Model):
         description="Seconds without an execution after which a kernel of this spec is stopped and "
         "its GPU given back; wins over the gateway's, also for kernels that run; 0 or less: never.",
         json_schema_extra=INT32,
+    )
+    reclaim: ReclaimOfSpec | None = Field(
+        default=None,
+        description="What becomes of a kernel of this spec that is idle for too long.",
     )
 
 

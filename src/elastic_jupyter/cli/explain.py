@@ -8,8 +8,11 @@ from elastic_jupyter.cli import view
 from elastic_jupyter.cli.table import clock, gpus
 from elastic_jupyter.cli.view import KernelView
 from elastic_jupyter.policy import notices
+from elastic_jupyter.policy.kernel_status import RECLAIM_SOON
 from elastic_jupyter.policy.lifecycle import RESTING
 
+#: Where the bound of an extension is set.
+MAX_EXTENSION = "reclaim.maxExtensionSeconds"
 _OVER = (Phase.FAILED, Phase.SUCCEEDED, *RESTING)
 _NEXT = "The next cell of its notebook starts a new one under the same id; its variables are gone."
 
@@ -51,17 +54,41 @@ def _running(one: KernelView, *, now: datetime) -> Iterator[str]:
     if one.busy:
         yield "A cell runs, so it is not idle."
     elif one.reclaim_at is not None:
-        left = notices.duration(max(one.reclaim_at - now, timedelta(0)))
-        yield (
-            f"It is reclaimed at {clock(one.reclaim_at, now=now)}, in {left}, unless a cell runs "
-            "before."
-        )
+        yield from _idle(one, one.reclaim_at, now=now)
     elif one.last_activity is None:
         yield "Nobody has said yet since when it is idle."
-    else:
+    elif not one.unsavable:
         yield "It is not reclaimed, however long it is idle."
+    if one.unsavable and one.when_idle in notices.INSTEAD:
+        yield f"Its variables cannot be saved: {one.unsavable}; {notices.INSTEAD[one.when_idle]}."
     if one.keep_until is not None and one.keep_until > now:
-        yield f"It is kept until {clock(one.keep_until, now=now)} by request."
+        yield _kept(one, one.keep_until, now=now)
+
+
+def _idle(one: KernelView, reclaim_at: datetime, *, now: datetime) -> Iterator[str]:
+    left = notices.duration(max(reclaim_at - now, timedelta(0)))
+    when = f"{clock(reclaim_at, now=now)}, in {left},"
+    if one.left_running:
+        yield f"It is kept, for this runs: {notices.listed(one.left_running, most=3)}."
+        yield f"It is reclaimed at {when} if it has ended by then and no cell runs before."
+        return
+    yield f"It is reclaimed at {when} unless a cell runs before."
+    if _warned(one):
+        yield f"To keep it: elastic-jupyter extend {one.id} 1h."
+
+
+def _warned(one: KernelView) -> bool:
+    said = (one.kernel and one.kernel.status and one.kernel.status.conditions) or []
+    return any(condition.type == RECLAIM_SOON for condition in said)
+
+
+def _kept(one: KernelView, until: datetime, *, now: datetime) -> str:
+    if one.keep_limit is not None and one.keep_limit < until:
+        return (
+            f"By request it is kept until {clock(one.keep_limit, now=now)}, and no longer: "
+            f"{MAX_EXTENSION} is the limit of its gateway."
+        )
+    return f"It is kept until {clock(until, now=now)} by request."
 
 
 def _resting(one: KernelView, *, now: datetime) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from elastic_jupyter.api.kernel import WhenIdle
 from elastic_jupyter.cli.view import KernelView, short_ids
 from elastic_jupyter.policy import notices
 
@@ -87,8 +88,11 @@ def _reclaim(one: KernelView, *, now: datetime) -> str:
     if one.suspend and one.kernel is not None:
         return "released"
     if one.reclaim_at is None:
-        return ""
-    return notices.duration(max(one.reclaim_at - now, timedelta(0)))
+        return "never" if one.when_idle is WhenIdle.KEEP and not one.busy else ""
+    left = notices.duration(max(one.reclaim_at - now, timedelta(0)))
+    if one.left_running:
+        return f"{left}, kept: {notices.listed(one.left_running, most=1)}"
+    return left
 
 
 def ago(moment: datetime | None, *, now: datetime) -> str:

@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from elastic_jupyter.api.gateway import Start
-from elastic_jupyter.api.kernel import ReclaimPolicy
+from elastic_jupyter.api.kernel import Fallback, ReclaimPolicy
 from elastic_jupyter.cli import settings
 from elastic_jupyter.cli.duration import DURATION
 from elastic_jupyter.cli.exits import INTERRUPTED, Failure, Misuse, require_jupyter
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _NEVER = timedelta()
 _POLICIES = {"hibernate": ReclaimPolicy.HIBERNATE, "delete": ReclaimPolicy.DELETE}
+_FALLBACKS = {"keep": Fallback.KEEP, "delete": Fallback.DELETE}
 _STARTS = {"on-create": Start.ON_CREATE, "on-first-execute": Start.ON_FIRST_EXECUTE}
 #: Of a number of GPUs: each of them is a file that is looked at.
 _DIGITS = 3
@@ -145,6 +146,20 @@ def _option(*names: str, **more: Any) -> Callable[[F], F]:
     "the next cell runs; delete: they are gone; keep: it keeps its GPU.",
 )
 @_option(
+    "--fallback",
+    type=click.Choice([*_FALLBACKS]),
+    default="keep",
+    help="With --policy hibernate, what becomes of an idle kernel whose variables can never be "
+    "saved: R, or Python without elastic-jupyter-agent. keep: it keeps its GPU; delete: they are "
+    "gone.",
+)
+@_option(
+    "--max-extension",
+    type=DURATION,
+    default="4h",
+    help="The most by which elastic-jupyter extend can have a kernel reclaimed later.",
+)
+@_option(
     "--start",
     type=click.Choice([*_STARTS]),
     default="on-create",
@@ -199,6 +214,8 @@ def up(
     gpus: Any,
     idle: timedelta,
     policy: str,
+    fallback: str,
+    max_extension: timedelta,
     start: str,
     port: int,
     browser: bool,
@@ -221,6 +238,8 @@ def up(
         gpus=gpus,
         idle=idle if policy in _POLICIES else _NEVER,
         policy=_POLICIES.get(policy, ReclaimPolicy.HIBERNATE),
+        fallback=_FALLBACKS[fallback],
+        max_extension=max_extension,
         start=_STARTS[start],
         user=user or login_name(),
         log_level=log_level.upper(),

@@ -7,7 +7,7 @@ from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.base import Condition
-from elastic_jupyter.api.kernel import JupyterKernel, Phase, Queue
+from elastic_jupyter.api.kernel import Activity, JupyterKernel, Phase, Queue, WhenIdle
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.sessions import KernelSession
 from elastic_jupyter.policy import accelerators, notices, usage
@@ -36,7 +36,9 @@ class KernelView:
     ``id`` is Jupyter's; of a kernel that was made by hand without one it is the object's name.
     ``gpus`` are what its pod or process asks for; ``usage`` has what it used and gave back until
     now. ``reason`` and ``message`` say why it is in its phase; ``since`` is when it came to it, as
-    far as that is known. ``kernel`` is its object, None when it sleeps.
+    far as that is known. ``keep_limit`` is the latest moment to which ``keep_until`` can move
+    ``reclaim_at``; ``left_running``, ``unsavable`` and ``when_idle`` are as the gateway said them
+    (``status.activity``). ``kernel`` is its object, None when it sleeps.
     """
 
     id: str
@@ -56,6 +58,10 @@ class KernelView:
     reclaim_at: datetime | None = None
     keep_until: datetime | None = None
     suspend: bool = False
+    keep_limit: datetime | None = None
+    left_running: tuple[str, ...] = ()
+    unsavable: str = ""
+    when_idle: WhenIdle | None = None
     kernel: JupyterKernel | None = None
 
 
@@ -73,6 +79,7 @@ def of_kernel(kernel: JupyterKernel, *, now: datetime) -> KernelView:
         ran = usage.after_run(used, gpus=usage.gpus(spec.template), since=since, until=now)
         used = Usage(ran.used, ran.given_back)
     runs = phase in (Phase.RUNNING, Phase.HIBERNATING)
+    of_run = activity if runs and activity else Activity()
     return KernelView(
         id=spec.kernel_id or name,
         name=name,
@@ -87,11 +94,15 @@ def of_kernel(kernel: JupyterKernel, *, now: datetime) -> KernelView:
         message=(condition.message if condition else None) or "",
         since=since or (status.completion_time or status.start_time if status else None),
         place=status.queue if status and phase is Phase.QUEUED else None,
-        busy=bool(runs and activity and activity.busy),
-        last_activity=activity.last_activity if runs and activity else None,
-        reclaim_at=activity.reclaim_at if runs and activity else None,
+        busy=bool(of_run.busy),
+        last_activity=of_run.last_activity,
+        reclaim_at=of_run.reclaim_at,
         keep_until=spec.keep_until,
         suspend=bool(spec.suspend),
+        keep_limit=of_run.keep_limit,
+        left_running=tuple(of_run.left_running or ()),
+        unsavable=of_run.unsavable or "",
+        when_idle=of_run.when_idle,
         kernel=kernel,
     )
 
@@ -111,7 +122,7 @@ def of_tombstone(kernel_id: str, tombstone: Mapping[str, Any], *, now: datetime)
     return KernelView(
         id=kernel_id,
         name=_text(tombstone["name"]),
-        phase=_ASLEEP.get(reason, Phase.FAILED.value),
+        phase=RECLAIMED if notices.is_unsaved(reason) else _ASLEEP.get(reason, Phase.FAILED.value),
         user=_text(tombstone["user"]),
         notebook=_path(paths) or _text(tombstone["notebook"]["name"]),
         spec=_text(tombstone["spec"]),
@@ -145,6 +156,10 @@ def to_json(view: KernelView, *, now: datetime) -> dict[str, Any]:
         "reclaimAt": _time(view.reclaim_at),
         "keepUntil": _time(view.keep_until),
         "suspend": view.suspend,
+        "keepLimit": _time(view.keep_limit),
+        "leftRunning": list(view.left_running),
+        "unsavable": view.unsavable or None,
+        "whenIdle": view.when_idle and view.when_idle.value,
         "gpuHoursUsed": _hours(view.usage.used),
         "gpuHoursGivenBack": _hours(view.usage.given_back),
     }

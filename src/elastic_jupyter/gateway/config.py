@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.gateway import Start
-from elastic_jupyter.api.kernel import ReclaimPolicy
+from elastic_jupyter.api.kernel import Fallback, ReclaimPolicy
+from elastic_jupyter.api.reclaim import DEFAULT_MAX_EXTENSION, DEFAULT_WARNING
 from elastic_jupyter.errors import ConfigError
 from elastic_jupyter.store.stores import KUBERNETES
 
@@ -28,9 +29,10 @@ class GatewayConfig:
     ``queue_timeout`` the phase Queued, where 0 is no limit; ``allowed_env`` are the variables,
     beside ``KERNEL_*``, that a client may set; ``store`` is a URL of ``store.stores``; it listens
     at ``host`` and ``port``, and kernels reach it at ``url``. ``policy`` is what becomes of the
-    variables of a kernel that is reclaimed; ``snapshots`` is where they are saved (a URL, see
-    ``store.files``), each time in ``max_snapshot`` bytes at most; ``lazy``: a kernel starts with
-    its first execution.
+    variables of a kernel that is reclaimed, ``fallback`` of one that should be saved and cannot be;
+    ``warning`` and ``max_extension`` are those of ``policy.idle.Limits``. ``snapshots`` is where
+    variables are saved (a URL, see ``store.files``), each time in ``max_snapshot`` bytes at most;
+    ``lazy``: a kernel starts with its first execution.
     """
 
     name: str
@@ -52,6 +54,9 @@ class GatewayConfig:
     port: int
     url: str
     policy: ReclaimPolicy
+    fallback: Fallback
+    warning: timedelta
+    max_extension: timedelta
     snapshots: str | None
     max_snapshot: int | None
     lazy: bool
@@ -97,6 +102,11 @@ class GatewayConfig:
             port=port,
             url=f"http://{_host(environ.get('POD_IP') or '127.0.0.1')}:{port}",
             policy=policy,
+            fallback=_one_of(environ, "ELASTIC_JUPYTER_RECLAIM_FALLBACK", Fallback),
+            warning=_seconds(environ, "ELASTIC_JUPYTER_RECLAIM_WARNING", DEFAULT_WARNING, least=0),
+            max_extension=_seconds(
+                environ, "ELASTIC_JUPYTER_MAX_EXTENSION", DEFAULT_MAX_EXTENSION, least=0
+            ),
             snapshots=snapshots,
             max_snapshot=_bytes(environ, "ELASTIC_JUPYTER_MAX_SNAPSHOT_BYTES"),
             lazy=_one_of(environ, "ELASTIC_JUPYTER_START", Start) is Start.ON_FIRST_EXECUTE,

@@ -17,7 +17,9 @@ class Facts:
     and why it ended. ``busy``: what a gateway saw last of it was a cell that ran. ``suspend`` and
     ``keep_until`` are wishes of its ``spec``; ``usage`` is the GPU time before this incarnation,
     which holds its GPU from ``running_since`` to ``ended_at``. ``snapshot`` has the variables of a
-    kernel that sleeps, or that they were not given back to yet. ``version`` orders what is told.
+    kernel that sleeps, or that they were not given back to yet. ``left_running`` is what its cells
+    left running when it was looked at last, ``unsavable`` why its variables cannot be saved.
+    ``version`` orders what is told.
     """
 
     uid: str
@@ -36,6 +38,8 @@ class Facts:
     ended_at: datetime | None = None
     snapshot: Snapshot | None = None
     kernel_info: Json | None = None
+    left_running: tuple[str, ...] = ()
+    unsavable: str | None = None
     version: int = 0
 
     @classmethod
@@ -60,6 +64,8 @@ class Facts:
             ended_at=status.completion_time if status else None,
             snapshot=kernel.spec.snapshot,
             kernel_info=activity.kernel_info if activity else None,
+            left_running=tuple(activity.left_running or ()) if activity else (),
+            unsavable=activity.unsavable if activity else None,
             version=_version(kernel),
         )
 

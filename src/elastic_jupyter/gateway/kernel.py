@@ -26,7 +26,7 @@ from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import JupyterKernel, Phase, Snapshot
+from elastic_jupyter.api.kernel import JupyterKernel, Phase, Snapshot, WhenIdle
 from elastic_jupyter.errors import (
     AgentFailed,
     Conflict,
@@ -41,6 +41,7 @@ from elastic_jupyter.gateway import messages, sessions
 from elastic_jupyter.gateway.connection import ElasticConnection, new_session
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.hibernation import Hibernation
+from elastic_jupyter.gateway.idleness import Idleness
 from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.parked import Parked, ParkedFrontEnds
 from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info, now_stamp
@@ -105,6 +106,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.iopub: IOPub | None = None
         self.kernel_info: Mapping[str, Any] | None = None
         self.hibernation = Hibernation(self)
+        self.idleness = Idleness(self)
         self.kernel_session = "elastic-jupyter"
         self.waiting_text = notices.STARTING
         self.last_execution = datetime.now(UTC)
@@ -454,6 +456,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.execution_state = "idle"
         self.reason = ""
         self._launching = None
+        self.idleness.begin(recovered=recovered)
         if recovered:
             self.spawn(self._learn_whether_busy())
         else:
@@ -479,7 +482,8 @@ class ElasticKernelManager(ServerKernelManager):
             return
         if facts.to_restore:
             self._show_waiting(notices.RESTORING)
-            self._notice = await self.hibernation.restore(facts, *facts.to_restore)
+            notice = await self.hibernation.restore(facts, *facts.to_restore)
+            self._notice = notices.with_left(notice, facts.left_running)
         self._take(await self.store.save(self.key, None, uid=facts.uid, epoch=facts.epoch))
 
     def _take(self, kernel: JupyterKernel) -> None:
@@ -610,11 +614,13 @@ class ElasticKernelManager(ServerKernelManager):
             idle.Activity(
                 self.busy or asked,
                 self.last_execution,
-                self.unreachable_since,
+                left_running_at=self.idleness.left_running_at,
+                stays=self.idleness.outcome is WhenIdle.KEEP,
+                unreachable_since=self.unreachable_since,
                 keep_until=facts.keep_until if facts else None,
                 suspend=suspend,
             ),
-            timeout=self.mapping.idle_timeout(self.wish.spec_name),
+            self.mapping.limits(self.wish.spec_name),
             now=now,
         )
 
@@ -632,11 +638,15 @@ class ElasticKernelManager(ServerKernelManager):
                 return
             released = self.verdict(datetime.now(UTC)).reason == idle.RELEASED
             reason = notices.RELEASED if released else ""
-            if self.wish.hibernates:
+            if self.idleness.outcome is WhenIdle.HIBERNATE:
                 unsaved = await self._hibernate(released=released)
                 if unsaved is None:
                     return
-                reason = notices.unsaved(unsaved)
+                if self.idleness.learn(unsaved) is WhenIdle.KEEP and not released:
+                    await self._stay_awake(released=False)
+                    return
+            if self.idleness.unsavable is not None:
+                reason = notices.unsaved(self.idleness.unsavable, released=released)
             try:
                 await self.mapping.remember(self, self._after_run(), reason=reason)
             except Invalid as error:  # another round would not change it, and a GPU is held
@@ -647,14 +657,15 @@ class ElasticKernelManager(ServerKernelManager):
                 )
             now = datetime.now(UTC)
             runs = self.state is KernelState.RUNNING
-            if not runs or self.verdict(now).action is idle.Action.KEEP:
+            if not runs or self.verdict(now).action is not idle.Action.RECLAIM:
                 await self.mapping.forget(self)
                 return
             self.state = KernelState.RECLAIMED
             self.reason = reason
-            self._notice = (
+            notice = (
                 notices.replaced(reason) if reason else notices.reclaimed(now - self.last_execution)
             )
+            self._notice = notices.with_left(notice, self.idleness.left_running)
             self.parked.fail("KernelStopped", "The kernel was stopped while nobody was connected.")
             await self._stop()
 
@@ -1083,6 +1094,10 @@ class ElasticKernelManager(ServerKernelManager):
     def set_notice(self, text: str) -> None:
         """Set the line shown before the next output."""
         self._notice = text
+
+    def add_notice(self, text: str) -> None:
+        """Have this shown before the next output, too."""
+        self._notice = f"{self._notice}\n{text}" if self._notice else text
 
     def spawn(self, work: Any) -> asyncio.Task[None]:
         """Run a coroutine of this kernel in the background; its errors are logged."""

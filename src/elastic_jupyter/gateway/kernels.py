@@ -22,7 +22,7 @@ from tornado import web
 from traitlets import DottedObjectName, Instance, default
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.api.kernel import Fallback, JupyterKernel, Phase, ReclaimPolicy
 from elastic_jupyter.errors import ElasticJupyterError, Invalid, StoreError
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.config import GatewayConfig
@@ -205,7 +205,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             uid=settings.uid,
         )
         epoch, notice = int(tombstone["epoch"]), _notice(tombstone, wish)
-        manager = self._add(wish.with_policy(settings.policy))
+        manager = self._add(wish.with_policy(self.policy(wish.spec_name)))
         manager.state = KernelState.RECLAIMED
         manager.remembered_at = at
         manager.execution_state = "idle"
@@ -232,6 +232,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             "reason": manager.reason if reason is None else reason,
             "at": manager.remembered_at.isoformat(),
             "lastExecution": manager.last_execution.isoformat(),
+            "leftRunning": list(manager.idleness.left_running),
         }
         info = manager.kernel_info
         if info is not None:
@@ -355,7 +356,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             identity=identity,
             env=env,
             template=self._template(spec_name, identity, kernel_id, env) or {},
-            policy=settings.policy,
+            policy=self.policy(spec_name),
         )
 
     def _template(
@@ -365,7 +366,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         return self.specs.pod_template(spec_name, env={**env, **own})
 
     def renew(self, wish: Wish) -> Wish:
-        """Return the wish with today's template of its spec, or as it was when that is gone.
+        """Return the wish with today's policy and template, or this as it was when that is gone.
 
         Raises ``Invalid`` when there is neither.
         """
@@ -375,6 +376,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                 f"the kernel's pod template was too large to be remembered, and kernel spec "
                 f"{wish.spec_name} is gone: choose another kernel"
             )
+        wish = wish.with_policy(self.policy(wish.spec_name))
         return wish if template is None else wish.with_template(template)
 
     async def shutdown_kernel(  # type: ignore[override]
@@ -482,10 +484,19 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             await asyncio.sleep(self.settings.cull_interval.total_seconds())
             await self.cull_kernels()  # type: ignore[no-untyped-call]
 
-    def idle_timeout(self, spec_name: str) -> timedelta:
+    def limits(self, spec_name: str) -> idle.Limits:
         """Return how long a kernel of this spec may be idle: what the spec says, or the gateway."""
-        own = self.specs.idle_timeout(spec_name)
-        return self.settings.cull_idle_timeout if own is None else own
+        own, settings = self.specs.idle_timeout(spec_name), self.settings
+        timeout = settings.cull_idle_timeout if own is None else own
+        return idle.Limits(timeout, warning=settings.warning, extension=settings.max_extension)
+
+    def policy(self, spec_name: str) -> ReclaimPolicy:
+        """Return what becomes of the variables of a kernel of this spec that is reclaimed."""
+        return self.specs.reclaim(spec_name).policy or self.settings.policy
+
+    def fallback(self, spec_name: str) -> Fallback:
+        """Return what becomes of such a kernel where its variables should be saved and never can"""
+        return self.specs.reclaim(spec_name).fallback or self.settings.fallback
 
     def initialize_culler(self) -> None:
         """Do nothing: ``cull_for_ever`` takes the place of upstream's callback."""
@@ -503,12 +514,17 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             await self.shutdown_kernel(kernel_id)
         if manager.state is not KernelState.RUNNING or self.unserved.include(manager):
             return
-        verdict = manager.verdict(now)
-        if verdict.action is idle.Action.RECLAIM:
+        verdict = await manager.idleness.judge()
+        if manager.state is not KernelState.RUNNING:
+            return
+        old = manager.activity_dirty or verdict.reclaim_at != manager.told_reclaim_at
+        reclaim = verdict.action is idle.Action.RECLAIM
+        # What a release leaves behind is read when the kernel wakes.
+        if (old and not reclaim) or manager.idleness.has_news(verdict):
+            await self._publish_activity(manager, verdict)
+        if reclaim:
             self.log.info("kernel %s is reclaimed: %s", kernel_id, verdict.reason)
             await manager.reclaim()
-        elif manager.activity_dirty or verdict.reclaim_at != manager.told_reclaim_at:
-            await self._publish_activity(manager, verdict)
 
     async def _publish_activity(self, manager: ElasticKernelManager, verdict: idle.Verdict) -> None:
         async with manager.telling:  # what is told last is the latest
@@ -519,6 +535,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                 "busy": manager.busy,
                 "connected": True,
                 "reclaimAt": _timestamp(verdict.reclaim_at) if verdict.reclaim_at else None,
+                **manager.idleness.tell(verdict),
             }
             if manager.wish.hibernates and manager.kernel_info:
                 activity["kernelInfo"] = json.loads(json.dumps(manager.kernel_info, default=str))
@@ -543,6 +560,7 @@ def _notice(tombstone: Mapping[str, Any], wish: Wish) -> str:
     """Return what the user is told in the kernel after the one that is remembered."""
     reason, lost = str(tombstone["reason"]), str(tombstone.get("lost") or "")
     notice = notices.replaced(reason) if reason else notices.reclaimed(None)
+    notice = notices.with_left(notice, tombstone.get("leftRunning") or ())
     return notices.remade(notice, lost, wish.spec_name) if lost else notice
 
 

@@ -13,6 +13,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKerne
 from traitlets import TraitError
 
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
+from elastic_jupyter.api.reclaim import ReclaimOfSpec
 from elastic_jupyter.errors import Invalid
 from elastic_jupyter.policy import offer
 from elastic_jupyter.policy.compose import can_debug, compose, kernel_argv
@@ -104,6 +105,11 @@ class CatalogKernelSpecManager(KernelSpecManager):
         spec = self.catalog.specs.get(self._canonical(name))
         seconds = spec.spec.cull_idle_timeout if spec else None
         return None if seconds is None else timedelta(seconds=seconds)
+
+    def reclaim(self, name: str) -> ReclaimOfSpec:
+        """Return what a spec says of its kernels' reclaim."""
+        spec = self.catalog.specs.get(self._canonical(name))
+        return (spec.spec.reclaim if spec else None) or ReclaimOfSpec()
 
     def kernel_info(self, name: str) -> dict[str, Any]:
         """Return what a kernel of this name would say of itself, as far as its spec tells.

@@ -4,6 +4,9 @@ What ``jupyter kernelspec list`` shows is offered. A kernel.json may say in its 
 kernels need, as a JupyterKernelSpec does, and is then offered in that way alone::
 
     "metadata": {"elastic_jupyter": {"resources": {"limits": {"nvidia.com/gpu": 2}}}}
+
+So it may say what becomes of them when they are idle (``reclaim``), and, as to any Jupyter server,
+after how many seconds (``cull_idle_timeout`` of ``metadata``).
 """
 
 import functools
@@ -70,6 +73,8 @@ def wishes(
         "command": _command(spec),
         "env": _env(spec, environ),
         "debugger": spec.metadata.get("debugger") is True,
+        "cull_idle_timeout": spec.metadata.get("cull_idle_timeout"),
+        "reclaim": _ours(spec).get("reclaim"),
     }
     resources = _resources(spec)
     yield "", _spec(plain | {"resources": resources})
@@ -142,9 +147,13 @@ def _env(spec: KernelSpec, environ: Mapping[str, str]) -> list[dict[str, Any]] |
     ] or None
 
 
-def _resources(spec: KernelSpec) -> dict[str, Any] | None:
+def _ours(spec: KernelSpec) -> Mapping[str, Any]:
     ours = spec.metadata.get("elastic_jupyter")
-    resources = ours.get("resources") if isinstance(ours, Mapping) else None
+    return ours if isinstance(ours, Mapping) else {}
+
+
+def _resources(spec: KernelSpec) -> dict[str, Any] | None:
+    resources = _ours(spec).get("resources")
     if resources is None:
         return None
     field = "metadata.elastic_jupyter.resources"

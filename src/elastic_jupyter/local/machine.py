@@ -20,8 +20,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from elastic_jupyter import logs
 from elastic_jupyter.api.gateway import Start
-from elastic_jupyter.api.kernel import ReclaimPolicy
+from elastic_jupyter.api.kernel import Fallback, ReclaimPolicy
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
+from elastic_jupyter.api.reclaim import DEFAULT_MAX_EXTENSION
 from elastic_jupyter.clock import SystemClock
 from elastic_jupyter.errors import ConfigError, LaunchFailed, Unavailable
 from elastic_jupyter.local import log_files, proc, shared_directory
@@ -59,7 +60,9 @@ class MachineConfig:
     """What ``up`` was told. ``idle`` zero: kernels are never reclaimed; ``user`` is what others
 
     read who wait for a GPU; ``directory`` holds the notebooks; ``policy`` is what becomes of the
-    variables of an idle kernel, and ``start`` when a kernel that is opened starts.
+    variables of an idle kernel, ``fallback`` where they should be saved and cannot be;
+    ``max_extension`` bounds how much longer it can be kept; ``start`` is when a kernel that is
+    opened starts.
     """
 
     directory: Path
@@ -69,6 +72,8 @@ class MachineConfig:
     user: str
     log_level: str
     policy: ReclaimPolicy = ReclaimPolicy.DELETE
+    fallback: Fallback = Fallback.DELETE
+    max_extension: timedelta = timedelta(seconds=DEFAULT_MAX_EXTENSION)
     start: Start = Start.ON_CREATE
 
 
@@ -232,6 +237,8 @@ class Machine:
                 "ELASTIC_JUPYTER_CULL_INTERVAL": str(max(1.0, min(10.0, idle / 10))),
                 "ELASTIC_JUPYTER_LOG_LEVEL": config.log_level,
                 "ELASTIC_JUPYTER_RECLAIM_POLICY": config.policy.value,
+                "ELASTIC_JUPYTER_RECLAIM_FALLBACK": config.fallback.value,
+                "ELASTIC_JUPYTER_MAX_EXTENSION": str(config.max_extension.total_seconds()),
                 "ELASTIC_JUPYTER_SNAPSHOTS": str(state.snapshots),
                 "ELASTIC_JUPYTER_START": config.start.value,
                 "JUPYTER_RUNTIME_DIR": str(state.runtime / "gateway"),

@@ -1,8 +1,9 @@
 """When a kernel is idle long enough that its GPU is taken back.
 
-Idle counts from the user's last execution. Open tabs, completion requests, comm messages and
-kernel_info do not count: a tab that was left open sends such messages by itself. A busy kernel is
-never idle. Whoever may edit the kernel may keep it (``keepUntil``) or release it (``suspend``).
+Idle counts from the user's last execution, or from when something was seen last that a cell had
+left running. Open tabs, completion requests, comm messages and kernel_info do not count: a tab that
+was left open sends such messages by itself. A busy kernel is never idle. Whoever may edit the
+kernel may keep it, for a bounded time (``keepUntil``), or release it (``suspend``).
 
 A kernel that nobody may reach ends also where nothing is culled, since nobody could shut it down.
 """
@@ -11,17 +12,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
+from elastic_jupyter.api.kernel import Fallback, ReclaimPolicy, WhenIdle
+
 #: How long such a kernel stays: who made it unreachable by mistake may not lose its variables.
 UNREACHABLE_TIMEOUT = timedelta(hours=1)
 
 #: The verdict's reason where somebody asks for the resources.
 RELEASED = "Released"
 
+_NONE = timedelta()
+
 
 class Action(Enum):
     """What to do with a kernel now."""
 
     KEEP = "Keep"
+    #: Keep it, and tell that it is reclaimed soon.
+    WARN = "Warn"
     RECLAIM = "Reclaim"
 
 
@@ -29,43 +36,83 @@ class Action(Enum):
 class Activity:
     """What is known of a running kernel, and wished for it, in aware UTC.
 
-    ``unreachable_since``: since when its notebook is not served; None: it is. ``keep_until`` and
-    ``suspend`` are the wishes of its ``spec``.
+    ``left_running_at``: when something that a cell had left running was seen last. ``stays``: its
+    variables can never be saved, and such kernels are to be kept. ``unreachable_since``: since when
+    its notebook is not served; None: it is. ``keep_until`` and ``suspend`` are the wishes of its
+    ``spec``.
     """
 
     busy: bool
     last_execution: datetime
+    left_running_at: datetime | None = None
+    stays: bool = False
     unreachable_since: datetime | None = None
     keep_until: datetime | None = None
     suspend: bool = False
 
+    @property
+    def idle_since(self) -> datetime:
+        """The later of the last execution and of what it left running."""
+        return max(filter(None, (self.last_execution, self.left_running_at)))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long kernels may be idle.
+
+    ``timeout``: zero or less means for ever (``cullIdleTimeout``). ``warning``: how long before the
+    reclaim it is told, at most half of the timeout; zero: not at all. ``extension``: the most that
+    ``keepUntil`` adds to the timeout.
+    """
+
+    timeout: timedelta
+    warning: timedelta = _NONE
+    extension: timedelta = _NONE
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """``reclaim_at`` is None when nothing but a further execution would change the verdict."""
+    """What to do now, and why.
+
+    ``reclaim_at`` is None when nothing but a further execution would change the verdict.
+    ``keep_limit`` is the latest moment to which ``keepUntil`` could move it.
+    """
 
     action: Action
     reason: str
-    reclaim_at: datetime | None
+    reclaim_at: datetime | None = None
+    keep_limit: datetime | None = None
 
 
-def decide(activity: Activity, *, timeout: timedelta, now: datetime) -> Verdict:
-    """Say whether the kernel is reclaimed at ``now`` (aware UTC), and when it will be.
-
-    A ``timeout`` of zero or less means never (``cullIdleTimeout``) while anybody can reach it.
-    """
+def decide(activity: Activity, limits: Limits, *, now: datetime) -> Verdict:
+    """Say whether the kernel is reclaimed at ``now`` (aware UTC), and when it will be."""
     if activity.suspend:
-        return Verdict(Action.KEEP if activity.busy else Action.RECLAIM, RELEASED, None)
-    since = activity.last_execution
-    if timeout <= timedelta(0):
+        return Verdict(Action.KEEP if activity.busy else Action.RECLAIM, RELEASED)
+    timeout, since = limits.timeout, activity.idle_since
+    if activity.stays or timeout <= _NONE:
         if activity.unreachable_since is None:
-            return Verdict(Action.KEEP, "CullingDisabled", None)
+            return Verdict(Action.KEEP, "Unsavable" if activity.stays else "CullingDisabled")
         timeout, since = UNREACHABLE_TIMEOUT, max(since, activity.unreachable_since)
     if activity.busy:
-        return Verdict(Action.KEEP, "Busy", None)
-    reclaim_at = since + timeout
-    if activity.keep_until is not None:
-        reclaim_at = max(reclaim_at, activity.keep_until)
-    if now < reclaim_at:
-        return Verdict(Action.KEEP, "RecentlyUsed", reclaim_at)
-    return Verdict(Action.RECLAIM, "IdleTimeout", reclaim_at)
+        return Verdict(Action.KEEP, "Busy")
+    deadline = since + timeout
+    keep_limit = deadline + limits.extension
+    reclaim_at = max(deadline, min(activity.keep_until or deadline, keep_limit))
+    if now >= reclaim_at:
+        return Verdict(Action.RECLAIM, "IdleTimeout", reclaim_at, keep_limit)
+    warned = now >= reclaim_at - min(limits.warning, timeout / 2)
+    action = Action.WARN if warned else Action.KEEP
+    left = since == activity.left_running_at
+    return Verdict(action, "LeftRunning" if left else "RecentlyUsed", reclaim_at, keep_limit)
+
+
+def outcome(policy: ReclaimPolicy, fallback: Fallback, *, savable: bool) -> WhenIdle:
+    """Return what becomes of a kernel that is idle for too long.
+
+    Never that it hibernates where its variables cannot be saved.
+    """
+    if policy is ReclaimPolicy.DELETE:
+        return WhenIdle.DELETE
+    if savable:
+        return WhenIdle.HIBERNATE
+    return WhenIdle.KEEP if fallback is Fallback.KEEP else WhenIdle.DELETE

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import MAX_EPOCH, JupyterKernel, Phase, ReclaimPolicy
+from elastic_jupyter.api.kernel import MAX_EPOCH, JupyterKernel, Phase, ReclaimPolicy, WhenIdle
 from elastic_jupyter.policy import lifecycle, notices
 from elastic_jupyter.policy.images import Choice
 from elastic_jupyter.policy.lifecycle import STALL_PATIENCE, Sight, Sighting, Verdict, Wanted
@@ -28,6 +28,11 @@ _RESTS = {
 }
 STARTED = "Started"
 STALLED = "Stalled"
+RECLAIM_SOON = "ReclaimSoon"
+SAVABLE = "Savable"
+_INSTEAD = {WhenIdle.DELETE: "DeleteInstead", WhenIdle.KEEP: "KeepInstead"}
+#: The Event that tells of a condition of the outlook.
+_EVENTS = {RECLAIM_SOON: RECLAIM_SOON, SAVABLE: "NotSavable"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> dict[str, Any]
     kept = {} if wakes else old  # what was said of the epoch before is not true of the next
     said = conditions(
         old.get("conditions") or (),
-        _conditions(told),
+        [*_conditions(told), *_outlook(kernel, told)],
         now=now,
         generation=kernel.metadata.generation,
     )
@@ -102,7 +107,10 @@ def wanted(kernel: JupyterKernel, sight: Sight) -> Wanted:
     unmade = sight is Sight.NEVER_MADE and (phase is None or not is_ended(phase))
     if saved or unmade or is_resting(phase):
         return Wanted.REST_SAVED if spec.snapshot and spec.snapshot.id else Wanted.REST
-    return Wanted.SAVE if spec.reclaim_policy is ReclaimPolicy.HIBERNATE else Wanted.RUN
+    activity = kernel.status.activity if kernel.status else None
+    savable = activity is None or activity.unsavable is None
+    hibernates = savable and spec.reclaim_policy is ReclaimPolicy.HIBERNATE
+    return Wanted.SAVE if hibernates else Wanted.RUN
 
 
 def epoch_of(kernel: JupyterKernel) -> int:
@@ -178,6 +186,27 @@ def _conditions(told: Told) -> list[Condition]:
     return said
 
 
+def _outlook(kernel: JupyterKernel, told: Told) -> list[Condition]:
+    """Return what the gateway says will become of a kernel that has run for a while.
+
+    What it said of the incarnation before is still there when the next one begins.
+    """
+    status = kernel.status
+    activity = status.activity if status else None
+    if status is None or activity is None or {told.phase, status.phase} != {Phase.RUNNING}:
+        return []
+    said = []
+    began, warned = status.running_since, activity.warned_at
+    if activity.unsavable is not None and activity.when_idle in _INSTEAD:
+        text = f"{activity.unsavable}: {notices.INSTEAD[activity.when_idle]}"
+        said.append(Condition(SAVABLE, False, _INSTEAD[activity.when_idle], text))
+    if activity.reclaim_at is not None and began is not None and warned and warned >= began:
+        kernel_id = kernel.spec.kernel_id or kernel.metadata.name or ""
+        text = notices.reclaimed_soon(kernel_id, activity.reclaim_at)
+        said.append(Condition(RECLAIM_SOON, True, "IdleTimeout", text))
+    return said
+
+
 def _running(told: Told) -> Condition:
     if is_resting(told.phase):
         return Condition("Running", False, told.phase.value, _RESTS[told.phase])
@@ -214,6 +243,11 @@ def events(kernel: JupyterKernel, told: Told) -> list[Event]:
         else "Running" in known and known["Running"].reason == seen.reason
     ):
         found.append(Event("Warning", seen.reason, seen.message))
+    found += [
+        Event("Warning", _EVENTS[one.type], one.message)
+        for one in _outlook(kernel, told)
+        if one.type not in known
+    ]
     if told.image and told.image.replaced and IMAGE_REPLACED not in known:
         found.append(Event("Warning", IMAGE_REPLACED, image_replaced(told.image).message))
     return found

@@ -4,7 +4,9 @@ Each is on a line of its own: JupyterLab breaks lines that are too long inside o
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from elastic_jupyter.api.kernel import WhenIdle
 
 
 def place(position: int, length: int) -> str:
@@ -69,9 +71,54 @@ def listed(names: Sequence[str], *, most: int = 12) -> str:
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
-def unsaved(reason: str) -> str:
+#: How the sentence begins that says why variables are gone which were to be saved.
+_IDLE_AND_UNSAVED = "it was idle, and its variables could not be saved: "
+_RELEASED_AND_UNSAVED = "it was released by request, and its variables could not be saved: "
+
+
+def unsaved(reason: str, *, released: bool) -> str:
     """Return why a kernel's variables are gone that were to be saved."""
-    return f"it was idle, and its variables could not be saved: {reason}"
+    return f"{_RELEASED_AND_UNSAVED if released else _IDLE_AND_UNSAVED}{reason}"
+
+
+def is_unsaved(text: str) -> bool:
+    """Say whether this is what ``unsaved`` returned."""
+    return text.startswith((_IDLE_AND_UNSAVED, _RELEASED_AND_UNSAVED))
+
+
+def unsavable(reason: str, timeout: timedelta) -> str:
+    """Return what is shown early in a kernel that will be deleted, for it cannot be saved."""
+    return (
+        f"[elastic-jupyter] This kernel's variables cannot be saved: {reason}.\n"
+        f"After {duration(timeout)} without use it is stopped, and they are gone."
+    )
+
+
+def left(kind: str, name: str) -> str:
+    """Return ``thread 'worker'``: something that a cell has left running."""
+    return f"{kind} {name!r}"
+
+
+def with_left(notice: str, running: Sequence[str]) -> str:
+    """Return a notice and, in a line of its own, what ended with the kernel; nothing: as it is."""
+    if not running:
+        return notice
+    return f"{notice}\nStill running when it was stopped: {listed(running, most=3)}."
+
+
+def reclaimed_soon(kernel_id: str, at: datetime) -> str:
+    """Return the warning of a reclaim ``at`` (aware UTC)."""
+    return (
+        f"it is idle, and is reclaimed at {at:%F %H:%M:%S} UTC unless a cell runs before; to keep "
+        f"it: elastic-jupyter extend {kernel_id} 1h"
+    )
+
+
+#: What becomes of a kernel whose variables cannot be saved.
+INSTEAD = {
+    WhenIdle.KEEP: "so it is not reclaimed, however long it is idle",
+    WhenIdle.DELETE: "it is deleted when it is idle for too long, and they are gone",
+}
 
 
 #: Shown while variables are read, and when nobody waits for them any more.

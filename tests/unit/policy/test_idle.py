@@ -1,13 +1,15 @@
 """When a kernel is idle long enough."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elastic_jupyter.api.kernel import Fallback, ReclaimPolicy
 from elastic_jupyter.policy import idle
-from elastic_jupyter.policy.idle import Action, Activity
+from elastic_jupyter.policy.idle import Action, Activity, Limits
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -106,16 +108,175 @@ HOUR = timedelta(hours=1)
     ],
 )
 def test_idle_verdict(activity: Activity, timeout: timedelta, want: Action) -> None:
-    assert idle.decide(activity, timeout=timeout, now=NOW).action is want
+    limits = Limits(timeout, extension=9 * HOUR)
+    assert idle.decide(activity, limits, now=NOW).action is want
 
 
-@given(st.timedeltas(timedelta(0), 99 * HOUR), st.timedeltas(timedelta(seconds=1), 9 * HOUR))
+@pytest.mark.parametrize(
+    ("activity", "want"),
+    [
+        pytest.param(
+            Activity(False, NOW - timedelta(minutes=58)), Action.KEEP, id="well before the deadline"
+        ),
+        pytest.param(
+            Activity(False, NOW - timedelta(minutes=59)), Action.WARN, id="as long before as wanted"
+        ),
+        pytest.param(
+            Activity(False, NOW - HOUR, keep_until=NOW + timedelta(seconds=60)),
+            Action.WARN,
+            id="before what it was kept until ends, too",
+        ),
+        pytest.param(
+            Activity(False, NOW - HOUR, keep_until=NOW + timedelta(seconds=61)),
+            Action.KEEP,
+            id="kept after the warning",
+        ),
+        pytest.param(Activity(True, NOW - timedelta(minutes=59)), Action.KEEP, id="a cell runs"),
+    ],
+)
+def test_the_warning_comes_before_the_reclaim(activity: Activity, want: Action) -> None:
+    limits = Limits(HOUR, warning=timedelta(minutes=1), extension=HOUR)
+    assert idle.decide(activity, limits, now=NOW).action is want
+
+
+@pytest.mark.parametrize(
+    ("idle_for", "want"), [(4, Action.KEEP), (5, Action.WARN), (10, Action.RECLAIM)]
+)
+def test_half_of_a_short_timeout_is_without_a_warning(idle_for: int, want: Action) -> None:
+    activity = Activity(False, NOW - timedelta(seconds=idle_for))
+    limits = Limits(timedelta(seconds=10), warning=timedelta(minutes=1))
+    assert idle.decide(activity, limits, now=NOW).action is want
+
+
+@pytest.mark.parametrize(
+    ("activity", "want"),
+    [
+        pytest.param(
+            Activity(False, NOW - 9 * HOUR, left_running_at=NOW - timedelta(minutes=1)),
+            (Action.KEEP, "LeftRunning"),
+            id="idle counts from when it was seen",
+        ),
+        pytest.param(
+            Activity(False, NOW - 9 * HOUR, left_running_at=NOW - HOUR),
+            (Action.RECLAIM, "IdleTimeout"),
+            id="seen long ago, and ended since",
+        ),
+        pytest.param(
+            Activity(False, NOW, left_running_at=NOW - 2 * HOUR),
+            (Action.KEEP, "RecentlyUsed"),
+            id="before the last execution",
+        ),
+        pytest.param(
+            Activity(False, NOW - HOUR, left_running_at=NOW, suspend=True),
+            (Action.RECLAIM, "Released"),
+            id="a release goes on regardless",
+        ),
+        pytest.param(
+            Activity(False, NOW - 99 * HOUR, stays=True),
+            (Action.KEEP, "Unsavable"),
+            id="one that cannot be saved and is to stay",
+        ),
+        pytest.param(
+            Activity(False, NOW, stays=True, suspend=True),
+            (Action.RECLAIM, "Released"),
+            id="even that one is released",
+        ),
+        pytest.param(
+            Activity(
+                False,
+                NOW - 99 * HOUR,
+                stays=True,
+                unreachable_since=NOW - idle.UNREACHABLE_TIMEOUT,
+            ),
+            (Action.RECLAIM, "IdleTimeout"),
+            id="and ends where nobody may reach it",
+        ),
+    ],
+)
+def test_what_is_no_execution_and_counts(activity: Activity, want: tuple[Action, str]) -> None:
+    verdict = idle.decide(activity, Limits(HOUR), now=NOW)
+    assert (verdict.action, verdict.reason) == want
+
+
+SPANS = st.timedeltas(timedelta(0), 99 * HOUR)
+TIMES = SPANS.map(lambda span: NOW - span)
+TIMEOUTS = st.timedeltas(timedelta(seconds=1), 9 * HOUR)
+ACTIVITIES = st.builds(
+    Activity,
+    busy=st.booleans(),
+    last_execution=TIMES,
+    left_running_at=st.none() | TIMES,
+    stays=st.booleans(),
+    unreachable_since=st.none() | TIMES,
+    keep_until=st.none() | TIMES | SPANS.map(lambda span: NOW + span),
+)
+LIMITS = st.builds(Limits, TIMEOUTS | st.just(timedelta(0)), warning=SPANS, extension=SPANS)
+
+
+@given(ACTIVITIES, LIMITS)
 def test_a_kernel_is_reclaimed_exactly_from_the_moment_that_the_verdict_names(
-    since: timedelta, timeout: timedelta
+    activity: Activity, limits: Limits
 ) -> None:
-    activity = Activity(busy=False, last_execution=NOW - since)
-    verdict = idle.decide(activity, timeout=timeout, now=NOW)
-    assert verdict.reclaim_at is not None
+    verdict = idle.decide(activity, limits, now=NOW)
+    if verdict.reclaim_at is None:
+        assert verdict.action is Action.KEEP
+        return
     assert (verdict.action is Action.RECLAIM) == (verdict.reclaim_at <= NOW)
-    again = idle.decide(activity, timeout=timeout, now=verdict.reclaim_at)
-    assert again.action is Action.RECLAIM
+    again = idle.decide(activity, limits, now=verdict.reclaim_at)
+    assert (again.action, again.reclaim_at) == (Action.RECLAIM, verdict.reclaim_at)
+
+
+@given(ACTIVITIES, LIMITS)
+def test_nothing_is_reclaimed_while_it_is_busy_or_before_its_time(
+    activity: Activity, limits: Limits
+) -> None:
+    verdict = idle.decide(activity, limits, now=NOW)
+    if verdict.action is not Action.RECLAIM:
+        return
+    assert not activity.busy
+    unculled = activity.stays or not limits.timeout
+    timeout = idle.UNREACHABLE_TIMEOUT if unculled else limits.timeout
+    assert NOW - activity.last_execution >= timeout
+    assert activity.left_running_at is None or NOW - activity.left_running_at >= timeout
+    assert not (unculled and activity.unreachable_since is None)
+
+
+@given(ACTIVITIES, LIMITS, SPANS)
+def test_nobody_keeps_a_kernel_beyond_the_bound(
+    activity: Activity, limits: Limits, longer: timedelta
+) -> None:
+    unkept = replace(activity, keep_until=None)
+    alone = idle.decide(unkept, limits, now=NOW)
+    kept = idle.decide(replace(activity, keep_until=NOW + longer), limits, now=NOW)
+    if alone.reclaim_at is None:
+        assert kept.reclaim_at is None
+        return
+    assert kept.reclaim_at is not None
+    assert alone.reclaim_at <= kept.reclaim_at <= alone.reclaim_at + limits.extension
+    assert kept.keep_limit == alone.keep_limit == alone.reclaim_at + limits.extension
+
+
+@given(ACTIVITIES, LIMITS)
+def test_a_warning_is_at_most_as_early_as_wanted(activity: Activity, limits: Limits) -> None:
+    verdict = idle.decide(activity, limits, now=NOW)
+    if verdict.action is Action.WARN:
+        assert verdict.reclaim_at is not None
+        assert timedelta(0) < verdict.reclaim_at - NOW <= limits.warning
+
+
+@pytest.mark.parametrize(
+    ("policy", "fallback", "savable", "want"),
+    [
+        ("Delete", "Keep", True, "Delete"),
+        ("Delete", "Keep", False, "Delete"),
+        ("Hibernate", "Delete", True, "Hibernate"),
+        ("Hibernate", "Delete", False, "Delete"),
+        ("Hibernate", "Keep", True, "Hibernate"),
+        ("Hibernate", "Keep", False, "Keep"),
+    ],
+)
+def test_what_becomes_of_an_idle_kernel(
+    policy: str, fallback: str, savable: bool, want: str
+) -> None:
+    found = idle.outcome(ReclaimPolicy(policy), Fallback(fallback), savable=savable)
+    assert found.value == want

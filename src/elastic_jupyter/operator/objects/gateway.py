@@ -14,6 +14,7 @@ from elastic_jupyter.api.gateway import (
     SnapshotStorage,
 )
 from elastic_jupyter.api.kernel import ReclaimPolicy
+from elastic_jupyter.api.reclaim import Reclaim
 from elastic_jupyter.api.volume import AccessMode
 from elastic_jupyter.kube.kinds import Object
 from elastic_jupyter.operator.objects import common
@@ -93,13 +94,17 @@ def make_handover_lease(gateway: JupyterGateway) -> Object:
 def saves_to_claim(gateway: JupyterGateway) -> bool:
     """Say whether what its kernels save goes to a volume that is made for it."""
     snapshot = gateway.spec.snapshot
-    return hibernates(gateway) and (snapshot is None or snapshot.store is None)
+    return saves(gateway) and (snapshot is None or snapshot.store is None)
 
 
-def hibernates(gateway: JupyterGateway) -> bool:
-    """Say whether its kernels save their variables."""
-    reclaim = gateway.spec.reclaim
-    return reclaim is not None and reclaim.policy is ReclaimPolicy.HIBERNATE
+def saves(gateway: JupyterGateway) -> bool:
+    """Say whether its kernels save their variables, or those of some kernel specs may."""
+    hibernates = _reclaim(gateway).policy is ReclaimPolicy.HIBERNATE
+    return hibernates or gateway.spec.snapshot is not None
+
+
+def _reclaim(gateway: JupyterGateway) -> Reclaim:
+    return gateway.spec.reclaim or Reclaim()
 
 
 def make_snapshots_claim(gateway: JupyterGateway) -> Object:
@@ -260,6 +265,7 @@ def _env(gateway: JupyterGateway, ours: Images) -> list[Object]:
         ),
         "ELASTIC_JUPYTER_QUEUE_TIMEOUT": spec.queue_timeout_seconds or "",
         "ELASTIC_JUPYTER_START": spec.start or "",
+        **_reclaim_env(_reclaim(gateway)),
         **_snapshot_env(gateway),
     }
     return [
@@ -271,13 +277,22 @@ def _env(gateway: JupyterGateway, ours: Images) -> list[Object]:
     ]
 
 
+def _reclaim_env(wanted: Reclaim) -> dict[str, Any]:
+    warning, extension = wanted.warning_seconds, wanted.max_extension_seconds
+    return {
+        "ELASTIC_JUPYTER_RECLAIM_POLICY": wanted.policy or "",
+        "ELASTIC_JUPYTER_RECLAIM_FALLBACK": wanted.fallback or "",
+        "ELASTIC_JUPYTER_RECLAIM_WARNING": "" if warning is None else str(warning),
+        "ELASTIC_JUPYTER_MAX_EXTENSION": "" if extension is None else str(extension),
+    }
+
+
 def _snapshot_env(gateway: JupyterGateway) -> dict[str, Any]:
-    if not hibernates(gateway):
+    if not saves(gateway):
         return {}
     wanted = gateway.spec.snapshot or SnapshotStorage()
     folder = f"{gateway.metadata.namespace}/{_name(gateway)}"
     return {
-        "ELASTIC_JUPYTER_RECLAIM_POLICY": ReclaimPolicy.HIBERNATE,
         "ELASTIC_JUPYTER_SNAPSHOTS": (
             f"{wanted.store.rstrip('/')}/{folder}" if wanted.store else _SNAPSHOTS
         ),

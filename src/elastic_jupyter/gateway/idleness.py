@@ -1,0 +1,159 @@
+"""What the gateway finds out about a running kernel before it is called idle.
+
+Whether its variables can be saved is asked when it has just started, so that its user reads early
+what will become of them; what its cells left running is asked when it is about to be warned or
+reclaimed. Both are the agent's to answer. Where there is none, nothing is known to be left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from elastic_jupyter.api.kernel import MAX_LEFT_RUNNING, Fallback, WhenIdle
+from elastic_jupyter.errors import AgentFailed, NoAgent
+from elastic_jupyter.gateway import agent
+from elastic_jupyter.gateway.connection import new_session
+from elastic_jupyter.policy import idle, notices
+
+if TYPE_CHECKING:
+    from elastic_jupyter.gateway.kernel import ElasticKernelManager
+
+#: How long the agent may take to answer, s. It answers within milliseconds, from a thread of its
+#: own: one that does not is stuck, and keeps its GPU no longer than others.
+PATIENCE = 10.0
+
+
+class Idleness:
+    """What is known of the running incarnation of a kernel."""
+
+    def __init__(self, manager: ElasticKernelManager) -> None:
+        self._manager = manager
+        self._forget()
+
+    def _forget(self) -> None:
+        #: What cells have left running, in words, and when that was seen.
+        self.left_running: tuple[str, ...] = ()
+        self.left_running_at: datetime | None = None
+        #: Why the variables can never be saved; None: they can, or it is not known yet.
+        self.unsavable: str | None = None
+        self.warned_at: datetime | None = None
+        # What was told of all this, and of the verdict.
+        self._told: Mapping[str, Any] | None = None
+
+    def begin(self, *, recovered: bool) -> None:
+        """Start anew with an incarnation that runs.
+
+        ``recovered``: it ran before this gateway did, and what was left running may still run.
+        """
+        self._forget()
+        manager = self._manager
+        facts = manager.facts
+        if recovered and facts is not None and facts.left_running:
+            self.left_running, self.left_running_at = facts.left_running, datetime.now(UTC)
+        if manager.wish.hibernates:
+            manager.spawn(self._greet())
+
+    @property
+    def outcome(self) -> WhenIdle:
+        """What becomes of the kernel at its deadline, as far as it is known."""
+        manager = self._manager
+        fallback: Fallback = manager.mapping.fallback(manager.wish.spec_name)
+        return idle.outcome(manager.wish.policy, fallback, savable=self.unsavable is None)
+
+    def learn(self, unsavable: str) -> WhenIdle:
+        """Take note of why the variables cannot be saved; return what follows."""
+        self.unsavable = unsavable
+        return self.outcome
+
+    # -- questions
+
+    async def _greet(self) -> None:
+        """Find out whether variables can be saved, and tell the user when they cannot."""
+        manager = self._manager
+        await self._ask("hello")
+        if self.unsavable is None:
+            return
+        manager.log.info("kernel %s cannot hibernate: %s", manager.kernel_id, self.unsavable)
+        known = manager.facts is not None and manager.facts.unsavable
+        timeout = manager.mapping.limits(manager.wish.spec_name).timeout
+        if self.outcome is WhenIdle.DELETE and timeout.total_seconds() > 0 and not known:
+            manager.add_notice(notices.unsavable(self.unsavable, timeout))
+        await manager.mapping.cull_kernel_if_idle(manager.kernel_id)  # which publishes it
+
+    async def look(self) -> None:
+        """Find out what runs that cells have left; when nobody answers nothing does."""
+        iopub = self._manager.iopub
+        answer = await self._ask("leftovers")
+        if self._manager.iopub is not iopub:  # another incarnation meanwhile
+            return
+        if answer is None:
+            self.left_running, self.left_running_at = (), None
+            return
+        left = [notices.left(one["kind"], one["name"]) for one in answer["leftovers"]]
+        self.left_running = tuple(left[:MAX_LEFT_RUNNING])
+        self.left_running_at = datetime.now(UTC) if left else None
+
+    async def _ask(self, what: str) -> dict[str, Any] | None:
+        """Return the agent's answer, None: there is none; learn whether there is an agent."""
+        manager = self._manager
+        iopub = manager.iopub
+        answer, unsavable = None, self.unsavable
+        try:
+            agent.require_ipykernel(manager.kernel_info)
+            with manager._probe_socket("control") as socket:
+                session = new_session(manager.session.key)
+                async with asyncio.timeout(PATIENCE):
+                    answer = await agent.ask(socket, session, {"ask": what})
+            if manager.mapping.transfers is None:
+                raise NoAgent("its gateway has no place for them")
+            unsavable = None
+        except NoAgent as error:
+            unsavable = str(error)
+        except (AgentFailed, TimeoutError) as error:
+            manager.log.warning("kernel %s: its agent: %s", manager.kernel_id, error or "is silent")
+        if manager.iopub is iopub and manager.wish.hibernates:
+            self.unsavable = unsavable
+        return answer
+
+    # -- what follows
+
+    async def judge(self) -> idle.Verdict:
+        """Return the verdict on the kernel; before a warning or a reclaim the agent is asked."""
+        verdict = self._manager.verdict(datetime.now(UTC))
+        warns = verdict.action is idle.Action.WARN and self.warned_at is None
+        if warns or verdict.action is idle.Action.RECLAIM:
+            await self.look()
+            verdict = self._manager.verdict(datetime.now(UTC))
+        if verdict.action is idle.Action.KEEP:
+            self.warned_at = None
+        elif verdict.reason != idle.RELEASED and self.warned_at is None:
+            self.warned_at = datetime.now(UTC)
+        return verdict
+
+    def has_news(self, verdict: idle.Verdict) -> bool:
+        """Say whether ``tell`` would say something else than it did."""
+        return self._document(verdict) != self._told
+
+    def tell(self, verdict: idle.Verdict) -> Mapping[str, Any]:
+        """Return the part of ``status.activity`` that is about this; None removes a key."""
+        self._told = self._document(verdict)
+        return self._told
+
+    def _document(self, verdict: idle.Verdict) -> Mapping[str, Any]:
+        seen, limit = self.left_running_at, verdict.keep_limit
+        # What runs beside a later execution is asked anew when that was long ago.
+        left = seen is not None and seen >= self._manager.last_execution
+        return {
+            "warnedAt": _stamp(self.warned_at),
+            "keepLimit": _stamp(limit),
+            "leftRunning": list(self.left_running) if left else None,
+            "unsavable": self.unsavable,
+            "whenIdle": self.outcome.value,
+        }
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
