@@ -16,6 +16,7 @@ from tests.scenarios.ends import (
 from tests.scenarios.gateway_gone import GatewayGone
 from tests.scenarios.gpu_queue import GpuQueue
 from tests.scenarios.hibernation import Hibernation, LazyStart
+from tests.scenarios.idle_or_not import IdleOrNot
 from tests.scenarios.notebook_server_gone import NotebookServerGone
 from tests.scenarios.reclaim import Reclaim
 from tests.scenarios.running import Running, opens_a_file_beside_its_notebook
@@ -68,6 +69,10 @@ class TestReclaim(Reclaim):
 
 
 class TestHibernation(Hibernation):
+    """On a machine whose kernels sleep."""
+
+
+class TestIdleOrNot(IdleOrNot):
     """On a machine whose kernels sleep."""
 
 

@@ -342,21 +342,29 @@ class Machine:
 
     def offer(self, name: str, **resources: Any) -> None:
         """Install a kernel spec, ``resources`` as in a pod, and wait until it is offered."""
-        command = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        self._install(name, command, {"elastic_jupyter": {"resources": resources}})
+        command = ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        self.install_spec(name, command, metadata={"elastic_jupyter": {"resources": resources}})
 
     def install(self, name: str, code: str) -> None:
         """Install a kernel that runs Python code, and wait until it is offered."""
-        self._install(name, ["-c", code, "-f", "{connection_file}"], {})
+        self.install_spec(name, ["python", "-c", code, "-f", "{connection_file}"])
 
-    def _install(self, name: str, arguments: list[str], metadata: Mapping[str, Any]) -> None:
+    def install_spec(
+        self,
+        name: str,
+        command: list[str],
+        *,
+        language: str = "python",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Install a kernel of any language, and wait until it is offered."""
         folder = self.root / "home" / ".local" / "share" / "jupyter" / "kernels" / name
         folder.mkdir(parents=True)
         spec = {
-            "argv": ["python", *arguments],
+            "argv": command,
             "display_name": name,
-            "language": "python",
-            "metadata": metadata,
+            "language": language,
+            "metadata": metadata or {},
         }
         (folder / "kernel.json").write_text(json.dumps(spec))
         eventually(

@@ -60,8 +60,8 @@ class Reclaim(Model):
     )
     max_extension_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
         default=None,
-        description="The most seconds by which ``keepUntil`` of a JupyterKernel, and so "
-        "``elastic-jupyter extend``, can have it reclaimed later than its idle time would; default "
+        description="Seconds that ``keepUntil`` of a JupyterKernel, and so ``elastic-jupyter "
+        "extend``, can keep it at most beyond its idle time; default "
         f"{DEFAULT_MAX_EXTENSION}; 0: not at all.",
         json_schema_extra=INT32,
     )
