@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from elastic_jupyter.api.kernel import Fallback
 from elastic_jupyter.cli import up as module
 from elastic_jupyter.cli.main import command
 from elastic_jupyter.errors import ConfigError, LaunchFailed
@@ -50,6 +51,8 @@ def test_without_a_word_it_runs_here_with_the_gpus_of_the_machine(
     settings = started.settings
     assert (settings.directory, settings.port, settings.gpus) == (tmp_path, 8888, "auto")
     assert settings.idle == timedelta(minutes=10)
+    assert settings.fallback is Fallback.KEEP
+    assert settings.max_extension == timedelta(hours=4)
     assert settings.user
     assert started.how == {"state": None, "browser": True}
 

@@ -10,8 +10,8 @@ from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.cli import view
 from elastic_jupyter.cli.explain import explain
-from elastic_jupyter.cli.extend import later
-from elastic_jupyter.cli.table import COLUMNS, table
+from elastic_jupyter.cli.extend import later, outcome
+from elastic_jupyter.cli.table import COLUMNS, clock, table
 from elastic_jupyter.cli.view import KernelView
 from elastic_jupyter.policy import notices
 from tests.support.kernels import KERNEL_ID, a_kernel, model
@@ -106,6 +106,26 @@ FAILED = a_view(
             runs(reclaimAt=IN_8, spec={"keepUntil": IN_8}), ["kept until", "by request"], id="kept"
         ),
         pytest.param(
+            runs(reclaimAt=IN_8, keepLimit=IN_8, spec={"keepUntil": at(hours=-9)}),
+            ["in 8 min", "By request it is kept until", "reclaim.maxExtensionSeconds is the limit"],
+            id="kept as long as may be",
+        ),
+        pytest.param(
+            runs(reclaimAt=IN_8, leftRunning=["thread 'worker'", "task 'a'"]),
+            ["It is kept, for this runs: thread 'worker', task 'a'.", "in 8 min, if it has ended"],
+            id="something was left running",
+        ),
+        pytest.param(
+            runs(unsavable="it is R", whenIdle="Keep"),
+            ["variables cannot be saved: it is R; so it is not reclaimed, however long"],
+            id="kept, for it cannot be saved",
+        ),
+        pytest.param(
+            runs(unsavable="it is R", whenIdle="Delete", reclaimAt=IN_8),
+            ["in 8 min", "cannot be saved: it is R; it is deleted", "they are gone"],
+            id="deleted, for it cannot be saved",
+        ),
+        pytest.param(
             runs(busy=True, spec={"suspend": True}),
             ["to be released when its cell ends"],
             id="to be released",
@@ -175,6 +195,12 @@ def cells(seen: KernelView) -> dict[str, str]:
         pytest.param(runs(busy=True), {"IDLE FOR": "busy", "RECLAIM IN": ""}, id="a busy one"),
         pytest.param(runs(reclaimAt=at(seconds=1)), {"RECLAIM IN": "0 s"}, id="its time has come"),
         pytest.param(runs(spec={"suspend": True}), {"RECLAIM IN": "released"}, id="released"),
+        pytest.param(
+            runs(reclaimAt=IN_8, leftRunning=["thread 'worker'", "task 'a'"]),
+            {"RECLAIM IN": "8 min, kept: thread 'worker' and 1 more"},
+            id="something was left running",
+        ),
+        pytest.param(runs(whenIdle="Keep"), {"RECLAIM IN": "never"}, id="one that is kept"),
         pytest.param(QUEUED, {"PHASE": "Queued (2nd of 3)", "IDLE FOR": ""}, id="one that waits"),
         pytest.param(
             sleeps(),
@@ -199,6 +225,7 @@ def test_the_table_says(seen: KernelView, want: dict[str, str]) -> None:
     [
         ("", "Reclaimed"),
         (notices.RELEASED, "Reclaimed"),
+        (notices.unsaved("it is R", released=False), "Reclaimed"),
         (notices.DELETED, "Stopped"),
         (notices.INTERRUPTED, "Stopped"),
         ("gave up after 600 s: no such image", "Failed"),
@@ -250,6 +277,36 @@ def test_a_program_gets_every_key_whatever_the_kernel() -> None:
 )
 def test_an_extension_is_added_to(seen: KernelView, minutes: float) -> None:
     assert later(seen, timedelta(hours=1), now=NOW) == NOW + timedelta(minutes=minutes)
+
+
+AN_HOUR = NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "want"),
+    [
+        pytest.param(runs(busy=True), "is kept until 1, if it is idle or not", id="no limit known"),
+        pytest.param(
+            runs(reclaimAt=IN_8, keepLimit=at(hours=-1)), "is kept until 1, if", id="within it"
+        ),
+        pytest.param(
+            runs(reclaimAt=IN_8, keepLimit=at(minutes=-30)),
+            "is kept until 2, if it is idle or not, and not until 1: reclaim.maxExtensionSeconds",
+            id="beyond it",
+        ),
+        pytest.param(
+            runs(reclaimAt=IN_8, keepLimit=IN_8),
+            "is reclaimed at 3 as before, not until 1: reclaim.maxExtensionSeconds limits it",
+            id="no extension at all",
+        ),
+    ],
+)
+def test_an_extension_is_told_as_what_becomes_of_it(seen: KernelView, want: str) -> None:
+    moments = (AN_HOUR, NOW + timedelta(minutes=30), NOW + timedelta(minutes=8))
+    words = outcome(seen, AN_HOUR, now=NOW)
+    for number, moment in enumerate(moments, 1):
+        words = words.replace(clock(moment, now=NOW), str(number))
+    assert words.startswith(want)
 
 
 def test_a_kernel_without_an_id_of_its_own_is_called_by_its_objects_name() -> None:

@@ -75,6 +75,14 @@ def test_the_debugger_is_offered_where_the_kernel_says_that_it_has_one(install: 
     assert found["old"].spec.debugger is False
 
 
+def test_a_kernel_json_says_what_becomes_of_its_idle_kernels(install: Install) -> None:
+    reclaim = {"policy": "Delete", "fallback": "Keep"}
+    metadata = {"cull_idle_timeout": 90, "elastic_jupyter": {"reclaim": reclaim}}
+    install("ir", metadata=metadata)
+    assert spec_of("ir-gpu", gpus=1)["reclaim"] == spec_of("ir")["reclaim"] == reclaim
+    assert spec_of("ir")["cullIdleTimeout"] == 90
+
+
 def test_each_is_offered_with_a_gpu_too_where_the_machine_has_any(install: Install) -> None:
     install("ir")
     plain, twin = spec_of("ir", gpus=2), spec_of("ir-gpu", gpus=2)

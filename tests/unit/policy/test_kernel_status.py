@@ -10,7 +10,7 @@ from elastic_jupyter.policy.kernel_status import Told
 from elastic_jupyter.policy.lifecycle import Sight, Sighting
 from elastic_jupyter.policy.queue import Place
 from elastic_jupyter.policy.report import Event
-from tests.support.kernels import a_kernel, model
+from tests.support.kernels import KERNEL_ID, a_kernel, model
 
 NOW = datetime(2026, 11, 24, 18, tzinfo=UTC)
 BEFORE, STAMP = "2026-11-24T17:00:00Z", "2026-11-24T18:00:00Z"
@@ -249,3 +249,69 @@ ORIGINAL = Told(Phase.RUNNING, 3, True, Sighting(Sight.RUNNING), image=REPLACED)
 )
 def test_what_is_worth_an_event(status: Object | None, new: Told, want: list[Event]) -> None:
     assert kernel_status.events(kernel(status), new) == want
+
+
+SOON = "2026-11-24T18:01:00Z"
+WARNED: Object = {"lastActivity": BEFORE, "reclaimAt": SOON, "warnedAt": STAMP}
+WARNING = (
+    "it is idle, and is reclaimed at 2026-11-24 18:01:00 UTC unless a cell runs before; to keep "
+    f"it: elastic-jupyter extend {KERNEL_ID} 1h"
+)
+UNSAVABLE: Object = {"unsavable": "variables of R kernels cannot be saved"}
+KEPT = "variables of R kernels cannot be saved: so it is not reclaimed, however long it is idle"
+GOES = (
+    "variables of R kernels cannot be saved: it is deleted when it is idle for too long, and they "
+    "are gone"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "want"),
+    [
+        pytest.param(
+            {"activity": WARNED}, ("ReclaimSoon", "True", "IdleTimeout", WARNING), id="a warning"
+        ),
+        pytest.param(
+            {"activity": {**UNSAVABLE, "whenIdle": "Keep"}},
+            ("Savable", "False", "KeepInstead", KEPT),
+            id="it is kept",
+        ),
+        pytest.param(
+            {"activity": {**UNSAVABLE, "whenIdle": "Delete"}},
+            ("Savable", "False", "DeleteInstead", GOES),
+            id="it will be deleted",
+        ),
+        pytest.param({"activity": {"reclaimAt": SOON}}, None, id="not warned yet"),
+        pytest.param({"activity": {**WARNED, "reclaimAt": None}}, None, id="a cell runs"),
+        pytest.param(
+            {"activity": WARNED, "runningSince": SOON}, None, id="the one before was warned"
+        ),
+        pytest.param({"activity": WARNED, "phase": "Pending"}, None, id="it does not run yet"),
+    ],
+)
+def test_what_the_gateway_foresees_is_a_condition_and_once_an_event(
+    status: Object, want: tuple[str, ...] | None
+) -> None:
+    before = kernel({**RUNNING, **status})
+    patch = kernel_status.patch(before, RUNS, now=NOW)
+    said = patch.get("conditions", [])[1:]
+    assert [(one["type"], one["status"], one["reason"], one["message"]) for one in said] == (
+        [want] if want else []
+    )
+    told_of = [(event.type, event.message) for event in kernel_status.events(before, RUNS)]
+    assert told_of == ([("Warning", want[3])] if want else [])
+    if want:
+        after = kernel({**RUNNING, **status, "conditions": patch["conditions"]})
+        assert kernel_status.events(after, RUNS) == []
+        assert kernel_status.patch(after, RUNS, now=NOW) == {}
+
+
+@pytest.mark.parametrize(
+    ("activity", "want"),
+    [({"connected": True}, Phase.HIBERNATING), (UNSAVABLE, Phase.RUNNING)],
+)
+def test_what_cannot_be_saved_never_seems_to_hibernate(activity: Object, want: Phase) -> None:
+    status = {**RUNNING, "activity": activity}
+    suspended = a_kernel(status=status, suspend=True, reclaimPolicy="Hibernate")
+    verdict = kernel_status.verdict(model(JupyterKernel, suspended), Sight.RUNNING)
+    assert verdict.phase is want

@@ -358,3 +358,33 @@ def test_gateways_that_save_to_one_bucket_have_a_folder_each() -> None:
     assert values["ELASTIC_JUPYTER_MAX_SNAPSHOT_BYTES"] == "7"
     assert values["ELASTIC_JUPYTER_START"] == "OnFirstExecute"
     assert all("persistentVolumeClaim" not in volume for volume in pod["volumes"])
+
+
+def test_a_gateway_that_deletes_has_a_volume_for_kernel_specs_that_hibernate() -> None:
+    gateway = a_gateway(snapshot={})
+    assert objects.saves_to_claim(model(JupyterGateway, gateway))
+    assert not objects.saves_to_claim(model(JupyterGateway, a_gateway()))
+    values = environment_of(gateway)
+    assert values["ELASTIC_JUPYTER_SNAPSHOTS"]
+    assert "ELASTIC_JUPYTER_RECLAIM_POLICY" not in values
+
+
+@pytest.mark.parametrize(
+    ("reclaim", "want"),
+    [
+        ({"fallback": "Keep"}, {"ELASTIC_JUPYTER_RECLAIM_FALLBACK": "Keep"}),
+        ({"warningSeconds": 0}, {"ELASTIC_JUPYTER_RECLAIM_WARNING": "0"}),
+        ({"maxExtensionSeconds": 0}, {"ELASTIC_JUPYTER_MAX_EXTENSION": "0"}),
+        ({"maxExtensionSeconds": 7}, {"ELASTIC_JUPYTER_MAX_EXTENSION": "7"}),
+        ({}, {}),
+    ],
+)
+def test_what_is_said_of_a_reclaim_comes_to_the_gateway(reclaim: Object, want: Object) -> None:
+    plain = environment_of(a_gateway())
+    assert environment_of(a_gateway(reclaim=reclaim)) == {**plain, **want}
+
+
+def environment_of(gateway: Object) -> Object:
+    """Return the variables of the gateway's container that have a value of their own."""
+    (container,) = deployment_of(gateway)["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one["value"] for one in container["env"] if "value" in one}
