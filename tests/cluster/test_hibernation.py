@@ -1,11 +1,13 @@
 """Kernels that sleep in pods: their variables are on the claim that the operator makes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.scenarios.hibernation import Hibernation, LazyStart
+from tests.scenarios.idle_or_not import IdleOrNot, goes, stays
 from tests.support import manifests
-from tests.support.team import Team
+from tests.support.cluster import Cluster, foreign_image
+from tests.support.team import Object, Team
 
 pytestmark = pytest.mark.usefixtures("gpus")
 
@@ -15,11 +17,26 @@ GPU = (
 )
 
 
+R_COMMAND = ["R", "--slave", "-e", "IRkernel::main()", "--args", "{connection_file}"]
+
+
+def unsavable(cluster: Cluster) -> Iterator[Object]:
+    """Kernel specs of R and of a Python without our agent, to be kept and to be deleted."""
+    for fallback in ("Keep", "Delete"):
+        more = {"reclaim": {"fallback": fallback}}
+        image = foreign_image(cluster, "r-kernel")
+        name = f"r-{fallback.lower()}"
+        yield manifests.kernel_spec(name, language="R", image=image, command=R_COMMAND, **more)
+        image = foreign_image(cluster, "plain-kernel")
+        yield manifests.kernel_spec(f"plain-{fallback.lower()}", image=image, **more)
+
+
 @pytest.fixture(scope="module")
-def sleepy(new_team: Callable[..., Team]) -> Team:
+def sleepy(cluster: Cluster, new_team: Callable[..., Team]) -> Team:
     """A team whose kernels sleep after seconds."""
     return new_team(
         *GPU,
+        *unsavable(cluster),
         cullIdleTimeout=5,
         cullInterval=1,
         reclaim={"policy": "Hibernate"},
@@ -37,6 +54,10 @@ class TestHibernation(Hibernation):
     """As on every engine."""
 
 
+class TestIdleOrNot(IdleOrNot):
+    """As on every engine."""
+
+
 class TestLazyStart(LazyStart):
     """As on every engine."""
 
@@ -47,3 +68,39 @@ def test_the_saved_variables_are_on_a_claim_that_goes_with_the_gateway(sleepy: T
     [owner] = claim["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"]) == ("JupyterGateway", "gw")
     assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
+
+
+OTHERS = [
+    ("r", "x <- 6 * 7", "cat(exists('x'))", "TRUE", "variables of R kernels cannot be saved"),
+    ("plain", "x = 1", "print('x' in dir())", "True", "elastic-jupyter-agent is not installed"),
+]
+
+
+@pytest.mark.parametrize(("kind", "code", "look", "there", "reason"), OTHERS, ids=["R", "plain"])
+def test_a_kernel_that_cannot_be_saved_is_kept_and_says_so(
+    sleepy: Team, kind: str, code: str, look: str, there: str, reason: str
+) -> None:
+    with sleepy.server.notebook(f"{kind}-keep") as tab:
+        tab.run(code, within=60)
+        stays(sleepy, tab, reason=reason)
+        assert tab.run(look).stdout.strip() == there
+
+
+@pytest.mark.parametrize(("kind", "code", "look", "there", "reason"), OTHERS, ids=["R", "plain"])
+def test_a_kernel_that_cannot_be_saved_is_deleted_and_says_so_before(
+    sleepy: Team, kind: str, code: str, look: str, there: str, reason: str
+) -> None:
+    with sleepy.server.notebook(f"{kind}-delete") as tab:
+        tab.run(code, within=60)
+        goes(sleepy, tab, reason=reason)
+        cell = tab.run(look, within=60)
+        assert cell.stdout.strip().lower() == "false"
+        assert reason in cell.text
+        told = {event["reason"] for event in events_of(sleepy, tab.kernel_id)}
+        assert {"NotSavable", "ReclaimSoon"} <= told
+
+
+def events_of(team: Team, kernel_id: str) -> list[Object]:
+    """Return the Events about a JupyterKernel."""
+    found = team.cluster.list(team.namespace, "events")
+    return [one for one in found if one["involvedObject"]["name"].endswith(kernel_id)]

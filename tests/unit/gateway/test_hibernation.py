@@ -12,6 +12,12 @@ from tests.unit.gateway.test_gateway import until
 
 SOON = {"idle": 0.5, "interval": 0.1, "sleeps": True}
 NEVER = {"idle": 3600, "interval": 0.1, "sleeps": True}
+#: What was asked already has loaded it.
+LOSE_AGENT = """
+import sys
+for name in ("elastic_jupyter_agent", "elastic_jupyter_agent.attached"):
+    sys.modules[name] = None
+"""
 
 
 def phase(world: Loopback) -> str:
@@ -137,7 +143,7 @@ async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
 async def test_a_kernel_without_an_agent_is_deleted_and_its_user_reads_why(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway(**SOON))
     tab = await front_end.open(await front_end.start())
-    await tab.run("import sys\nsys.modules['elastic_jupyter_agent'] = None")
+    await tab.run(LOSE_AGENT)
     await until(lambda: not world.store.objects)
     cell = await tab.run("1")
     assert "could not be saved" in cell.text("stderr")

@@ -12,7 +12,7 @@ from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from tests.support.front_end import FrontEnd, Tab
 from tests.support.loopback import Loopback, only_key
 from tests.unit.gateway.test_gateway import until
-from tests.unit.gateway.test_hibernation import NEVER, SOON, asleep, phase, suspend
+from tests.unit.gateway.test_hibernation import LOSE_AGENT, NEVER, SOON, asleep, phase, suspend
 
 THREAD = """
 import os, threading, time
@@ -143,7 +143,7 @@ async def test_a_kernel_that_cannot_be_saved_says_early_what_becomes_of_it(
 
 async def test_one_that_lost_its_agent_is_kept_where_that_is_the_fallback(world: Loopback) -> None:
     tab = await a_tab(world, **SOON, fallback=Fallback.KEEP)
-    await tab.run("import sys\nsys.modules['elastic_jupyter_agent'] = None\nx = 1")
+    await tab.run(f"{LOSE_AGENT}x = 1")
     await until(lambda: activity(world).get("whenIdle") == "Keep")
     assert "elastic-jupyter-agent is not installed" in activity(world)["unsavable"]
     assert activity(world).get("reclaimAt") is None
