@@ -89,12 +89,8 @@ class Idleness:
         answer = await self._ask("leftovers")
         if self._manager.iopub is not iopub:  # another incarnation meanwhile
             return
-        if answer is None:
-            self.left_running, self.left_running_at = (), None
-            return
-        left = [notices.left(one["kind"], one["name"]) for one in answer["leftovers"]]
-        self.left_running = tuple(left[:MAX_LEFT_RUNNING])
-        self.left_running_at = datetime.now(UTC) if left else None
+        self.left_running = _named(answer or {})
+        self.left_running_at = datetime.now(UTC) if self.left_running else None
 
     async def _ask(self, what: str) -> dict[str, Any] | None:
         """Return the agent's answer, None: there is none; learn whether there is an agent."""
@@ -153,6 +149,16 @@ class Idleness:
             "unsavable": self.unsavable,
             "whenIdle": self.outcome.value,
         }
+
+
+def _named(answer: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the answer names, which comes from the user's process: it may be anything."""
+    found = answer.get("leftovers")
+    return tuple(
+        notices.left(str(one.get("kind")), str(one.get("name")))
+        for one in (found if isinstance(found, list) else [])[:MAX_LEFT_RUNNING]
+        if isinstance(one, dict)
+    )
 
 
 def _stamp(moment: datetime | None) -> str | None:

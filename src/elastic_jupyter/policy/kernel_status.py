@@ -31,8 +31,6 @@ STALLED = "Stalled"
 RECLAIM_SOON = "ReclaimSoon"
 SAVABLE = "Savable"
 _INSTEAD = {WhenIdle.DELETE: "DeleteInstead", WhenIdle.KEEP: "KeepInstead"}
-#: The Event that tells of a condition of the outlook.
-_EVENTS = {RECLAIM_SOON: RECLAIM_SOON, SAVABLE: "NotSavable"}
 
 
 @dataclass(frozen=True)
@@ -243,14 +241,16 @@ def events(kernel: JupyterKernel, told: Told) -> list[Event]:
         else "Running" in known and known["Running"].reason == seen.reason
     ):
         found.append(Event("Warning", seen.reason, seen.message))
-    found += [
-        Event("Warning", _EVENTS[one.type], one.message)
-        for one in _outlook(kernel, told)
-        if one.type not in known
-    ]
+    found += [_foretold(one) for one in _outlook(kernel, told) if one.type not in known]
     if told.image and told.image.replaced and IMAGE_REPLACED not in known:
         found.append(Event("Warning", IMAGE_REPLACED, image_replaced(told.image).message))
     return found
+
+
+def _foretold(one: Condition) -> Event:
+    if one.type == SAVABLE:
+        return Event("Warning", "NotSavable", one.message)
+    return Event("Normal", one.type, one.message)
 
 
 def _is_bad_news(seen: Sighting) -> bool:

@@ -94,9 +94,13 @@ def unsavable(reason: str, timeout: timedelta) -> str:
     )
 
 
+#: Characters that are shown of the name of a thread, or of a command.
+_LONGEST_NAME = 100
+
+
 def left(kind: str, name: str) -> str:
     """Return ``thread 'worker'``: something that a cell has left running."""
-    return f"{kind} {name!r}"
+    return f"{kind[:_LONGEST_NAME]} {name[:_LONGEST_NAME]!r}"
 
 
 def with_left(notice: str, running: Sequence[str]) -> str:

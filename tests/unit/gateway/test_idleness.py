@@ -159,6 +159,21 @@ async def test_a_kernel_spec_wins_over_its_gateway(world: Loopback) -> None:
     assert "its variables are gone" in (await tab.run("1")).text("stderr")
 
 
+async def test_a_restart_takes_what_the_kernel_spec_says_today(world: Loopback) -> None:
+    spec = offer(world, policy="Delete")
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start(spec)
+    tab = await front_end.open(kernel_id)
+    await tab.run("1")
+    wished = world.store.objects[only_key(world)]["spec"]
+    assert "reclaimPolicy" not in wished
+    offer(world, policy="Hibernate")
+    await front_end.rest("POST", f"/api/kernels/{kernel_id}/restart")
+    await tab.run("1")
+    assert world.store.objects[only_key(world)]["spec"]["reclaimPolicy"] == "Hibernate"
+
+
 async def test_another_gateway_takes_what_was_left_running_to_run_still(
     world: Loopback, tmp_path: Path
 ) -> None:

@@ -298,8 +298,9 @@ def test_what_the_gateway_foresees_is_a_condition_and_once_an_event(
     assert [(one["type"], one["status"], one["reason"], one["message"]) for one in said] == (
         [want] if want else []
     )
-    told_of = [(event.type, event.message) for event in kernel_status.events(before, RUNS)]
-    assert told_of == ([("Warning", want[3])] if want else [])
+    told_of = [(event.reason, event.message) for event in kernel_status.events(before, RUNS)]
+    reasons = {"ReclaimSoon": "ReclaimSoon", "Savable": "NotSavable"}
+    assert told_of == ([(reasons[want[0]], want[3])] if want else [])
     if want:
         after = kernel({**RUNNING, **status, "conditions": patch["conditions"]})
         assert kernel_status.events(after, RUNS) == []
