@@ -134,6 +134,34 @@ class CommandLine:
             hasty.reclaimed(tab, within=left + hasty.slack)
             assert datetime.now(UTC) > kept - timedelta(seconds=0.5)
 
+    def test_extend_says_what_the_bound_of_an_extension_made_of_it(
+        self, hasty: World, hasty_shell: Shell
+    ) -> None:
+        with a_notebook(hasty, "bounded.ipynb") as tab:
+            printer = Printer(hasty, tab)
+            in_phase(hasty_shell, tab, "Running")
+            hasty_shell.reads("extend", "bounded.ipynb", "2m")
+            printer.stop()
+            printer.cell.wait(within=10)
+            bounded = eventually(
+                lambda: shown(hasty_shell, tab),
+                lambda one: bool(one.get("keepLimit")),
+                within=30,
+                what="how long it can be kept",
+            )
+            told = hasty_shell.reads("extend", "bounded.ipynb", "99h")
+            assert "reclaim.maxExtensionSeconds limits it" in told
+            kept = eventually(
+                lambda: shown(hasty_shell, tab),
+                lambda one: one.get("reclaimAt") == bounded["keepLimit"],
+                within=30,
+                what="kept as long as may be",
+            )
+            assert kept["keepUntil"] > kept["reclaimAt"]
+            assert "no longer: reclaim.maxExtensionSeconds" in hasty_shell.reads(
+                "why", "bounded.ipynb"
+            )
+
     def test_logs_prints_what_a_kernel_wrote_beside_its_cells(
         self, patient: World, shell: Shell
     ) -> None:
