@@ -20,6 +20,8 @@ from elastic_jupyter.policy import notices
 if TYPE_CHECKING:
     from elastic_jupyter.gateway.kernel import ElasticKernelManager
 
+#: Why nothing is saved where a kernel spec has ``policy: Hibernate`` and its gateway no storage.
+NO_PLACE = "its gateway has no place for them (spec.snapshot)"
 _CANCELLED = "the save was cancelled: a cell is to run"
 
 
@@ -94,7 +96,7 @@ class Hibernation:
     def _transfers(self) -> Transfers:
         transfers = self._manager.mapping.transfers
         if transfers is None:  # its object says what its gateway is not configured for
-            raise NoAgent("its gateway has no place for them")
+            raise NoAgent(NO_PLACE)
         return transfers
 
     async def _ask(

@@ -2,12 +2,15 @@
 
 Whether its variables can be saved is asked when it has just started, so that its user reads early
 what will become of them; what its cells left running is asked when it is about to be warned or
-reclaimed. Both are the agent's to answer. Where there is none, nothing is known to be left.
+reclaimed. Both are the agent's to answer. Where there is none, nothing is known to be left. One
+that is there and silent is in a kernel in which something lets nothing else run, as code may that
+is not Python's: as long as it is, nothing can be saved either.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,13 +19,13 @@ from elastic_jupyter.api.kernel import MAX_LEFT_RUNNING, Fallback, WhenIdle
 from elastic_jupyter.errors import AgentFailed, NoAgent
 from elastic_jupyter.gateway import agent
 from elastic_jupyter.gateway.connection import new_session
+from elastic_jupyter.gateway.hibernation import NO_PLACE
 from elastic_jupyter.policy import idle, notices
 
 if TYPE_CHECKING:
     from elastic_jupyter.gateway.kernel import ElasticKernelManager
 
-#: How long the agent may take to answer, s. It answers within milliseconds, from a thread of its
-#: own: one that does not is stuck, and keeps its GPU no longer than others.
+#: How long the agent may take to answer, s. It does within milliseconds, from a thread of its own.
 PATIENCE = 10.0
 
 
@@ -73,7 +76,8 @@ class Idleness:
     async def _greet(self) -> None:
         """Find out whether variables can be saved, and tell the user when they cannot."""
         manager = self._manager
-        await self._ask("hello")
+        with contextlib.suppress(TimeoutError):  # it is asked again when it is idle
+            await self._ask("hello")
         if self.unsavable is None:
             return
         manager.log.info("kernel %s cannot hibernate: %s", manager.kernel_id, self.unsavable)
@@ -84,16 +88,22 @@ class Idleness:
         await manager.mapping.cull_kernel_if_idle(manager.kernel_id)  # which publishes it
 
     async def look(self) -> None:
-        """Find out what runs that cells have left; when nobody answers nothing does."""
+        """Find out what runs that cells have left."""
         iopub = self._manager.iopub
-        answer = await self._ask("leftovers")
+        try:
+            left = _named(await self._ask("leftovers") or {})
+        except TimeoutError:
+            left = (notices.SILENT,) if self.outcome is WhenIdle.HIBERNATE else ()
         if self._manager.iopub is not iopub:  # another incarnation meanwhile
             return
-        self.left_running = _named(answer or {})
+        self.left_running = left
         self.left_running_at = datetime.now(UTC) if self.left_running else None
 
     async def _ask(self, what: str) -> dict[str, Any] | None:
-        """Return the agent's answer, None: there is none; learn whether there is an agent."""
+        """Return the agent's answer, None: there is none; learn whether there is an agent.
+
+        Raises ``TimeoutError`` when it is silent.
+        """
         manager = self._manager
         iopub = manager.iopub
         answer, unsavable = None, self.unsavable
@@ -104,12 +114,12 @@ class Idleness:
                 async with asyncio.timeout(PATIENCE):
                     answer = await agent.ask(socket, session, {"ask": what})
             if manager.mapping.transfers is None:
-                raise NoAgent("its gateway has no place for them")
+                raise NoAgent(NO_PLACE)
             unsavable = None
         except NoAgent as error:
             unsavable = str(error)
-        except (AgentFailed, TimeoutError) as error:
-            manager.log.warning("kernel %s: its agent: %s", manager.kernel_id, error or "is silent")
+        except AgentFailed as error:
+            manager.log.warning("kernel %s: its agent failed: %s", manager.kernel_id, error)
         if manager.iopub is iopub and manager.wish.hibernates:
             self.unsavable = unsavable
         return answer

@@ -479,10 +479,24 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     # -- culling
 
     async def cull_for_ever(self) -> None:
-        """Look at every kernel each ``cull_interval``: reclaim idle ones, publish activity."""
-        while True:
-            await asyncio.sleep(self.settings.cull_interval.total_seconds())
-            await self.cull_kernels()  # type: ignore[no-untyped-call]
+        """Look at every kernel each ``cull_interval``: reclaim idle ones, publish activity.
+
+        One that takes long to be saved, or does not answer, holds up none of the others.
+        """
+        looks: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await asyncio.sleep(self.settings.cull_interval.total_seconds())
+                looks = {one: look for one, look in looks.items() if not look.done()}
+                for kernel_id in self.kernels.keys() - looks.keys():
+                    looks[kernel_id] = group.create_task(self._look_at(kernel_id))
+
+    async def _look_at(self, kernel_id: str) -> None:
+        try:
+            if kernel_id in self.kernels:
+                await self.cull_kernel_if_idle(kernel_id)
+        except Exception:
+            self.log.exception("kernel %s could not be looked at", kernel_id)
 
     def limits(self, spec_name: str) -> idle.Limits:
         """Return how long a kernel of this spec may be idle: what the spec says, or the gateway."""
@@ -502,7 +516,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         """Do nothing: ``cull_for_ever`` takes the place of upstream's callback."""
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
-        """Reclaim one kernel if it is idle; called by ``cull_kernels``, which logs errors.
+        """Reclaim one kernel if it is idle; called by ``cull_for_ever`` and ``cull_kernels``.
 
         One that sleeps too long is forgotten.
         """

@@ -103,6 +103,10 @@ def left(kind: str, name: str) -> str:
     return f"{kind[:_LONGEST_NAME]} {name[:_LONGEST_NAME]!r}"
 
 
+#: The same of what keeps the agent from answering, whatever it is.
+SILENT = "something that lets nothing else run in it"
+
+
 def with_left(notice: str, running: Sequence[str]) -> str:
     """Return a notice and, in a line of its own, what ended with the kernel; nothing: as it is."""
     if not running:

@@ -1,5 +1,6 @@
 """What keeps an idle kernel, and what its user is told before it goes. Its process is real."""
 
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 from elastic_jupyter.api.base import ObjectMeta
 from elastic_jupyter.api.kernel import Fallback
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
+from elastic_jupyter.gateway import idleness
+from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import FrontEnd, Tab
 from tests.support.loopback import Loopback, only_key
 from tests.unit.gateway.test_gateway import until
@@ -34,9 +37,11 @@ SPEC = "saves"
 
 
 def activity(world: Loopback) -> dict[str, Any]:
-    if not world.store.objects:
-        return {}
-    found: dict[str, Any] = world.store.objects[only_key(world)]["status"].get("activity") or {}
+    return said_of(world, only_key(world)) if world.store.objects else {}
+
+
+def said_of(world: Loopback, key: Key) -> dict[str, Any]:
+    found: dict[str, Any] = world.store.objects[key]["status"].get("activity") or {}
     return found
 
 
@@ -157,6 +162,30 @@ async def test_a_kernel_spec_wins_over_its_gateway(world: Loopback) -> None:
     assert (await tab.run("x = 1")).text("stderr") == ""
     await until(lambda: not world.store.objects)
     assert "its variables are gone" in (await tab.run("1")).text("stderr")
+
+
+async def test_one_that_is_stuck_is_kept_and_holds_up_no_other(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idleness, "PATIENCE", 1.0)
+    front_end = FrontEnd(await world.gateway(**SOON))
+    tab = await front_end.open(await front_end.start())
+    await tab.run("x = 1")
+    stuck = only_key(world)
+    process = world.store.processes[world.store.objects[stuck]["metadata"]["uid"]]
+    process.send_signal(signal.SIGSTOP)
+    try:
+        await until(lambda: said_of(world, stuck).get("leftRunning"))
+        assert "lets nothing else run" in said_of(world, stuck)["leftRunning"][0]
+        other = await front_end.open(await front_end.start(), session="tab-2")
+        await other.run("y = 2")
+        [beside] = world.store.objects.keys() - {stuck}
+        await until(lambda: world.store.objects[beside]["status"]["phase"] == "Hibernated")
+        assert world.store.objects[stuck]["status"]["phase"] == "Running"
+    finally:
+        process.send_signal(signal.SIGCONT)
+    await until(lambda: world.store.objects[stuck]["status"]["phase"] == "Hibernated")
+    assert (await tab.run("print(x)")).text() == "1\n"
 
 
 async def test_a_restart_takes_what_the_kernel_spec_says_today(world: Loopback) -> None:
