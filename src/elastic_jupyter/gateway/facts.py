@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from elastic_jupyter.api.base import Condition, Json
-from elastic_jupyter.api.kernel import JupyterKernel, Phase, Snapshot
-from elastic_jupyter.policy import kernel_status, notices
+from elastic_jupyter.api.kernel import JupyterKernel, Phase, Queue, Snapshot, Wake
+from elastic_jupyter.policy import kernel_status, notices, wakes
 from elastic_jupyter.policy.usage import NOTHING, Usage, ran_since, usage_of
 
 
@@ -17,7 +17,8 @@ class Facts:
     and why it ended. ``busy``: what a gateway saw last of it was a cell that ran. ``suspend`` and
     ``keep_until`` are wishes of its ``spec``; ``usage`` is the GPU time before this incarnation,
     which holds its GPU from ``running_since`` to ``ended_at``. ``snapshot`` has the variables of a
-    kernel that sleeps, or that they were not given back to yet. ``version`` orders what is told.
+    kernel that sleeps, or that they were not given back to yet. ``place`` is that in the queue;
+    ``wake`` is what came back with this incarnation. ``version`` orders what is told.
     """
 
     uid: str
@@ -36,6 +37,8 @@ class Facts:
     ended_at: datetime | None = None
     snapshot: Snapshot | None = None
     kernel_info: Json | None = None
+    place: Queue | None = None
+    wake: Wake | None = None
     version: int = 0
 
     @classmethod
@@ -43,9 +46,10 @@ class Facts:
         """Read the facts of an object as the store returned it."""
         status = kernel.status
         activity = status.activity if status else None
+        epoch = kernel_status.epoch_of(kernel)
         return cls(
             uid=kernel.metadata.uid or "",
-            epoch=kernel_status.epoch_of(kernel),
+            epoch=epoch,
             phase=status.phase if status else None,
             pod_ip=status.pod_ip if status else None,
             waiting=_waiting(kernel),
@@ -60,6 +64,8 @@ class Facts:
             ended_at=status.completion_time if status else None,
             snapshot=kernel.spec.snapshot,
             kernel_info=activity.kernel_info if activity else None,
+            place=status.queue if status else None,
+            wake=wakes.wake_of(kernel, epoch=epoch),
             version=_version(kernel),
         )
 

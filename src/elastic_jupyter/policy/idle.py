@@ -16,6 +16,8 @@ UNREACHABLE_TIMEOUT = timedelta(hours=1)
 
 #: The verdict's reason where somebody asks for the resources.
 RELEASED = "Released"
+#: Its reason where no idle time is too long.
+CULLING_DISABLED = "CullingDisabled"
 
 
 class Action(Enum):
@@ -59,7 +61,7 @@ def decide(activity: Activity, *, timeout: timedelta, now: datetime) -> Verdict:
     since = activity.last_execution
     if timeout <= timedelta(0):
         if activity.unreachable_since is None:
-            return Verdict(Action.KEEP, "CullingDisabled", None)
+            return Verdict(Action.KEEP, CULLING_DISABLED, None)
         timeout, since = UNREACHABLE_TIMEOUT, max(since, activity.unreachable_since)
     if activity.busy:
         return Verdict(Action.KEEP, "Busy", None)
