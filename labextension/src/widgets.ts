@@ -1,10 +1,17 @@
 // What is shown of a kernel: in its notebook's toolbar, in the status bar, and in a dialog.
 
 import { Dialog, showDialog } from '@jupyterlab/apputils';
-import { ToolbarButton } from '@jupyterlab/ui-components';
+import { LabIcon, ToolbarButton } from '@jupyterlab/ui-components';
 import { Panel, Widget } from '@lumino/widgets';
 import { count, isCounted, label, type State, tooltip } from './state';
 import type { KernelWatch } from './watch';
+
+const WARNING = new LabIcon({
+  name: 'elastic-jupyter:warning',
+  svgstr:
+    '<svg xmlns="http://www.w3.org/2000/svg" width="16" viewBox="0 0 24 24">' +
+    '<path class="jp-icon-warn0" fill="#e65100" d="M1 21h22L12 2 1 21zm12-3h-2v-2h2v2zm0-4h-2v-4h2v4z"/></svg>'
+});
 
 /** What the buttons do. */
 export interface Actions {
@@ -26,7 +33,10 @@ class StateLabel extends Widget {
     if (watch && state) {
       this.node.textContent = this._prefix + label(state, watch.left);
       this.node.title = tooltip(state, watch.left);
-      this.node.dataset['phase'] = isCounted(watch.left) ? 'Soon' : state.phase;
+      const counts = isCounted(watch.left);
+      this.node.dataset['phase'] = counts ? 'Soon' : state.phase;
+      // Nobody wants to have every second read out.
+      this.node.setAttribute('aria-live', counts ? 'off' : 'polite');
     }
   }
 
@@ -50,8 +60,8 @@ export class KernelBar extends Panel {
       onClick: () => actions.release(watch)
     });
     this._lost = new ToolbarButton({
-      label: 'Not restored',
-      tooltip: 'Show the variables that did not come back when the kernel woke',
+      icon: WARNING,
+      tooltip: 'Show the variables that were not restored when the kernel woke',
       onClick: () => watch.state && showLost(watch.state)
     });
     for (const child of [this._label, this._keep, this._release, this._lost]) {
@@ -117,9 +127,11 @@ export function showLost(state: State): void {
   if (more > 0) {
     table.createCaption().textContent = `and ${more} more`;
   }
+  const body = document.createElement('div'); // the dialog lays its body out in a way of its own
+  body.append(table);
   void showDialog({
     title: `${count(state.lost_count, 'variable')} did not come back`,
-    body: new Widget({ node: table }),
+    body: new Widget({ node: body }),
     buttons: [Dialog.okButton({ label: 'Close' })]
   });
 }
