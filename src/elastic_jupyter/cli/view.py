@@ -7,10 +7,10 @@ from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.base import Condition
-from elastic_jupyter.api.kernel import JupyterKernel, Phase, Queue
+from elastic_jupyter.api.kernel import JupyterKernel, Phase, Queue, Wake
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.sessions import KernelSession
-from elastic_jupyter.policy import accelerators, notices, usage
+from elastic_jupyter.policy import accelerators, notices, usage, wakes
 from elastic_jupyter.policy.report import moment, timestamp
 from elastic_jupyter.policy.usage import Usage
 
@@ -36,7 +36,8 @@ class KernelView:
     ``id`` is Jupyter's; of a kernel that was made by hand without one it is the object's name.
     ``gpus`` are what its pod or process asks for; ``usage`` has what it used and gave back until
     now. ``reason`` and ``message`` say why it is in its phase; ``since`` is when it came to it, as
-    far as that is known. ``kernel`` is its object, None when it sleeps.
+    far as that is known. ``wake`` is what came back when what runs woke. ``kernel`` is its object,
+    None when it sleeps.
     """
 
     id: str
@@ -56,6 +57,7 @@ class KernelView:
     reclaim_at: datetime | None = None
     keep_until: datetime | None = None
     suspend: bool = False
+    wake: Wake | None = None
     kernel: JupyterKernel | None = None
 
 
@@ -92,6 +94,7 @@ def of_kernel(kernel: JupyterKernel, *, now: datetime) -> KernelView:
         reclaim_at=activity.reclaim_at if runs and activity else None,
         keep_until=spec.keep_until,
         suspend=bool(spec.suspend),
+        wake=wakes.wake_of(kernel, epoch=status.epoch) if runs and status else None,
         kernel=kernel,
     )
 
@@ -145,6 +148,8 @@ def to_json(view: KernelView, *, now: datetime) -> dict[str, Any]:
         "reclaimAt": _time(view.reclaim_at),
         "keepUntil": _time(view.keep_until),
         "suspend": view.suspend,
+        "restored": view.wake.restored if view.wake else [],
+        "lost": [one.to_dict() for one in view.wake.lost] if view.wake else [],
         "gpuHoursUsed": _hours(view.usage.used),
         "gpuHoursGivenBack": _hours(view.usage.given_back),
     }
