@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from elastic_jupyter.api.kernel import Phase, Wake
 from elastic_jupyter.errors import ElasticJupyterError, Invalid, NotFound
@@ -131,7 +132,7 @@ class FrontEnds:
 
     def __init__(self, manager: ElasticKernelManager) -> None:
         self._manager = manager
-        self._told: dict[str, Any] | None = None
+        self._told: WeakKeyDictionary[ElasticConnection, dict[str, Any]] = WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
 
     def changed(self) -> None:
@@ -140,19 +141,16 @@ class FrontEnds:
             self._timer = asyncio.get_running_loop().call_later(_TOGETHER, self._tell_all)
 
     def tell(self, connection: ElasticConnection) -> None:
-        """Tell a websocket that has just opened."""
-        connection.say({}, Said("iopub", STATE, self._content()))
+        """Tell one websocket what it does not know; called when it has opened."""
+        now = content(self._seen())
+        if now != self._told.get(connection):
+            self._told[connection] = now
+            connection.say({}, Said("iopub", STATE, now))
 
     def _tell_all(self) -> None:
         self._timer = None
-        now = self._content()
-        if now != self._told:
-            self._told = now
-            for connection in list(self._manager.connections):
-                connection.say({}, Said("iopub", STATE, now))
-
-    def _content(self) -> dict[str, Any]:
-        return content(self._seen())
+        for connection in list(self._manager.connections):
+            self.tell(connection)
 
     def _seen(self) -> Seen:
         manager = self._manager
