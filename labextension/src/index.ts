@@ -95,7 +95,9 @@ function activate(
     statusBar.registerStatusItem('elastic-jupyter:kernel', {
       item: status,
       align: 'left',
-      rank: 3
+      rank: 3,
+      isActive: () => status.isActive,
+      activeStateChanged: status.activeStateChanged
     });
     status.follow(current());
     notebooks.currentChanged.connect(() => {

@@ -75,8 +75,11 @@ export class KernelWatch {
   private _follow(kernel: Kernel.IKernelConnection | null): void {
     this._kernel?.anyMessage.disconnect(this._onMessage, this);
     this._kernel = kernel;
-    kernel?.anyMessage.connect(this._onMessage, this);
     this._tell(null);
+    kernel?.anyMessage.connect(this._onMessage, this);
+    // Messages may have come before anybody could listen. The gateway tells the state again at this
+    // request, which any other kernel knows, too.
+    kernel?.requestKernelInfo().catch(() => undefined);
   }
 
   private _onMessage(_: Kernel.IKernelConnection, { msg, direction }: Kernel.IAnyMessageArgs): void {

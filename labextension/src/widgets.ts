@@ -2,6 +2,7 @@
 
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 import { LabIcon, ToolbarButton } from '@jupyterlab/ui-components';
+import { type ISignal, Signal } from '@lumino/signaling';
 import { Panel, Widget } from '@lumino/widgets';
 import { count, isCounted, label, type State, tooltip } from './state';
 import type { KernelWatch } from './watch';
@@ -27,9 +28,8 @@ class StateLabel extends Widget {
     this.addClass('jp-ElasticState');
   }
 
-  show_(watch: KernelWatch | null): void {
+  showState(watch: KernelWatch | null): void {
     const state = watch?.state;
-    this.setHidden(!state);
     if (watch && state) {
       this.node.textContent = this._prefix + label(state, watch.left);
       this.node.title = tooltip(state, watch.left);
@@ -73,7 +73,7 @@ export class KernelBar extends Panel {
 
   private _show(): void {
     this.setHidden(!this._watch.state);
-    this._label.show_(this._watch);
+    this._label.showState(this._watch);
     this._keep.enabled = this._watch.can('keep');
     this._release.enabled = this._watch.can('release');
     this._lost.setHidden(!this._watch.state?.lost.length);
@@ -99,9 +99,21 @@ export class KernelStatus extends StateLabel {
     this._show();
   }
 
-  private _show(): void {
-    this.show_(this._watch);
+  /** Whether there is something to show. */
+  get isActive(): boolean {
+    return Boolean(this._watch?.state);
   }
+
+  get activeStateChanged(): ISignal<this, void> {
+    return this._activeStateChanged;
+  }
+
+  private _show(): void {
+    this.showState(this._watch);
+    this._activeStateChanged.emit();
+  }
+
+  private _activeStateChanged = new Signal<this, void>(this);
 
   private _watch: KernelWatch | null = null;
 }

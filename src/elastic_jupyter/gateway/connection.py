@@ -211,6 +211,8 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         if self.manager.front_ends.takes(asked):
             self.manager.spawn(self.manager.front_ends.answer(self, asked))
             return
+        if asked.msg_type == "kernel_info_request":
+            self.manager.front_ends.tell(self)
         if self._attached and not self._holds(asked):
             self._forward(asked)
             return

@@ -141,16 +141,15 @@ class FrontEnds:
             self._timer = asyncio.get_running_loop().call_later(_TOGETHER, self._tell_all)
 
     def tell(self, connection: ElasticConnection) -> None:
-        """Tell one websocket what it does not know; called when it has opened."""
-        now = content(self._seen())
-        if now != self._told.get(connection):
-            self._told[connection] = now
-            connection.say({}, Said("iopub", STATE, now))
+        """Tell one websocket; called when it has opened, and when it asks for kernel_info."""
+        now = self._told[connection] = content(self._seen())
+        connection.say({}, Said("iopub", STATE, now))
 
     def _tell_all(self) -> None:
         self._timer = None
         for connection in list(self._manager.connections):
-            self.tell(connection)
+            if content(self._seen()) != self._told.get(connection):
+                self.tell(connection)
 
     def _seen(self) -> Seen:
         manager = self._manager

@@ -178,6 +178,9 @@ async def test_a_tab_is_told_at_once_and_at_each_change_once(world: Loopback) ->
     await tells(tab, "Hibernated", can=[])
     late = await front_end.open(kernel_id, session="tab-2")
     await tells(late, "Hibernated")
+    late.told.clear()
+    await late.send("kernel_info_request", {})
+    await tells(late, "Hibernated")
     await tab.execute("kept")
     told = await tells(tab, "Running", lost_count=1)
     assert told["restored"] == ["kept"]
