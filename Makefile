@@ -9,6 +9,7 @@ STAMP := .venv/.up-to-date
 # For `elastic-jupyter up`, which --help lists.
 RUN ?=
 DIST ?= dist
+LABEXTENSION := src/elastic_jupyter/notebook/labextensions/@elastic-jupyter/labextension
 # tests/bench; for example BENCH="--rounds 5 --check start"
 BENCH ?=
 # How many cluster tests run at once. They wait for pods more than they compute.
@@ -19,7 +20,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local lock soak chaos store-contract
+.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,12 +74,23 @@ lint: venv ## style, types, layers, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m elastic_jupyter.api.generate --check
 	$(BIN)/python -m elastic_jupyter.cli.generate --check
-	@if type -P shellcheck >/dev/null; then shellcheck -x .ci/run devcluster/*.sh images/*.sh images/*/*.sh; \
+	labextension/stamp.sh check
+	@if type -P shellcheck >/dev/null; then shellcheck -x .ci/run devcluster/*.sh images/*.sh images/*/*.sh labextension/*.sh; \
 	else echo "shellcheck: not installed, not run"; fi
 
 generate: venv ## write deploy/crds and docs/reference anew from the models and the commands
 	$(BIN)/python -m elastic_jupyter.api.generate
 	$(BIN)/python -m elastic_jupyter.cli.generate
+
+# Its builder needs to know what JupyterLab has itself.
+labextension: venv ## build what JupyterLab loads of ours anew, with Node.js
+	cd labextension && npm ci --no-audit --no-fund --ignore-scripts
+	rm -rf $(LABEXTENSION)
+	cd labextension && CORE="$$(../$(BIN)/python -c 'from importlib.resources import files; \
+	  print(files("jupyterlab") / "staging")')" npm run build
+	rm $(LABEXTENSION)/schemas/*/*/package.json.orig
+	cp labextension/install.json $(LABEXTENSION)
+	labextension/stamp.sh write
 
 cluster: venv ## build, start and fill the devcluster; with KUBECONFIG: install there
 	devcluster/cluster.sh

@@ -63,6 +63,19 @@ def install(tmp_path: Path, wheels: Path) -> Callable[[str], Path]:
 def test_an_extra_brings_all_that_it_needs(extra: str, install: Callable[[str], Path]) -> None:
     commands = install(f"elastic-jupyter[{extra}]")
     subprocess.run([commands / "python", "-I", "-c", IMPORT_ALL, *EXTRAS[extra]], check=True)
+    if "notebook" in EXTRAS[extra]:
+        has_our_extension(commands)
+
+
+def has_our_extension(commands: Path) -> None:
+    """See that JupyterLab finds it by itself, as in the notebook's image."""
+    listed = subprocess.run(
+        [commands / "jupyter", "labextension", "list"], capture_output=True, text=True, check=True
+    )
+    told = listed.stdout + listed.stderr
+    [line] = [line for line in told.splitlines() if "@elastic-jupyter/labextension" in line]
+    for word in ("enabled", "OK", "(python, elastic-jupyter)"):
+        assert word in line, told
 
 
 def test_without_an_extra_a_command_says_which_it_needs(install: Callable[[str], Path]) -> None:

@@ -1,6 +1,7 @@
 """A kernel that sleeps while it is idle: the next cell finds its variables."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,13 @@ def asleep(world: World, tab: AnyTab, *, within: float | None = None) -> None:
     eventually(
         lambda: world.placed([tab]), lambda left: not left, within=15, what="no process or pod"
     )
+
+
+def conditions(world: World, tab: AnyTab) -> list[dict[str, Any]]:
+    """Return what the object's conditions say."""
+    status = (world.kernel(tab) or {}).get("status", {})
+    said: list[dict[str, Any]] = status.get("conditions", [])
+    return said
 
 
 def answered(tab: Tab) -> None:
@@ -85,6 +93,12 @@ class Hibernation:
             assert cell.result == "(1, False)"
             assert "Not restored" in cell.text, cell.text
             assert "running (generator" in cell.text, cell.text
+            eventually(
+                lambda: [one for one in conditions(sleepy, tab) if one["type"] == "Restored"],
+                lambda said: said and "running (generator" in said[0]["message"],
+                within=sleepy.slack + 10,
+                what="the condition that names it",
+            )
 
     @pytest.mark.parametrize("gone", ["gateway restarts", "gateway dies", "notebook server"])
     def test_it_wakes_though_others_were_replaced_meanwhile(self, sleepy: World, gone: str) -> None:

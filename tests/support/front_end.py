@@ -115,6 +115,8 @@ class Tab:
         self.ended = False
         #: The execution states that it was told.
         self.states: list[str] = []
+        #: What it was told for JupyterLab's extension.
+        self.told: list[Message] = []
         self._session = Session(session=session)
         self._cells: dict[str, Cell] = {}
 
@@ -161,8 +163,11 @@ class Tab:
         self.ended = raw is None
         assert raw is not None, f"the websocket was closed ({self.ws.close_code})"
         message = json.loads(raw)
-        if message["channel"] == "iopub":
-            self.last_iopub = message["header"]["msg_id"]
+        msg_id = message["header"]["msg_id"]
+        if message["channel"] == "iopub" and not msg_id.startswith("elastic-jupyter-"):
+            self.last_iopub = msg_id  # of the kernel's own, as the notebook side remembers it
+        if message["msg_type"] == "elastic_jupyter_state":
+            self.told.append(message["content"])
         if message["msg_type"] == "status":
             self.states.append(message["content"]["execution_state"])
         cell = self._cells.get(message["parent_header"].get("msg_id", ""))

@@ -92,6 +92,20 @@ class LabPage:
     def _press(self, command: str) -> None:
         self.notebook.locator(f'.jp-Toolbar [data-command="{command}"]').click()
 
+    def use_theme(self, name: str) -> None:
+        """Choose a theme in the menu, and wait until the page has it."""
+        for item in ("Settings", "Theme", name):
+            self.page.locator(".lm-MenuBar-itemLabel, .lm-Menu-itemLabel").get_by_text(
+                item, exact=True
+            ).click()
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", name)
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0)
+
+    def may_ask(self, title: str) -> Locator:
+        """Return the dialog with this title, which is no mistake."""
+        self._expected += (title,)
+        return self.page.locator(".jp-Dialog", has_text=title)
+
     def may_lose_server(self) -> None:
         """Click away what JupyterLab says where there is no server, which is then no mistake."""
         said = self.page.locator(".jp-Dialog", has_text=_NO_SERVER)

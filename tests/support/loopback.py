@@ -240,7 +240,8 @@ class LoopbackStore:
     async def patch_activity(self, key: Key, activity: dict[str, Any], *, uid: str) -> None:
         if key not in self.objects:
             raise NotFound(f"{key} not found")
-        self.report(key, activity=activity)
+        known = self.objects[key]["status"].get("activity")
+        self.report(key, activity=merge(known, activity))
 
     async def patch_status(
         self, key: Key, status: dict[str, Any], *, version: str

@@ -269,6 +269,11 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
         ConditionType(
             "Succeeded", "The kernel's process ended by itself.", {"Completed": "Exit code 0."}
         ),
+        ConditionType(
+            "Restored",
+            "All variables came back when the kernel woke. Said only where some did not.",
+            {"NotRestored": "The message names them, each with its type and why."},
+        ),
         _IMAGE_REPLACED,
         _RECONCILED,
     ),

@@ -30,6 +30,8 @@ KernelId = Annotated[
 MAX_EPOCH = 2**31 - 1
 #: How much of what cells left running is named.
 MAX_LEFT_RUNNING = 20
+#: So many of the names are kept that came back with a kernel, and of those that did not.
+MAX_WAKE_NAMES = 50
 
 
 class Phase(StrEnum):
@@ -196,6 +198,34 @@ class Queue(Model):
     )
 
 
+class Lost(Model):
+    """A variable that did not come back."""
+
+    name: Annotated[str, Field(max_length=128)] = Field(description="Its name.")
+    type: Annotated[str, Field(max_length=128)] = Field(description="Its type.")
+    reason: Annotated[str, Field(max_length=256)] = Field(description="Why it is gone.")
+
+
+class Wake(Model):
+    """What came back when the kernel woke, and what did not."""
+
+    epoch: Annotated[int, Field(ge=1, le=MAX_EPOCH)] = Field(
+        description="The pod that woke.", json_schema_extra=INT64
+    )
+    restored: Annotated[
+        list[Annotated[str, Field(max_length=128)]], Field(max_length=MAX_WAKE_NAMES)
+    ] = Field(description="Names that came back, the first 50.")
+    lost: Annotated[list[Lost], Field(max_length=MAX_WAKE_NAMES)] = Field(
+        description="What did not come back, the first 50."
+    )
+    restored_count: int = Field(
+        description="Number of all that came back.", json_schema_extra=INT32
+    )
+    lost_count: int = Field(
+        description="Number of all that did not come back.", json_schema_extra=INT32
+    )
+
+
 class Activity(Model):
     """What the gateway saw of the kernel. Written by the gateway alone."""
 
@@ -240,6 +270,9 @@ class Activity(Model):
         description="What the kernel said of itself, to be answered while it sleeps "
         "(kernel_info_reply of Jupyter's messaging protocol).",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    wake: Wake | None = Field(
+        default=None, description="What came back with the last wake, and what did not."
     )
 
 

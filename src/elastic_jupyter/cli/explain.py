@@ -7,7 +7,7 @@ from elastic_jupyter.api.kernel import Phase
 from elastic_jupyter.cli import view
 from elastic_jupyter.cli.table import clock, gpus
 from elastic_jupyter.cli.view import KernelView
-from elastic_jupyter.policy import notices
+from elastic_jupyter.policy import notices, wakes
 from elastic_jupyter.policy.kernel_status import RECLAIM_SOON
 from elastic_jupyter.policy.lifecycle import RESTING
 
@@ -51,6 +51,9 @@ def _running(one: KernelView, *, now: datetime) -> Iterator[str]:
     yield f"It runs{_at(one, now=now, word=' since')}" + (f", GPU: {held}." if held else ".")
     if one.message:  # a kernel that runs undisturbed has nothing to say
         yield f"It may end soon: {_why(one)}."
+    if one.wake is not None:
+        yield f"It woke with {wakes.back(one.wake) or 'nothing'}."
+        yield f"Not restored: {wakes.gone(one.wake)}." if one.wake.lost else ""
     if one.busy:
         yield "A cell runs, so it is not idle."
     elif one.reclaim_at is not None:

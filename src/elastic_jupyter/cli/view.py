@@ -7,10 +7,10 @@ from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.base import Condition
-from elastic_jupyter.api.kernel import Activity, JupyterKernel, Phase, Queue, WhenIdle
+from elastic_jupyter.api.kernel import Activity, JupyterKernel, Phase, Queue, Wake, WhenIdle
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.sessions import KernelSession
-from elastic_jupyter.policy import accelerators, notices, usage
+from elastic_jupyter.policy import accelerators, notices, usage, wakes
 from elastic_jupyter.policy.report import moment, timestamp
 from elastic_jupyter.policy.usage import Usage
 
@@ -38,7 +38,8 @@ class KernelView:
     now. ``reason`` and ``message`` say why it is in its phase; ``since`` is when it came to it, as
     far as that is known. ``keep_limit`` is the latest moment to which ``keep_until`` can move
     ``reclaim_at``; ``left_running``, ``unsavable`` and ``when_idle`` are as the gateway said them
-    (``status.activity``). ``kernel`` is its object, None when it sleeps.
+    (``status.activity``); ``wake`` is what came back when what runs woke. ``kernel`` is its object,
+    None when it sleeps.
     """
 
     id: str
@@ -62,6 +63,7 @@ class KernelView:
     left_running: tuple[str, ...] = ()
     unsavable: str = ""
     when_idle: WhenIdle | None = None
+    wake: Wake | None = None
     kernel: JupyterKernel | None = None
 
 
@@ -103,6 +105,7 @@ def of_kernel(kernel: JupyterKernel, *, now: datetime) -> KernelView:
         left_running=tuple(of_run.left_running or ()),
         unsavable=of_run.unsavable or "",
         when_idle=of_run.when_idle,
+        wake=wakes.wake_of(kernel, epoch=status.epoch) if runs and status else None,
         kernel=kernel,
     )
 
@@ -160,6 +163,8 @@ def to_json(view: KernelView, *, now: datetime) -> dict[str, Any]:
         "leftRunning": list(view.left_running),
         "unsavable": view.unsavable or None,
         "whenIdle": view.when_idle and view.when_idle.value,
+        "restored": view.wake.restored if view.wake else [],
+        "lost": [one.to_dict() for one in view.wake.lost] if view.wake else [],
         "gpuHoursUsed": _hours(view.usage.used),
         "gpuHoursGivenBack": _hours(view.usage.given_back),
     }

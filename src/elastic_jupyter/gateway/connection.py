@@ -91,6 +91,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         if self.manager.mapping.unserved.include(self.manager):  # since the handshake began
             self.turn_away()
             return
+        self.manager.front_ends.tell(self)
         missed = self.manager.iopub_missed_by(self)
         parked = self.manager.parked.take(self.session_id)
         if parked is not None:
@@ -207,6 +208,11 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         except ValueError as error:
             self.log.warning("a websocket frame was dropped: %s", error)
             return
+        if self.manager.front_ends.takes(asked):
+            self.manager.spawn(self.manager.front_ends.answer(self, asked))
+            return
+        if asked.msg_type == "kernel_info_request":
+            self.manager.front_ends.tell(self)
         if self._attached and not self._holds(asked):
             self._forward(asked)
             return

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from elastic_jupyter.api.base import Condition, Json
-from elastic_jupyter.api.kernel import JupyterKernel, Phase, Snapshot
-from elastic_jupyter.policy import kernel_status, notices
+from elastic_jupyter.api.kernel import JupyterKernel, Phase, Queue, Snapshot, Wake
+from elastic_jupyter.policy import kernel_status, notices, wakes
 from elastic_jupyter.policy.usage import NOTHING, Usage, ran_since, usage_of
 
 
@@ -19,7 +19,8 @@ class Facts:
     which holds its GPU from ``running_since`` to ``ended_at``. ``snapshot`` has the variables of a
     kernel that sleeps, or that they were not given back to yet. ``left_running`` is what its cells
     left running when it was looked at last, ``unsavable`` why its variables cannot be saved.
-    ``version`` orders what is told.
+    ``place`` is that in the queue; ``wake`` is what came back with this incarnation. ``version``
+    orders what is told.
     """
 
     uid: str
@@ -40,6 +41,8 @@ class Facts:
     kernel_info: Json | None = None
     left_running: tuple[str, ...] = ()
     unsavable: str | None = None
+    place: Queue | None = None
+    wake: Wake | None = None
     version: int = 0
 
     @classmethod
@@ -47,9 +50,10 @@ class Facts:
         """Read the facts of an object as the store returned it."""
         status = kernel.status
         activity = status.activity if status else None
+        epoch = kernel_status.epoch_of(kernel)
         return cls(
             uid=kernel.metadata.uid or "",
-            epoch=kernel_status.epoch_of(kernel),
+            epoch=epoch,
             phase=status.phase if status else None,
             pod_ip=status.pod_ip if status else None,
             waiting=_waiting(kernel),
@@ -66,6 +70,8 @@ class Facts:
             kernel_info=activity.kernel_info if activity else None,
             left_running=tuple(activity.left_running or ()) if activity else (),
             unsavable=activity.unsavable if activity else None,
+            place=status.queue if status else None,
+            wake=wakes.wake_of(kernel, epoch=epoch),
             version=_version(kernel),
         )
 

@@ -9,13 +9,13 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
-from elastic_jupyter.api.kernel import Snapshot
+from elastic_jupyter.api.kernel import Snapshot, Wake
 from elastic_jupyter.errors import AgentFailed, NoAgent, StoreError
 from elastic_jupyter.gateway import agent
 from elastic_jupyter.gateway.connection import new_session
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.transfers import Transfer, Transfers
-from elastic_jupyter.policy import notices
+from elastic_jupyter.policy import notices, wakes
 
 if TYPE_CHECKING:
     from elastic_jupyter.gateway.kernel import ElasticKernelManager
@@ -33,6 +33,8 @@ class Hibernation:
         self._cancelled: asyncio.Event | None = None
         #: What has been saved of this object and is complete, as epoch and digest.
         self._latest: tuple[int, str] | None = None
+        #: What came back with the last wake.
+        self.wake: Wake | None = None
 
     @property
     def saves(self) -> bool:
@@ -83,6 +85,7 @@ class Hibernation:
             await transfers.close(restoring, "the kernel is not restored any more")
         assert answer is not None  # nobody cancels it
         self._latest = (epoch, digest)
+        self.wake = wakes.wake(facts.epoch, answer["restored"], answer["lost"])
         told = notices.restored(answer["restored"], answer["lost"])
         return "\n".join([told, *answer["notices"]])
 

@@ -26,7 +26,7 @@ from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import JupyterKernel, Phase, Snapshot, WhenIdle
+from elastic_jupyter.api.kernel import JupyterKernel, Phase, Snapshot, Wake, WhenIdle
 from elastic_jupyter.errors import (
     AgentFailed,
     Conflict,
@@ -40,6 +40,7 @@ from elastic_jupyter.errors import (
 from elastic_jupyter.gateway import messages, sessions
 from elastic_jupyter.gateway.connection import ElasticConnection, new_session
 from elastic_jupyter.gateway.facts import Facts
+from elastic_jupyter.gateway.front_end import FrontEnds
 from elastic_jupyter.gateway.hibernation import Hibernation
 from elastic_jupyter.gateway.idleness import Idleness
 from elastic_jupyter.gateway.iopub import IOPub
@@ -97,7 +98,8 @@ class ElasticKernelManager(ServerKernelManager):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.autorestart = False
-        self.state = KernelState.STARTING
+        self.front_ends = FrontEnds(self)
+        self._state = KernelState.STARTING
         self.facts: Facts | None = None
         self.retired: set[str] = set()
         self.epoch = 0
@@ -161,6 +163,24 @@ class ElasticKernelManager(ServerKernelManager):
     def key(self) -> Key:
         """Namespace and name of the JupyterKernel."""
         return Key(self.mapping.settings.namespace, self.wish.name)
+
+    @property
+    def state(self) -> KernelState:
+        """Where the kernel is in its life; front ends are told when it changes."""
+        return self._state
+
+    @state.setter
+    def state(self, state: KernelState) -> None:
+        self._state = state
+        self.front_ends.changed()
+
+    @property
+    def wake(self) -> Wake | None:
+        """What came back with the present incarnation; None: it did not sleep before."""
+        facts, woke = self.facts, self.hibernation.wake
+        if facts is None or facts.uid in self.retired:
+            return None
+        return woke if woke is not None and woke.epoch == facts.epoch else facts.wake
 
     @property
     def asleep(self) -> bool:
@@ -258,9 +278,11 @@ class ElasticKernelManager(ServerKernelManager):
         wished = (before.suspend, before.keep_until) if before else (False, None)
         if (facts.suspend, facts.keep_until) != wished:
             self.spawn(self._heed())
+        self.front_ends.changed()
 
     def _show_waiting(self, text: str) -> None:
         self.waiting_text = text
+        self.front_ends.changed()
         for connection in list(self.connections):
             connection.show_waiting(text)
 
@@ -490,6 +512,7 @@ class ElasticKernelManager(ServerKernelManager):
         """Take what the store answered, which the watch tells later."""
         self.facts = Facts.of(kernel).after(self.facts)
         self._changed.set()
+        self.front_ends.changed()
 
     @property
     def _has_snapshot(self) -> bool:
@@ -581,6 +604,7 @@ class ElasticKernelManager(ServerKernelManager):
         """Note that the user has just executed something."""
         self.last_execution = self.last_activity = datetime.now(UTC)
         self.activity_dirty = True
+        self.front_ends.changed()
 
     def _observe(self, header: dict[str, Any], parent: dict[str, Any], content: bytes) -> None:
         if header["msg_type"] != "status" or parent.get("msg_type") != "execute_request":
@@ -601,6 +625,7 @@ class ElasticKernelManager(ServerKernelManager):
 
         That one runs can wait for the next round: most have ended by then.
         """
+        self.front_ends.changed()
         if self.told_busy and not self.busy:
             self.spawn(self.mapping.cull_kernel_if_idle(self.kernel_id))
 
@@ -855,6 +880,15 @@ class ElasticKernelManager(ServerKernelManager):
         if facts is None or self._lies_down:
             return False
         return facts.suspend and facts.uid not in self.retired
+
+    async def ask(self, *, suspend: bool | None = None, keep_until: datetime | None = None) -> None:
+        """Write what its user wishes of the present incarnation, and heed it.
+
+        Raises ``StoreError``.
+        """
+        uid = cast(Facts, self.facts).uid
+        self._take(await self.store.wish(self.key, uid=uid, suspend=suspend, keep_until=keep_until))
+        self.spawn(self._heed())
 
     async def _heed(self) -> None:
         """Do what ``spec`` wishes of the present incarnation, as far as it can be done now."""

@@ -544,6 +544,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         async with manager.telling:  # what is told last is the latest
             manager.activity_dirty, manager.told_reclaim_at = False, verdict.reclaim_at
             manager.told_busy = manager.busy
+            manager.front_ends.changed()
             activity: dict[str, Any] = {
                 "lastActivity": _timestamp(manager.last_execution),
                 "busy": manager.busy,
@@ -551,6 +552,8 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
                 "reclaimAt": _timestamp(verdict.reclaim_at) if verdict.reclaim_at else None,
                 **manager.idleness.tell(verdict),
             }
+            if manager.wake is not None and manager.facts and manager.facts.wake is None:
+                activity["wake"] = manager.wake.to_dict()
             if manager.wish.hibernates and manager.kernel_info:
                 activity["kernelInfo"] = json.loads(json.dumps(manager.kernel_info, default=str))
             uid = manager.facts.uid if manager.facts else ""

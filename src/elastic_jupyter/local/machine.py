@@ -49,6 +49,7 @@ LOGS_PAUSE = 1.0
 #: Seconds until the services must have answered for the first time.
 START_PATIENCE = 60.0
 _LOOK_PAUSE = 0.05
+_PACKAGE = Path(logs.__file__).parent
 #: Seconds; one that is stuck in a driver ends when that lets it go.
 _KILL_PATIENCE = 2.0
 
@@ -254,8 +255,9 @@ class Machine:
             f"--ServerApp.port={config.port}",
             "--ServerApp.port_retries=0",
             f"--ServerApp.root_dir={config.directory}",
-            # What the wheel's configuration file says where it is installed as a whole.
+            # What the wheel's files outside the package say where it is installed as a whole.
             '--ServerApp.jpserver_extensions={"elastic_jupyter.notebook": True}',
+            f"--LabApp.extra_labextensions_path={_PACKAGE / 'notebook' / 'labextensions'}",
             f"--Application.log_level={config.log_level}",
         ]
         if os.geteuid() == 0:

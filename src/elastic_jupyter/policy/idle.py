@@ -19,6 +19,10 @@ UNREACHABLE_TIMEOUT = timedelta(hours=1)
 
 #: The verdict's reason where somebody asks for the resources.
 RELEASED = "Released"
+#: Its reason where no idle time is too long.
+CULLING_DISABLED = "CullingDisabled"
+#: Its reason where nothing is reclaimed that cannot be saved.
+UNSAVABLE = "Unsavable"
 
 _NONE = timedelta()
 
@@ -91,7 +95,7 @@ def decide(activity: Activity, limits: Limits, *, now: datetime) -> Verdict:
     timeout, since = limits.timeout, activity.idle_since
     if activity.stays or timeout <= _NONE:
         if activity.unreachable_since is None:
-            return Verdict(Action.KEEP, "Unsavable" if activity.stays else "CullingDisabled")
+            return Verdict(Action.KEEP, UNSAVABLE if activity.stays else CULLING_DISABLED)
         timeout, since = UNREACHABLE_TIMEOUT, max(since, activity.unreachable_since)
     if activity.busy:
         return Verdict(Action.KEEP, "Busy")

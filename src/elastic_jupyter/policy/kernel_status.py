@@ -7,7 +7,7 @@ from typing import Any
 
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import MAX_EPOCH, JupyterKernel, Phase, ReclaimPolicy, WhenIdle
-from elastic_jupyter.policy import lifecycle, notices
+from elastic_jupyter.policy import lifecycle, notices, wakes
 from elastic_jupyter.policy.images import Choice
 from elastic_jupyter.policy.lifecycle import STALL_PATIENCE, Sight, Sighting, Verdict, Wanted
 from elastic_jupyter.policy.queue import GATE_REFUSED, UNHEARD, Place
@@ -23,14 +23,15 @@ from elastic_jupyter.policy.report import (
 
 #: What is said of a kernel that rests.
 _RESTS = {
-    Phase.DORMANT: "it starts with the first execution",
-    Phase.HIBERNATED: "its variables are saved, and come back with the next execution",
+    Phase.DORMANT: notices.DORMANT,
+    Phase.HIBERNATED: notices.HIBERNATED,
 }
 STARTED = "Started"
 STALLED = "Stalled"
 RECLAIM_SOON = "ReclaimSoon"
 SAVABLE = "Savable"
 _INSTEAD = {WhenIdle.DELETE: "DeleteInstead", WhenIdle.KEEP: "KeepInstead"}
+RESTORED = "Restored"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> dict[str, Any]
     kept = {} if wakes else old  # what was said of the epoch before is not true of the next
     said = conditions(
         old.get("conditions") or (),
-        [*_conditions(told), *_outlook(kernel, told)],
+        [*_conditions(kernel, told), *_outlook(kernel, told)],
         now=now,
         generation=kernel.metadata.generation,
     )
@@ -171,7 +172,7 @@ def _queue(told: Told) -> Mapping[str, Any] | None:
     }
 
 
-def _conditions(told: Told) -> list[Condition]:
+def _conditions(kernel: JupyterKernel, told: Told) -> list[Condition]:
     said = [_running(told)]
     if told.seen.sight is Sight.STALLED and not is_resting(told.phase):
         said.append(Condition(STALLED, True, told.seen.reason, told.seen.message))
@@ -179,6 +180,7 @@ def _conditions(told: Told) -> list[Condition]:
         said.append(Condition("Failed", True, told.seen.reason, told.seen.message))
     if told.phase is Phase.SUCCEEDED:
         said.append(Condition("Succeeded", True, told.seen.reason, told.seen.message))
+    said += _not_restored(kernel, told)
     if told.image and told.image.replaced:
         said.append(image_replaced(told.image))
     return said
@@ -203,6 +205,13 @@ def _outlook(kernel: JupyterKernel, told: Told) -> list[Condition]:
         text = notices.reclaimed_soon(kernel_id, activity.reclaim_at)
         said.append(Condition(RECLAIM_SOON, True, "IdleTimeout", text))
     return said
+
+
+def _not_restored(kernel: JupyterKernel, told: Told) -> list[Condition]:
+    wake = wakes.wake_of(kernel, epoch=told.epoch)
+    if wake is None or not wake.lost or is_resting(told.phase):
+        return []
+    return [Condition(RESTORED, False, "NotRestored", f"{wakes.gone(wake)}.")]
 
 
 def _running(told: Told) -> Condition:
@@ -242,6 +251,9 @@ def events(kernel: JupyterKernel, told: Told) -> list[Event]:
     ):
         found.append(Event("Warning", seen.reason, seen.message))
     found += [_foretold(one) for one in _outlook(kernel, told) if one.type not in known]
+    if RESTORED not in known:
+        lost = _not_restored(kernel, told)
+        found += [Event("Warning", one.reason, one.message) for one in lost]
     if told.image and told.image.replaced and IMAGE_REPLACED not in known:
         found.append(Event("Warning", IMAGE_REPLACED, image_replaced(told.image).message))
     return found

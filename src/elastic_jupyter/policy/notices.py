@@ -65,10 +65,11 @@ def restored(names: Sequence[str], lost: Sequence[Mapping[str, str]]) -> str:
     return f"{text}\nNot restored: {listed(gone)}."
 
 
-def listed(names: Sequence[str], *, most: int = 12) -> str:
-    """Return ``a, b, c and 3 more``."""
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+def listed(names: Sequence[str], *, most: int = 12, of: int | None = None) -> str:
+    """Return ``a, b, c and 3 more``; ``of``: how many there are, where not all are given."""
+    shown = names[:most]
+    more = (len(names) if of is None else of) - len(shown)
+    return f"{', '.join(shown)} and {more} more" if more > 0 else ", ".join(shown)
 
 
 #: How the sentence begins that says why variables are gone which were to be saved.
@@ -129,6 +130,9 @@ INSTEAD = {
 }
 
 
+#: What is said of a kernel that rests.
+DORMANT = "it starts with the first execution"
+HIBERNATED = "its variables are saved, and come back with the next execution"
 #: Shown while variables are read, and when nobody waits for them any more.
 RESTORING = "Waking the kernel: its variables are being restored."
 DROPPED = (

@@ -69,6 +69,13 @@ def sleeps(**more: Any) -> KernelView:
     return view.of_tombstone(KERNEL_ID, tombstone, now=NOW)
 
 
+WAKE = {
+    "epoch": 2,
+    "restored": ["x", "y"],
+    "lost": [{"name": "f", "type": "lock", "reason": "it is held"}],
+    "restoredCount": 3,
+    "lostCount": 1,
+}
 IN_8 = (NOW + timedelta(minutes=8)).isoformat()
 QUEUED = a_view(
     "Queued",
@@ -124,6 +131,11 @@ FAILED = a_view(
             runs(unsavable="it is R", whenIdle="Delete", reclaimAt=IN_8),
             ["in 8 min", "cannot be saved: it is R; it is deleted", "they are gone"],
             id="deleted, for it cannot be saved",
+        ),
+        pytest.param(
+            a_view("Running", epoch=2, activity={"wake": WAKE}),
+            ["It woke with x, y and 1 more.", "Not restored: f (lock: it is held)."],
+            id="woken",
         ),
         pytest.param(
             runs(busy=True, spec={"suspend": True}),

@@ -372,7 +372,7 @@ async def test_a_kernel_spec_has_the_last_word_on_when_its_kernels_are_reclaimed
 
 def reclaim_at_of(world: Loopback) -> datetime | None:
     """Return when the only kernel is to be reclaimed, as its object says."""
-    said = world.store.objects[only_key(world)]["status"]["activity"]["reclaimAt"]
+    said = world.store.objects[only_key(world)]["status"]["activity"].get("reclaimAt")
     return datetime.fromisoformat(said) if said else None
 
 

@@ -188,6 +188,16 @@ def test_the_patch_of_a_status(status: Object | None, new: Told, want: Object) -
     assert kernel_status.patch(kernel(status), new, now=NOW) == want
 
 
+WAKE = {
+    "epoch": 3,
+    "restored": ["a"],
+    "lost": [{"name": "f", "type": "lock", "reason": "it is held"}],
+    "restoredCount": 1,
+    "lostCount": 1,
+}
+WOKE = {**RUNNING, "activity": {"wake": WAKE}}
+LOST_TEXT = "f (lock: it is held)."
+LOST = condition("Restored", "False", "NotRestored", LOST_TEXT)
 KNOWN = {**RUNNING, "conditions": [condition("ImageReplaced", "True", "OriginalImage")]}
 QUEUED_AGAIN = told(Phase.QUEUED, Sighting(Sight.WAITING), place=Place(1, 1, "no GPU"))
 ORIGINAL = Told(Phase.RUNNING, 3, True, Sighting(Sight.RUNNING), image=REPLACED)
@@ -245,6 +255,14 @@ ORIGINAL = Told(Phase.RUNNING, 3, True, Sighting(Sight.RUNNING), image=REPLACED)
             id="another image runs",
         ),
         pytest.param(KNOWN, ORIGINAL, [], id="another image runs, as told"),
+        pytest.param(WOKE, RUNS, [Event("Warning", "NotRestored", LOST_TEXT)], id="not all woke"),
+        pytest.param({**WOKE, "conditions": [LOST]}, RUNS, [], id="not all woke, as told"),
+        pytest.param(
+            {**RUNNING, "activity": {"wake": {**WAKE, "epoch": 2}}}, RUNS, [], id="an earlier wake"
+        ),
+        pytest.param(
+            {**RUNNING, "activity": {"wake": {**WAKE, "lost": []}}}, RUNS, [], id="all woke"
+        ),
     ],
 )
 def test_what_is_worth_an_event(status: Object | None, new: Told, want: list[Event]) -> None:
@@ -316,3 +334,12 @@ def test_what_cannot_be_saved_never_seems_to_hibernate(activity: Object, want: P
     suspended = a_kernel(status=status, suspend=True, reclaimPolicy="Hibernate")
     verdict = kernel_status.verdict(model(JupyterKernel, suspended), Sight.RUNNING)
     assert verdict.phase is want
+
+
+def test_what_did_not_come_back_is_a_condition_until_the_kernel_sleeps_again() -> None:
+    patch = kernel_status.patch(kernel(WOKE), RUNS, now=NOW)
+    assert patch["conditions"][1:] == [LOST]
+    known = {**WOKE, "conditions": [*RUNNING["conditions"], LOST]}
+    rests = Told(Phase.HIBERNATED, 3, True, Sighting(Sight.NEVER_MADE))
+    said = kernel_status.patch(kernel(known), rests, now=NOW)["conditions"]
+    assert [one["type"] for one in said] == ["Running"]

@@ -1,0 +1,78 @@
+"""What our extension of JupyterLab shows of a kernel, and its buttons."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.support.lab_page import LabPage
+
+PYTHON = "Python 3 (ipykernel)"
+GPU = "Python 3 (ipykernel) (GPU)"
+SLIDER = "import ipywidgets\ndisplay(ipywidgets.IntSlider())"
+STATE = "kept = 41\nrunning = (n for n in range(3))\nnext(running)"
+COUNTDOWN = re.compile(r"^sleeps in 0:\d\d$")
+
+
+@pytest.mark.machine(idle=10, policy="hibernate")
+def test_a_kernels_sleep_is_seen_and_steered_from_its_notebook(lab: LabPage) -> None:
+    lab.new_notebook(GPU)
+    slider = lab.run(SLIDER).locator(".noUi-handle")
+    expect(slider).to_be_visible()
+    lab.run(STATE)
+    expect(shown(lab)).to_have_text(COUNTDOWN)
+    expect(shown(lab)).to_have_text("sleeps in 0:07")  # the seconds are counted
+    lab.shot("countdown-light")
+
+    expect(shown(lab)).to_have_text("asleep")
+    expect(in_status_bar(lab)).to_have_text("Kernel: asleep")
+    expect(button(lab, "Keep")).to_be_disabled()
+    expect(button(lab, "Release GPU now")).to_be_disabled()
+    slider.press("ArrowRight")
+    expect(notification(lab, "The kernel of this widget sleeps")).to_be_visible()
+    lab.shot("asleep-light")
+    lab.use_theme("JupyterLab Dark")
+    lab.shot("asleep-dark")
+
+    expect(lab.run("kept + 1")).to_contain_text("42")
+    expect(notification(lab, "1 variable did not come back")).to_be_visible()
+    button(lab, "Keep").press("Enter")
+    expect(shown(lab)).to_have_text("running")
+    expect(notification(lab, "kept longer")).to_be_visible()
+    lost = lab.may_ask("1 variable did not come back")
+    button(lab, "not restored").press("Enter")
+    expect(lost.get_by_role("row").last).to_contain_text("runninggenerator")
+    lab.shot("not-restored-dark")
+    lab.page.keyboard.press("Escape")
+    expect(lost).to_have_count(0)
+
+    lab.new_notebook(GPU)
+    turn = lab.run("print('my turn')")
+    expect(shown(lab)).to_have_text("waiting 1st of 1")
+    expect(in_status_bar(lab)).to_have_text("Kernel: waiting 1st of 1")
+    lab.shot("waiting-dark")
+    lab.show("Untitled.ipynb")
+    button(lab, "Release GPU now").press("Enter")
+    expect(shown(lab)).to_have_text("asleep")
+    lab.show("Untitled1.ipynb")
+    expect(turn).to_contain_text("my turn")
+    expect(shown(lab)).to_have_text(COUNTDOWN)
+    lab.use_theme("JupyterLab Light")
+    lab.shot("released-light")
+
+
+def shown(lab: LabPage) -> Locator:
+    """The state in the toolbar of the notebook that is seen."""
+    return lab.notebook.locator(".jp-Toolbar .jp-ElasticState")
+
+
+def in_status_bar(lab: LabPage) -> Locator:
+    return lab.page.locator("#jp-main-statusbar .jp-ElasticState")
+
+
+def button(lab: LabPage, name: str) -> Locator:
+    return lab.notebook.locator(".jp-Toolbar").get_by_role("button", name=name)
+
+
+def notification(lab: LabPage, text: str) -> Locator:
+    return lab.page.locator(".Toastify__toast", has_text=text)
