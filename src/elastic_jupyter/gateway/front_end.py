@@ -1,8 +1,9 @@
 """What front ends are told of a kernel's state, and the two wishes that they may send.
 
 JupyterLab's extension (``labextension/``) shows it. The protocol is in ADR 0018: an iopub message
-``elastic_jupyter_state`` without a parent, on connect and at each change, and two requests on the
-control channel, which the kernel never sees. A client that does not know them misses nothing.
+``elastic_jupyter_state`` without a parent, on connect, at each change and each kernel_info_request,
+and two requests on the control channel, which the kernel never sees. A client that does not know
+them misses nothing.
 """
 
 from __future__ import annotations
