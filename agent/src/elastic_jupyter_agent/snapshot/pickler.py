@@ -93,6 +93,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if func.__globals__ is self._namespace:
             slots["__globals__"] = {}  # live, so there is nothing to bring
             arguments = (arguments[0], self._namespace, *arguments[2:])
+        # cloudpickle copies the cells; these are shared with other functions.
+        slots["__closure__"] = None
+        arguments = (*arguments[:4], func.__closure__)
         return _function, arguments, (state, slots), None, None, internals._function_setstate
 
 

@@ -98,7 +98,8 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         return Report([], [Lost(places.shown(e.key), e.type, why) for e in keys], [])
     reducers.notices.clear()
     restored: list[str] = []
-    with _quiet(), Reader(source) as reader:
+    # As in a cell: a library that is imported asks ``get_ipython`` whether it is in a notebook.
+    with _quiet(), shell.builtin_trap, Reader(source) as reader:
         reading = [reader.read([g.stream, *g.buffers]) for g in manifest.groups]
         # What was imported is imported meanwhile.
         lost, notices = process.apply(shell, manifest.state)
