@@ -106,16 +106,17 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         data = [read() for read in reading]
         live = live_objects(shell)
         later = []
-        for saved in manifest.groups:
-            stream, *buffers = data.pop(0)
-            unpickler = Unpickler(stream, buffers, live)
-            failed = ""
-            for entry in saved.entries:
-                try:
-                    later.append((entry, unpickler.unpickled(after=failed)))
-                except (Exception, SystemExit) as error:
-                    lost += _lost(entry, reason(error))
-                    failed = failed or places.shown(entry.key)
+        with process.nothing_drawn():
+            for saved in manifest.groups:
+                stream, *buffers = data.pop(0)
+                unpickler = Unpickler(stream, buffers, live)
+                failed = ""
+                for entry in saved.entries:
+                    try:
+                        later.append((entry, unpickler.unpickled(after=failed)))
+                    except (Exception, SystemExit) as error:
+                        lost += _lost(entry, reason(error))
+                        failed = failed or places.shown(entry.key)
         # Making objects may draw random numbers: those come last.
         for entry, value in sorted(later, key=lambda pair: pair[0].key.startswith("random:")):
             try:
