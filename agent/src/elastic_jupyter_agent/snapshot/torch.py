@@ -97,4 +97,5 @@ def _same(storage: Any) -> Any:
 def _typed(storage: Any, dtype: Any) -> Any:
     import torch
 
-    return torch.storage.TypedStorage(wrap_storage=storage, dtype=dtype, _internal=True)
+    quiet = {"_internal": True} if hasattr(torch.Tensor, "untyped_storage") else {}
+    return torch.storage.TypedStorage(wrap_storage=storage, dtype=dtype, **quiet)

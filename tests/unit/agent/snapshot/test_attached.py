@@ -69,9 +69,7 @@ class Kernel:
 
 
 @contextlib.contextmanager
-def a_kernel(
-    folder: Path, *, agent: bool = True, python: str | None = None
-) -> Iterator[Kernel]:
+def a_kernel(folder: Path, *, agent: bool = True, python: str | None = None) -> Iterator[Kernel]:
     """Start ipykernel in a folder, by an interpreter that has it, and end it afterwards."""
     folder.mkdir(exist_ok=True)
     file = folder / "connection.json"
