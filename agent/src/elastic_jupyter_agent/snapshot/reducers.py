@@ -50,7 +50,7 @@ class Reducers:
 
 
 def _used_up(name: str, qualified: str) -> Any:
-    generator = (nothing for nothing in ())
+    generator: Any = iter(_ for _ in range(0))
     generator.__name__, generator.__qualname__ = name, qualified
     list(generator)
     return generator
