@@ -20,7 +20,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract
+.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ $(STAMP): requirements/dev.txt pyproject.toml agent/pyproject.toml
 	@touch $@
 
 test: venv ## unit tests, those of one machine and of a browser, then the cluster tests on a real Kubernetes
+	@/usr/bin/python3 -c 'import torch' 2>/dev/null || devcluster/packages.sh python3-torch || true
 	$(BIN)/pytest -n 2 --dist loadfile
 	$(BIN)/pytest tests/local --durations 20 --timeout 300
 	$(MAKE) browser-tests
@@ -47,6 +48,9 @@ test: venv ## unit tests, those of one machine and of a browser, then the cluste
 browser-tests: # in Debian's Chromium; where it cannot be installed, they say that they are skipped
 	@type -P chromium >/dev/null || devcluster/packages.sh chromium || true
 	$(BIN)/pytest tests/browser --timeout 300
+
+notebooks: venv ## realistic notebooks, each saved and restored at every cell alone
+	EACH_CUT=1 $(BIN)/pytest tests/unit/agent/snapshot/test_notebooks.py --timeout 600
 
 gpu-tests: venv ## GPUs of hardware, on a machine that has some: what CUDA and the driver see
 	$(BIN)/pytest tests/gpu -s --timeout 300

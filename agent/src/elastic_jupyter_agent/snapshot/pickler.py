@@ -19,6 +19,7 @@ from typing import Any
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
+from elastic_jupyter_agent.snapshot.blobs import SAMPLE
 from elastic_jupyter_agent.snapshot.reducers import NotKept, Reducers
 
 
@@ -63,11 +64,18 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(self, live: list[Any], reducers: Reducers) -> None:
         self._file = _Pieces()
         self._buffers: list[pickle.PickleBuffer] = []
-        super().__init__(self._file, protocol=5, buffer_callback=self._buffers.append)
+        super().__init__(self._file, protocol=5, buffer_callback=self._is_small)
         self._reducers = reducers
         self._namespace = live[0]
         self._live = len(live)
         self.memo = {id(value): (place, value) for place, value in enumerate(live)}
+
+    def _is_small(self, buffer: pickle.PickleBuffer) -> bool:
+        """Keep a large buffer apart; a small one stays in the stream, since each is a request."""
+        small = buffer.raw().nbytes < SAMPLE
+        if not small:
+            self._buffers.append(buffer)
+        return small
 
     def pickled(self, values: list[Any]) -> "Pickled":
         """Return the stream, the buffers, and the objects in it that may be shared.
@@ -93,6 +101,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if func.__globals__ is self._namespace:
             slots["__globals__"] = {}  # live, so there is nothing to bring
             arguments = (arguments[0], self._namespace, *arguments[2:])
+        # cloudpickle copies the cells; these are shared with other functions.
+        slots["__closure__"] = None
+        arguments = (*arguments[:4], func.__closure__)
         return _function, arguments, (state, slots), None, None, internals._function_setstate
 
 

@@ -70,9 +70,24 @@ def _of_libraries() -> dict[str, Any]:
             for name, value in dict.items(matplotlib.rcParams)
             if not name.startswith("backend") and value != dict.get(default, name)
         }
+    if pylab := sys.modules.get("matplotlib._pylab_helpers"):
+        values["settings:pyplot"] = [(m.num, m.canvas.figure) for m in pylab.Gcf.figs.values()]
+    if backend := _inline_backend():
+        values["settings:inline figures"] = {n: getattr(backend, n) for n in _INLINE}
     if "pandas" in sys.modules:
         values["settings:pandas"] = dict(_pandas_options(changed=True))
     return values
+
+
+#: What ``%config InlineBackend`` sets.
+_INLINE = ("figure_formats", "print_figure_kwargs", "close_figures")
+
+
+def _inline_backend(**new: Any) -> Any:
+    """Return what has the settings of ``%matplotlib inline``, or None where nobody used it."""
+    config = sys.modules.get("matplotlib_inline.config")
+    known = config is not None and (new or config.InlineBackend.initialized())
+    return config.InlineBackend.instance(**new) if config is not None and known else None
 
 
 def _pandas_options(*, changed: bool) -> "list[tuple[str, Any]]":
@@ -128,9 +143,24 @@ def _put_settings(shell: Any, library: str, value: Any) -> None:
         sys.modules["numpy"].set_printoptions(**value)
     elif library == "matplotlib":
         sys.modules["matplotlib"].rcParams.update(value)
+    elif library == "pyplot":
+        _put_figures(value)
+    elif library == "inline figures":
+        for name, setting in value.items():
+            setattr(_inline_backend(parent=shell), name, setting)
     elif library == "pandas":
         for name, option in value.items():
             sys.modules["pandas"].set_option(name, option)
+
+
+def _put_figures(figures: "list[tuple[int, Any]]") -> None:
+    """Have pyplot know the figures by their numbers, the current one last."""
+    managers = sys.modules["matplotlib._pylab_helpers"].Gcf.figs
+    managers.clear()
+    for number, figure in figures:
+        manager = figure.canvas.manager
+        manager.num = figure.number = number
+        managers[number] = manager
 
 
 _PUT = {

@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,20 @@ def _use_backend(backend: str | None, notices: list[str]) -> None:
         importlib.import_module("matplotlib").use(backend)
     except Exception as error:
         notices.append(f"matplotlib's backend {backend!r} cannot be used: {error}")
+
+
+@contextlib.contextmanager
+def nothing_drawn() -> Iterator[None]:
+    """Figures that are made anew would be drawn, and shown after the next cell."""
+    matplotlib = sys.modules.get("matplotlib")
+    if matplotlib is None or not matplotlib.is_interactive():
+        yield
+        return
+    matplotlib.interactive(False)
+    try:
+        yield
+    finally:
+        matplotlib.interactive(True)
 
 
 def _autoreloader(shell: Any) -> Any:

@@ -42,9 +42,38 @@ class Reducers:
             return _array(obj)
         if kind.__module__.startswith("pandas") and hasattr(obj, "mgr_locs"):
             return _block(obj)
+        if kind is types.GeneratorType and obj.gi_frame is None:
+            return _used_up, (obj.__name__, obj.__qualname__)
         if isinstance(obj, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType):
             raise NotKept(f"a {kind.__name__} stands in the middle of its code")
         return NotImplemented
+
+
+def _used_up(name: str, qualified: str) -> Any:
+    generator: Any = iter(_ for _ in range(0))
+    generator.__name__, generator.__qualname__ = name, qualified
+    list(generator)
+    return generator
+
+
+# Variables of an enclosing function: those who share one still do. One may hold the function that
+# it belongs to, so it is made before what is in it.
+
+
+def _cell(cell: Any) -> Any:
+    try:
+        content = cell.cell_contents
+    except ValueError:  # nothing was assigned
+        return _empty_cell, ()
+    return _empty_cell, (), (content,), None, None, _set_cell
+
+
+def _empty_cell() -> Any:
+    return types.CellType()
+
+
+def _set_cell(cell: Any, content: tuple[Any]) -> None:
+    (cell.cell_contents,) = content
 
 
 # Weak references: the target comes along, and stays where something else holds it, too.
@@ -227,6 +256,7 @@ class _Alone:
 
 
 _BY_TYPE: dict[type, Callable[[Any], Any]] = {
+    types.CellType: _cell,
     weakref.ref: _weak,
     weakref.WeakMethod: _weak_method,
     weakref.WeakKeyDictionary: _weak_keys,

@@ -98,23 +98,25 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         return Report([], [Lost(places.shown(e.key), e.type, why) for e in keys], [])
     reducers.notices.clear()
     restored: list[str] = []
-    with _quiet(), Reader(source) as reader:
+    # As in a cell: a library that is imported asks ``get_ipython`` whether it is in a notebook.
+    with _quiet(), shell.builtin_trap, Reader(source) as reader:
         reading = [reader.read([g.stream, *g.buffers]) for g in manifest.groups]
         # What was imported is imported meanwhile.
         lost, notices = process.apply(shell, manifest.state)
         data = [read() for read in reading]
         live = live_objects(shell)
         later = []
-        for saved in manifest.groups:
-            stream, *buffers = data.pop(0)
-            unpickler = Unpickler(stream, buffers, live)
-            failed = ""
-            for entry in saved.entries:
-                try:
-                    later.append((entry, unpickler.unpickled(after=failed)))
-                except (Exception, SystemExit) as error:
-                    lost += _lost(entry, reason(error))
-                    failed = failed or places.shown(entry.key)
+        with process.nothing_drawn():
+            for saved in manifest.groups:
+                stream, *buffers = data.pop(0)
+                unpickler = Unpickler(stream, buffers, live)
+                failed = ""
+                for entry in saved.entries:
+                    try:
+                        later.append((entry, unpickler.unpickled(after=failed)))
+                    except (Exception, SystemExit) as error:
+                        lost += _lost(entry, reason(error))
+                        failed = failed or places.shown(entry.key)
         # Making objects may draw random numbers: those come last.
         for entry, value in sorted(later, key=lambda pair: pair[0].key.startswith("random:")):
             try:

@@ -21,7 +21,7 @@ class Storages:
         if name == "UntypedStorage":
             return _same, (self._memory(obj),)
         if name == "TypedStorage":
-            return _typed, (self._memory(obj._untyped_storage), obj.dtype)
+            return _typed, (self._memory(_untyped(obj)), obj.dtype)
         torch = sys.modules.get("torch")
         if torch is not None and isinstance(obj, torch.Tensor):
             return _with_gradient(obj)
@@ -48,6 +48,10 @@ class _Memory:
         return _storage, (pickle.PickleBuffer(array), device)
 
 
+def _untyped(storage: Any) -> Any:
+    return storage._untyped_storage if hasattr(storage, "_untyped_storage") else storage._storage
+
+
 def _with_gradient(tensor: Any) -> Any:
     """Return how to make a leaf with its gradient anew, which torch leaves out."""
     if not tensor.is_leaf or tensor.grad is None:
@@ -68,7 +72,10 @@ def _storage(data: Any, device: str) -> Any:
 
     if not len(data):
         return torch.UntypedStorage(0)
-    storage = torch.frombuffer(data, dtype=torch.uint8).untyped_storage()
+    tensor = torch.frombuffer(data, dtype=torch.uint8)
+    # torch before 2.0 has the typed one only.
+    storage = tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
+    storage = storage if isinstance(storage, torch.UntypedStorage) else _untyped(storage)
     if device == "cpu":
         return storage
     kind, _, index = device.partition(":")
@@ -90,4 +97,5 @@ def _same(storage: Any) -> Any:
 def _typed(storage: Any, dtype: Any) -> Any:
     import torch
 
-    return torch.storage.TypedStorage(wrap_storage=storage, dtype=dtype, _internal=True)
+    quiet = {"_internal": True} if hasattr(torch.Tensor, "untyped_storage") else {}
+    return torch.storage.TypedStorage(wrap_storage=storage, dtype=dtype, **quiet)

@@ -48,6 +48,15 @@ BUILTINS = [
 ]
 
 SHARING = [
+    (
+        "def f():\n  n = 0\n  def add():\n    nonlocal n\n    n += 1\n    return n\n  return add, lambda: n\nadd, get = f(); add()",
+        "add() == 2 and get() == 2",
+    ),
+    (
+        "def f():\n  def odd(n): return n > 0 and even(n - 1)\n  def even(n): return n == 0 or odd(n - 1)\n  return odd\nodd = f()",
+        "odd(7) and not odd(4) and odd.__closure__[0].cell_contents.__closure__[0].cell_contents is odd",
+    ),
+    ("g = (i for i in [1]); x = [g]; list(g)", "next(g, 7) == 7 and x[0] is g"),
     ("x = []; y = x", "x is y"),
     ("x = []; y = [x]; z = {'k': y}", "z['k'] is y and y[0] is x"),
     ("x = []; x.append(x)", "x[0] is x"),

@@ -28,6 +28,7 @@ class FakeGateway(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet, or each answer waits for an acknowledgement
     server: FakeGateway
 
     def do_HEAD(self) -> None:

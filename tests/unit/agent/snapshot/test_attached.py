@@ -69,7 +69,8 @@ class Kernel:
 
 
 @contextlib.contextmanager
-def a_kernel(folder: Path, *, agent: bool = True) -> Iterator[Kernel]:
+def a_kernel(folder: Path, *, agent: bool = True, python: str | None = None) -> Iterator[Kernel]:
+    """Start ipykernel in a folder, by an interpreter that has it, and end it afterwards."""
     folder.mkdir(exist_ok=True)
     file = folder / "connection.json"
     file.unlink(missing_ok=True)
@@ -86,7 +87,7 @@ def a_kernel(folder: Path, *, agent: bool = True) -> Iterator[Kernel]:
     code = "from ipykernel import kernelapp\nkernelapp.launch_new_instance()"
     if not agent:
         code = f"import sys\nsys.modules['elastic_jupyter_agent'] = None\n{code}"
-    command = [sys.executable, "-c", code, "-f", str(file)]
+    command = [python or sys.executable, "-c", code, "-f", str(file)]
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, cwd=folder)
     try:
         client.start_channels(hb=False)
