@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import torch
+from elastic_jupyter_agent.snapshot import torch, widgets
 
 #: Told while objects are made anew, for the report: sentences for the user.
 notices: list[str] = []
@@ -44,7 +44,7 @@ class Reducers:
             return _block(obj)
         if isinstance(obj, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType):
             raise NotKept(f"a {kind.__name__} stands in the middle of its code")
-        return NotImplemented
+        return widgets.reduce(obj)
 
 
 # Weak references: the target comes along, and stays where something else holds it, too.
