@@ -115,6 +115,8 @@ class Tab:
         self.ended = False
         #: The execution states that it was told.
         self.states: list[str] = []
+        #: What it was told of comms, in order.
+        self.comms: list[Message] = []
         self._session = Session(session=session)
         self._cells: dict[str, Cell] = {}
 
@@ -146,6 +148,12 @@ class Tab:
         await self.until(lambda: cell.done)
         return cell
 
+    async def touch(self, comm_id: str, **data: Any) -> Cell:
+        """Do something to a widget, and wait until that is over."""
+        cell = await self.send("comm_msg", {"comm_id": comm_id, "data": data})
+        await self.until(lambda: cell.idle)
+        return cell
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Read messages until ``condition`` holds; fail with what was seen."""
         try:
@@ -163,6 +171,8 @@ class Tab:
         message = json.loads(raw)
         if message["channel"] == "iopub":
             self.last_iopub = message["header"]["msg_id"]
+        if message["msg_type"].startswith("comm_") and message["channel"] == "iopub":
+            self.comms.append(message)
         if message["msg_type"] == "status":
             self.states.append(message["content"]["execution_state"])
         cell = self._cells.get(message["parent_header"].get("msg_id", ""))

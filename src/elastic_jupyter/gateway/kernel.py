@@ -166,6 +166,11 @@ class ElasticKernelManager(ServerKernelManager):
         return self.state in (KernelState.ASLEEP, KernelState.RECLAIMED, KernelState.FAILED)
 
     @property
+    def sleeps(self) -> bool:
+        """Whether its variables are saved, or being saved: it wakes with them."""
+        return self.hibernation.saves or self._has_snapshot
+
+    @property
     def busy(self) -> bool:
         """Whether the user's code runs; true, too, while a recovered kernel has not said."""
         return bool(self._executing) or self._busy_unknown
@@ -444,6 +449,7 @@ class ElasticKernelManager(ServerKernelManager):
         iopub = IOPub(self.connect_iopub(), key=self.session.key, observe=self._observe)
         try:
             await self._subscribe(iopub)
+            before = iopub.ring.next
             await self._restore()
         except BaseException:
             iopub.close()
@@ -462,7 +468,7 @@ class ElasticKernelManager(ServerKernelManager):
             self.spawn(self.mapping.forget(self))
         self.log.info("kernel %s runs (epoch %d)", self.kernel_id, self.epoch)
         for connection in list(self.connections):
-            connection.attach()
+            connection.attach(iopub.of_comms(before))
         if self.parked.waiting:
             self.touch()
             self.parked.forward(self.connect_channel, self.session, iopub_from=self.iopub.ring.next)
