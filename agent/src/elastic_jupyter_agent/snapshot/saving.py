@@ -50,7 +50,7 @@ def save(shell: Any, sink: Sink, known: Manifest | None = None) -> Saved:
 
     def cannot(key: str, value: Any, error: BaseException) -> None:
         # A widget that has a name is told by its name.
-        if not (key.startswith("widget:") and id(value) in told):
+        if not (key.startswith(("widget:", "comm:")) and id(value) in told):
             lost.extend(_lost(Entry(key, type_name(value)), reason(error)))
         told.add(id(value))
 

@@ -22,10 +22,8 @@ def reduce(obj: Any) -> Any:
         return NotImplemented
     if kind.__module__ == "ipykernel.comm.comm":
         return _comm(obj)
-    if kind is traitlets.Sentinel:
-        name = obj.name.removeprefix("traitlets.")
-        known = getattr(traitlets, name, None) is obj
-        return (_sentinel, (name,)) if known else NotImplemented
+    if obj is traitlets.All or obj is traitlets.Undefined:
+        return _sentinel, (obj.name,)
     if issubclass(kind, traitlets.HasTraits):
         return _with_observers(obj)
     return NotImplemented
@@ -50,7 +48,7 @@ def _with_observers(obj: Any) -> Any:
         for handler in handlers
         if not isinstance(handler, traitlets.EventHandler)
     ]
-    reduced = obj.__reduce_ex__(5) if observers else ()
+    reduced: tuple[Any, ...] = obj.__reduce_ex__(5) if observers else ()
     if len(reduced) < 3 or any(reduced[3:]):
         return NotImplemented
     make, arguments, state, *_ = reduced
@@ -62,6 +60,35 @@ def _set_observed(obj: Any, said: tuple[Any, list[tuple[Any, Any, Any]]]) -> Non
     obj.__setstate__(state)
     for name, event, handler in observers:
         obj._add_notifiers(handler, name, event)
+
+
+#: What traitlets makes of a class and its bases. It holds copies of theirs when it is pickled.
+_MADE_OF_CLASS = {
+    "_descriptors",
+    "_instance_inits",
+    "_traits",
+    "_trait_default_generators",
+    "_all_trait_default_generators",
+    "_static_immutable_initial_values",
+}
+
+
+def of_class(obj: Any, reduced: Any) -> Any:
+    """Return how to make a class anew; ``reduced`` is how, but for what traitlets makes of it."""
+    traitlets: Any = sys.modules.get("traitlets")
+    if traitlets is None or not isinstance(reduced, tuple):
+        return reduced
+    if not issubclass(type(obj), traitlets.MetaHasDescriptors):
+        return reduced
+    make, arguments, (attributes, slots), *rest, set_state = reduced
+    attributes = {k: v for k, v in attributes.items() if k not in _MADE_OF_CLASS}
+    return make, arguments, ((attributes, slots), set_state), *rest, _set_class
+
+
+def _set_class(kind: Any, said: tuple[Any, Any]) -> None:
+    state, set_state = said
+    set_state(kind, state)
+    kind.setup_class(dict(vars(kind)))
 
 
 def _comm(comm: Any) -> Any:
@@ -177,7 +204,7 @@ def _send_state(widget: Any) -> None:
     """Send what a front end may have changed; other widgets it has already, and would draw anew."""
     plain = [
         name
-        for name in widget.keys  # noqa: SIM118 - a trait of it
+        for name in widget.keys
         if not name.startswith("_") and widget.trait_metadata(name, "to_json") is None
     ]
     if plain:
