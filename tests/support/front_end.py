@@ -124,8 +124,12 @@ class Tab:
     def resumed(self) -> str | None:
         return self.ws.headers.get("X-Elastic-Jupyter-Resumed")
 
-    async def send(self, msg_type: str, content: Message, *, channel: str = "shell") -> Cell:
+    async def send(
+        self, msg_type: str, content: Message, *, channel: str = "shell", subshell: str = ""
+    ) -> Cell:
         message = self._session.msg(msg_type, content)
+        if subshell:
+            message["header"]["subshell_id"] = subshell
         # A session counts its messages from 0, so that a tab that comes back would repeat ids.
         message["msg_id"] = message["header"]["msg_id"] = uuid.uuid4().hex
         message["channel"] = channel
@@ -148,9 +152,10 @@ class Tab:
         await self.until(lambda: cell.done)
         return cell
 
-    async def touch(self, comm_id: str, **data: Any) -> Cell:
+    async def touch(self, comm_id: str, *, subshell: str = "", **data: Any) -> Cell:
         """Do something to a widget, and wait until that is over."""
-        cell = await self.send("comm_msg", {"comm_id": comm_id, "data": data})
+        content = {"comm_id": comm_id, "data": data}
+        cell = await self.send("comm_msg", content, subshell=subshell)
         await self.until(lambda: cell.idle)
         return cell
 

@@ -263,6 +263,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         if stream is None:
             self.log.warning("a message for the unknown channel %r was dropped", asked.channel)
             return
+        asked = self.manager.subshells.redirect(asked)
         if asked.channel != "stdin" and asked.msg_type.endswith("_request"):
             self._unanswered[str(asked.header.get("msg_id"))] = asked.header
         if asked.msg_type == "execute_request":
@@ -287,6 +288,8 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self.log.warning("a reply with a wrong signature was dropped")
             return
         self._unanswered.pop(reply[0], None)
+        if channel == "control":
+            self.manager.subshells.hear(reply[1])
         self._write(channel, reply[1])
         self.manager.release_if_asked()
 

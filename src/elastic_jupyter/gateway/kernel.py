@@ -46,6 +46,7 @@ from elastic_jupyter.gateway.parked import Parked, ParkedFrontEnds
 from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info, now_stamp
 from elastic_jupyter.gateway.replay import ATTACHED, AWAITED
 from elastic_jupyter.gateway.sessions import Sessions
+from elastic_jupyter.gateway.subshells import Subshells
 from elastic_jupyter.gateway.wish import Wish
 from elastic_jupyter.policy import idle, notices, usage
 from elastic_jupyter.policy.keys import address_token
@@ -105,6 +106,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.iopub: IOPub | None = None
         self.kernel_info: Mapping[str, Any] | None = None
         self.hibernation = Hibernation(self)
+        self.subshells = Subshells()
         self.kernel_session = "elastic-jupyter"
         self.waiting_text = notices.STARTING
         self.last_execution = datetime.now(UTC)
@@ -461,8 +463,11 @@ class ElasticKernelManager(ServerKernelManager):
         self.reason = ""
         self._launching = None
         if recovered:
+            self.subshells.unknown()
+            self.spawn(self._learn_subshells())
             self.spawn(self._learn_whether_busy())
         else:
+            self.subshells.begin()
             self.touch()
         if self._notice is None:
             self.spawn(self.mapping.forget(self))
@@ -560,6 +565,11 @@ class ElasticKernelManager(ServerKernelManager):
                 except TimeoutError:
                     session.send(socket, "kernel_info_request")
             self.log.warning("kernel %s: no message on iopub within 5 s", self.kernel_id)
+
+    async def _learn_subshells(self) -> None:
+        with self._probe_socket("control") as socket:
+            session = new_session(self.session.key)
+            await self.subshells.learn(socket, session, self.kernel_info)
 
     async def _learn_whether_busy(self) -> None:
         """Ask on shell, which answers only when the user's code has ended.

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.support.front_end import FrontEnd, Tab
 from tests.support.loopback import Loopback
 from tests.unit.gateway.test_gateway import until
@@ -122,3 +124,35 @@ async def test_a_page_that_is_loaded_meanwhile_is_answered_at_once(world: Loopba
     await tab.until(lambda: opened.idle)
     assert told(tab, "page") == [("comm_close", None)]
     assert asked.text("stderr") == ""
+
+
+async def subshell(tab: Tab) -> str:
+    """Make a subshell, as JupyterLab does for what is done to widgets."""
+    asked = await tab.send("create_subshell_request", {}, channel="control")
+    await tab.until(lambda: any(m["channel"] == "control" for m in asked.messages))
+    [reply] = [m for m in asked.messages if m["channel"] == "control"]
+    return str(reply["content"]["subshell_id"])
+
+
+@pytest.mark.parametrize("gateways", [1, 2])
+async def test_a_front_end_that_names_a_subshell_of_before_reaches_the_kernel(
+    world: Loopback, gateways: int
+) -> None:
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    [slider, _] = (await tab.run(SLIDER)).text().split()
+    before = await subshell(tab)
+    await suspend(world)
+    await asleep(world)
+    await tab.touch(slider, subshell=before, method="update", state={"value": 3})
+    assert (await tab.run("print(seen)")).text() == "[3]\n"
+    now = await subshell(tab)
+    if gateways == 2:
+        await world.end(gateway)
+        tab = await FrontEnd(await world.gateway(**NEVER)).open(kernel_id)
+        await tab.run("1")
+    for number, named in enumerate((before, now, before), 4):
+        await tab.touch(slider, subshell=named, method="update", state={"value": number})
+    assert (await tab.run("print(seen)")).text() == "[3, 4, 5, 6]\n"
