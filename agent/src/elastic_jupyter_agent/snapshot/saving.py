@@ -100,6 +100,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
     if _minor(manifest.python) != _minor(platform.python_version()):
         why = f"saved by Python {manifest.python}, and this is {platform.python_version()}"
         keys = [e for g in manifest.groups for e in g.entries if e.key.startswith("name:")]
+        widgets.tell(manifest.state.get("comms", ()))
         return Report([], [Lost(places.shown(e.key), e.type, why) for e in keys], [])
     reducers.notices.clear()
     restored: list[str] = []
