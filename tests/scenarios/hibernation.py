@@ -100,6 +100,24 @@ class Hibernation:
                 what="the condition that names it",
             )
 
+    def test_a_widget_says_that_its_kernel_sleeps_and_works_on_after_it(
+        self, sleepy: World
+    ) -> None:
+        code = (
+            "import ipywidgets as w\nmoves = []\nslider = w.IntSlider(1)\n"
+            "slider.observe(lambda change: moves.append(change.new), 'value')\n"
+            "print(slider.model_id, end='')"
+        )
+        with sleepy.server.notebook() as tab:
+            slider = tab.run(code, within=60).stdout
+            asleep(sleepy, tab)
+            touch = tab.touch(slider, method="update", state={"value": 5})
+            assert "The kernel of this widget sleeps" in touch.text
+            assert phase(sleepy, tab) == "Hibernated"
+            assert tab.run("slider.value, moves", within=AWAKE_WITHIN).result == "(5, [5])"
+            tab.touch(slider, method="update", state={"value": 7})
+            assert tab.run("slider.value, moves").result == "(7, [5, 7])"
+
     @pytest.mark.parametrize("gone", ["gateway restarts", "gateway dies", "notebook server"])
     def test_it_wakes_though_others_were_replaced_meanwhile(self, sleepy: World, gone: str) -> None:
         with sleepy.server.notebook() as tab:

@@ -117,6 +117,8 @@ class Tab:
         self.states: list[str] = []
         #: What it was told for JupyterLab's extension.
         self.told: list[Message] = []
+        #: What it was told of comms, in order.
+        self.comms: list[Message] = []
         self._session = Session(session=session)
         self._cells: dict[str, Cell] = {}
 
@@ -124,8 +126,12 @@ class Tab:
     def resumed(self) -> str | None:
         return self.ws.headers.get("X-Elastic-Jupyter-Resumed")
 
-    async def send(self, msg_type: str, content: Message, *, channel: str = "shell") -> Cell:
+    async def send(
+        self, msg_type: str, content: Message, *, channel: str = "shell", subshell: str = ""
+    ) -> Cell:
         message = self._session.msg(msg_type, content)
+        if subshell:
+            message["header"]["subshell_id"] = subshell
         # A session counts its messages from 0, so that a tab that comes back would repeat ids.
         message["msg_id"] = message["header"]["msg_id"] = uuid.uuid4().hex
         message["channel"] = channel
@@ -148,6 +154,13 @@ class Tab:
         await self.until(lambda: cell.done)
         return cell
 
+    async def touch(self, comm_id: str, *, subshell: str = "", **data: Any) -> Cell:
+        """Do something to a widget, and wait until that is over."""
+        content = {"comm_id": comm_id, "data": data}
+        cell = await self.send("comm_msg", content, subshell=subshell)
+        await self.until(lambda: cell.idle)
+        return cell
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Read messages until ``condition`` holds; fail with what was seen."""
         try:
@@ -168,6 +181,8 @@ class Tab:
             self.last_iopub = msg_id  # of the kernel's own, as the notebook side remembers it
         if message["msg_type"] == "elastic_jupyter_state":
             self.told.append(message["content"])
+        if message["msg_type"].startswith("comm_") and message["channel"] == "iopub":
+            self.comms.append(message)
         if message["msg_type"] == "status":
             self.states.append(message["content"]["execution_state"])
         cell = self._cells.get(message["parent_header"].get("msg_id", ""))

@@ -239,6 +239,13 @@ class Tab:
         """Execute a cell and wait until it has ended."""
         return self.start(code).wait(within=within)
 
+    def touch(self, comm_id: str, *, within: float = 30, **data: Any) -> "Cell":
+        """Do something to a widget, and wait until it has been answered."""
+        message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
+        self.client.shell_channel.send(message)
+        touch = Cell(self, message["header"]["msg_id"])
+        return touch.until(lambda touch: touch.idle_at, within=within, what="an answer to a touch")
+
     def interrupt(self) -> None:
         """The Interrupt button."""
         self.server.request("POST", f"kernels/{self.kernel_id}/interrupt")

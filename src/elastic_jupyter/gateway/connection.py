@@ -7,6 +7,7 @@ text is updated in place and cleared before the output; an interrupt cancels the
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,7 @@ from traitlets import default
 from elastic_jupyter.gateway import messages
 from elastic_jupyter.gateway.messages import Asked, Said
 from elastic_jupyter.gateway.parked import CHANNELS, Parked, close_streams, read_reply
+from elastic_jupyter.gateway.touched import Touched, is_of_comm
 from elastic_jupyter.policy import notices
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.held: list[Asked] = []
+        self._touched = Touched()
         self._unanswered: dict[str, messages.Header] = {}
         self._waiting_for: messages.Header | None = None
         self._attached = False
@@ -167,7 +170,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             streams=self.channels,
             iopub_from=0,
             unanswered=self._unanswered,
-            held=self.held,
+            held=[*self._touched.take(), *self.held] if self.held else [],
             waiting_for=self._waiting_for,
         )
         if self._attached and self.manager.iopub is not None:
@@ -226,8 +229,14 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             # Front ends stop waiting for it after a few seconds, so it does not queue.
             self.say(asked.header, *answer)
             return
-        if not asked.msg_type.endswith("_request"):
-            return  # comm messages and the like have nobody to go to
+        if is_of_comm(asked) and (self.manager.asleep or self.manager.hibernation.saves):
+            if not self.held:
+                now = asyncio.get_running_loop().time()
+                sleeps = self.manager.sleeps
+                self.say(asked.header, *self._touched.answer(asked, sleeps=sleeps, now=now))
+                return
+        elif not (is_of_comm(asked) or asked.msg_type.endswith("_request")):
+            return  # it has nobody to go to
         if len(self.held) >= MAX_HELD:
             self.say(
                 asked.header,
@@ -243,16 +252,15 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
 
     def _holds(self, asked: Asked) -> bool:
         """Say whether a request waits for the end of a save, in which nothing runs."""
-        return bool(self.held) or (
-            self.manager.hibernation.saves and asked.msg_type == "execute_request"
-        )
+        changes = asked.msg_type == "execute_request" or is_of_comm(asked)
+        return bool(self.held) or (self.manager.hibernation.saves and changes)
 
     def forward_held(self) -> None:
         """Pass on what was held while the kernel's variables were saved, in order."""
         if not self._attached:
             return
         self._clear_waiting()
-        held, self.held = self.held, []
+        held, self.held = [*self._touched.take(), *self.held], []
         for asked in held:
             self._forward(asked)
 
@@ -261,6 +269,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         if stream is None:
             self.log.warning("a message for the unknown channel %r was dropped", asked.channel)
             return
+        asked = self.manager.subshells.redirect(asked)
         if asked.channel != "stdin" and asked.msg_type.endswith("_request"):
             self._unanswered[str(asked.header.get("msg_id"))] = asked.header
         if asked.msg_type == "execute_request":
@@ -285,6 +294,8 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self.log.warning("a reply with a wrong signature was dropped")
             return
         self._unanswered.pop(reply[0], None)
+        if channel == "control":
+            self.manager.subshells.hear(reply[1])
         self._write(channel, reply[1])
         self.manager.release_if_asked()
 

@@ -55,6 +55,11 @@ class IOPub:
             self._stream.on_recv(None)
             self._stream.close()
 
+    def of_comms(self, number: int) -> list[list[bytes]]:
+        """Return what was said of comms from the ``number``-th message on, as in ``Listener``."""
+        kept, _ = self.ring.since(number)
+        return [one.parts for one in kept if b'"comm_' in one.parts[0]]
+
     def _on_message(self, frames: list[bytes]) -> None:
         self._subscribed.set()
         try:

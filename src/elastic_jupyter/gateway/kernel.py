@@ -48,6 +48,7 @@ from elastic_jupyter.gateway.parked import Parked, ParkedFrontEnds
 from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info, now_stamp
 from elastic_jupyter.gateway.replay import ATTACHED, AWAITED
 from elastic_jupyter.gateway.sessions import Sessions
+from elastic_jupyter.gateway.subshells import Subshells
 from elastic_jupyter.gateway.wish import Wish
 from elastic_jupyter.policy import idle, notices, usage
 from elastic_jupyter.policy.keys import address_token
@@ -109,6 +110,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.kernel_info: Mapping[str, Any] | None = None
         self.hibernation = Hibernation(self)
         self.idleness = Idleness(self)
+        self.subshells = Subshells()
         self.kernel_session = "elastic-jupyter"
         self.waiting_text = notices.STARTING
         self.last_execution = datetime.now(UTC)
@@ -186,6 +188,11 @@ class ElasticKernelManager(ServerKernelManager):
     def asleep(self) -> bool:
         """Whether nothing runs until an execution asks for it."""
         return self.state in (KernelState.ASLEEP, KernelState.RECLAIMED, KernelState.FAILED)
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether its variables are saved, or being saved: it wakes with them."""
+        return self.hibernation.saves or self._has_snapshot
 
     @property
     def busy(self) -> bool:
@@ -468,6 +475,7 @@ class ElasticKernelManager(ServerKernelManager):
         iopub = IOPub(self.connect_iopub(), key=self.session.key, observe=self._observe)
         try:
             await self._subscribe(iopub)
+            before = iopub.ring.next
             await self._restore()
         except BaseException:
             iopub.close()
@@ -480,14 +488,17 @@ class ElasticKernelManager(ServerKernelManager):
         self._launching = None
         self.idleness.begin(recovered=recovered)
         if recovered:
+            self.subshells.unknown()
+            self.spawn(self._learn_subshells())
             self.spawn(self._learn_whether_busy())
         else:
+            self.subshells.begin()
             self.touch()
         if self._notice is None:
             self.spawn(self.mapping.forget(self))
         self.log.info("kernel %s runs (epoch %d)", self.kernel_id, self.epoch)
         for connection in list(self.connections):
-            connection.attach()
+            connection.attach(iopub.of_comms(before))
         if self.parked.waiting:
             self.touch()
             self.parked.forward(self.connect_channel, self.session, iopub_from=self.iopub.ring.next)
@@ -581,6 +592,11 @@ class ElasticKernelManager(ServerKernelManager):
                 except TimeoutError:
                     session.send(socket, "kernel_info_request")
             self.log.warning("kernel %s: no message on iopub within 5 s", self.kernel_id)
+
+    async def _learn_subshells(self) -> None:
+        with self._probe_socket("control") as socket:
+            session = new_session(self.session.key)
+            await self.subshells.learn(socket, session, self.kernel_info)
 
     async def _learn_whether_busy(self) -> None:
         """Ask on shell, which answers only when the user's code has ended.

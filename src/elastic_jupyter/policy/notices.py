@@ -141,6 +141,19 @@ DROPPED = (
 )
 
 
+def touched(*, sleeps: bool, kept: bool) -> str:
+    """Return the answer to a touch of a widget whose kernel is not there.
+
+    ``sleeps``: the widget comes back when the kernel wakes. ``kept``: so does the change.
+    """
+    if not sleeps:
+        return (
+            "[elastic-jupyter] The kernel of this widget was stopped: run the widget's cell again."
+        )
+    then = "the change reaches it then." if kept else "then do this again."
+    return f"[elastic-jupyter] The kernel of this widget sleeps. Run a cell to wake it: {then}"
+
+
 def not_woken(reason: str) -> str:
     """Return the answer to a cell whose kernel did not wake; nothing is lost."""
     return (

@@ -41,19 +41,31 @@ def group(
     but what is meant for the process, as a KeyboardInterrupt.
     """
     alone: dict[str, Pickled] = {}
+    members: dict[str, list[int]] = {}
+    known: set[int] = set()
     for key, value in values.items():
+        if id(value) in known:  # as a part of another; of two hundred widgets each may hold all
+            members[key] = [id(value)]
+            continue
         try:
             alone[key] = pickle([value])
         except (Exception, SystemExit) as error:
             cannot(key, value, error)
-    for keys in _connected({key: _shared(p.objects) for key, p in alone.items()}):
+            continue
+        members[key] = _shared(alone[key].objects)
+        known.update(members[key])
+    for keys in _connected(members):
         if len(keys) == 1:
             yield Together(keys, alone[keys[0]])
             continue
         try:
             yield Together(keys, pickle([values[key] for key in keys]))
         except (Exception, SystemExit):  # each could alone
-            yield from (Together([key], alone[key]) for key in keys)
+            for key in keys:
+                try:
+                    yield Together([key], alone.get(key) or pickle([values[key]]))
+                except (Exception, SystemExit) as error:
+                    cannot(key, values[key], error)
 
 
 def _shared(objects: Iterable[Any]) -> list[int]:

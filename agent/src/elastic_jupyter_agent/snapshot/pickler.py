@@ -19,6 +19,7 @@ from typing import Any
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
+from elastic_jupyter_agent.snapshot import widgets
 from elastic_jupyter_agent.snapshot.blobs import SAMPLE
 from elastic_jupyter_agent.snapshot.reducers import NotKept, Reducers
 
@@ -93,7 +94,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, obj: Any) -> Any:
         reduced = self._reducers.reduce(obj)
-        return reduced if reduced is not NotImplemented else super().reducer_override(obj)
+        if reduced is not NotImplemented:
+            return reduced
+        return widgets.of_class(obj, super().reducer_override(obj))
 
     def _dynamic_function_reduce(self, func: types.FunctionType) -> Any:
         state, slots = internals._function_getstate(func)

@@ -1,7 +1,8 @@
 """Where values are in a kernel: names, ``Out``, and what libraries and IPython keep for the user.
 
 A key says the place: ``name:x``, ``out:3``, ``under:_``, ``magic:line:shout``,
-``event:post_run_cell:0``, ``random:numpy``, ``settings:matplotlib``.
+``event:post_run_cell:0``, ``random:numpy``, ``settings:matplotlib``,
+``widget:5f0c``, ``comm:5f0c``.
 """
 
 import random
@@ -9,6 +10,8 @@ import re
 import sys
 import types
 from typing import Any
+
+from elastic_jupyter_agent.snapshot import widgets
 
 #: Names that IPython and Python set themselves, beside those of the history.
 _OWN = re.compile(
@@ -35,7 +38,7 @@ def collect(shell: Any) -> dict[str, Any]:
     for event, callbacks in shell.events.callbacks.items():
         mine = [callback for callback in callbacks if _of_user(callback)]
         values |= {f"event:{event}:{place}": callback for place, callback in enumerate(mine)}
-    return values | _of_libraries()
+    return values | widgets.collect() | _of_libraries()
 
 
 def _is_own(name: str, value: Any, hidden: dict[str, Any]) -> bool:
@@ -171,6 +174,8 @@ _PUT = {
     "event": _put_event,
     "random": _put_random,
     "settings": _put_settings,
+    "widget": widgets.put,
+    "comm": widgets.put,
 }
 
 
@@ -184,6 +189,8 @@ def shown(key: str) -> str:
         return ("%" if kind == "line" else "%%") + name
     if kind in ("name", "under"):
         return name
+    if kind in ("widget", "comm"):
+        return f"a {kind}"
     return {"random": "random numbers of ", "settings": "settings of ", "event": "callback for "}[
         kind
     ] + name.partition(":")[0]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from elastic_jupyter_agent.snapshot import widgets
 from elastic_jupyter_agent.wire import Lost
 
 #: Environment variables by which an incarnation is told what it is; the next has its own.
@@ -40,6 +41,7 @@ def state(shell: Any) -> dict[str, Any]:
         "text": {"pprint": text.pprint, "float_precision": text.float_precision},
         "traceback": shell.InteractiveTB.mode,
         "matplotlib_backend": _backend(),
+        "comms": widgets.ids(),
     }
 
 

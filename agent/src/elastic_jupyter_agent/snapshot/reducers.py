@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import torch
+from elastic_jupyter_agent.snapshot import torch, widgets
 
 #: Told while objects are made anew, for the report: sentences for the user.
 notices: list[str] = []
@@ -46,7 +46,7 @@ class Reducers:
             return _used_up, (obj.__name__, obj.__qualname__)
         if isinstance(obj, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType):
             raise NotKept(f"a {kind.__name__} stands in the middle of its code")
-        return NotImplemented
+        return widgets.reduce(obj)
 
 
 def _used_up(name: str, qualified: str) -> Any:

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import places, process, reducers
+from elastic_jupyter_agent.snapshot import places, process, reducers, widgets
 from elastic_jupyter_agent.snapshot.blobs import Reader, Sink, Source, Writer
 from elastic_jupyter_agent.snapshot.groups import group
 from elastic_jupyter_agent.snapshot.pickler import Pickled, Pickler, Unpickler, live_objects
@@ -46,8 +46,13 @@ def save(shell: Any, sink: Sink, known: Manifest | None = None) -> Saved:
     values = places.collect(shell)
     lost: list[Lost] = []
 
+    told: set[int] = set()
+
     def cannot(key: str, value: Any, error: BaseException) -> None:
-        lost.extend(_lost(Entry(key, type_name(value)), reason(error)))
+        # A widget that has a name is told by its name.
+        if not (key.startswith(("widget:", "comm:")) and id(value) in told):
+            lost.extend(_lost(Entry(key, type_name(value)), reason(error)))
+        told.add(id(value))
 
     def pickle(values: list[Any]) -> Pickled:
         return Pickler(live, own).pickled(values)
@@ -95,6 +100,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
     if _minor(manifest.python) != _minor(platform.python_version()):
         why = f"saved by Python {manifest.python}, and this is {platform.python_version()}"
         keys = [e for g in manifest.groups for e in g.entries if e.key.startswith("name:")]
+        widgets.tell(manifest.state.get("comms", ()))
         return Report([], [Lost(places.shown(e.key), e.type, why) for e in keys], [])
     reducers.notices.clear()
     restored: list[str] = []
@@ -104,6 +110,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         # What was imported is imported meanwhile.
         lost, notices = process.apply(shell, manifest.state)
         data = [read() for read in reading]
+        widgets.let_go()
         live = live_objects(shell)
         later = []
         with process.nothing_drawn():
@@ -125,6 +132,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
                 lost.append(Lost(places.shown(entry.key), entry.type, reason(error)))
             else:
                 restored += [places.shown(entry.key)] * entry.key.startswith("name:")
+        widgets.tell(manifest.state.get("comms", ()))
     notices += [*reducers.notices, *_differences(manifest.packages)]
     return Report(sorted(restored), lost, notices)
 
@@ -165,6 +173,8 @@ def reason(error: BaseException) -> str:
 def _lost(entry: Entry, why: str) -> list[Lost]:
     if entry.key.startswith("under:"):  # it is in Out, which says so
         return []
+    if entry.key.startswith("widget:") and entry.type.endswith(("Layout", "Style")):
+        return []  # of a widget, which says so
     return [Lost(places.shown(entry.key), entry.type, why)]
 
 

@@ -567,6 +567,14 @@ LIBRARIES = [
         "nx.shortest_path(g, 0, 3) == [0, 1, 2, 3] and g.nodes[0]['d'] is g",
     ),
     (
+        "import traitlets as t\nclass A(t.HasTraits):\n  n = t.Int()\n  @t.default('n')\n  def _n(s): return 5\na = A(); s = []; a.observe(lambda c: s.append((c.name, c.new)))",
+        "a.n = 7; s == [('n', 7)] and A().n == 5",
+    ),
+    (
+        "import traitlets as t\nclass A(t.HasTraits):\n  n = t.Int()\n  @t.observe('n')\n  def _n(s, c): s.seen = c.new\na = A(); b = A(n=1); k = t.link((a, 'n'), (b, 'n'))",
+        "a.n = 7; b.n == 7 and b.seen == 7 and a.trait_names() == ['n']",
+    ),
+    (
         "import networkx as nx\ng = nx.DiGraph([(1, 2)]); v = g.edges; s = g.subgraph([1])",
         "list(v) == [(1, 2)] and list(s) == [1]",
     ),

@@ -1,0 +1,41 @@
+"""ipywidgets in JupyterLab, whose kernel sleeps and wakes."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_lab import PYTHON, is_reclaimed
+from tests.support.lab_page import LabPage
+from tests.support.machine import Machine
+
+SLIDER = (
+    "import ipywidgets as w; moves = []; s = w.IntSlider(1); "
+    "s.observe(lambda change: moves.append(change.new), 'value'); s"
+)
+
+
+@pytest.mark.machine(idle=3, policy="hibernate")
+def test_a_slider_that_is_moved_while_its_kernel_sleeps(machine: Machine, lab: LabPage) -> None:
+    lab.new_notebook(PYTHON)
+    output = lab.run(SLIDER)
+    handle, readout = output.locator(".noUi-handle"), output.locator(".widget-readout")
+    expect(readout).to_have_text("1")
+    handle.press("ArrowRight")
+    expect(lab.run("print(moves)")).to_contain_text("[2]")
+    is_reclaimed(machine, lab)
+    for _ in range(3):
+        handle.press("ArrowRight")
+    expect(readout).to_have_text("5")
+    lab.shot("slider-asleep")
+    assert not machine.kernel_processes(lab)
+    expect(lab.run("print(s.value)")).to_contain_text("\n5")
+    expect(readout).to_have_text("5")
+    handle.press("ArrowRight")
+    expect(lab.run("print(s.value)")).to_contain_text("6")
+    expect(readout).to_have_text("6")
+    lab.shot("slider-awake")
+    is_reclaimed(machine, lab)
+    lab.reload()
+    lab.has_kernel(PYTHON)
+    expect(lab.run("print(s.value)")).to_contain_text("\n6")
+    expect(readout).to_have_text("6")
+    lab.shot("slider-reloaded")

@@ -1,0 +1,158 @@
+"""Widgets of a kernel that sleeps, and after it woke. The front end's part is played."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.front_end import FrontEnd, Tab
+from tests.support.loopback import Loopback
+from tests.unit.gateway.test_gateway import until
+from tests.unit.gateway.test_hibernation import NEVER, asleep, phase, spec, suspend
+
+SLIDER = """
+import ipywidgets as w
+seen = []
+slider = w.IntSlider(value=1)
+slider.observe(lambda change: seen.append(change.new), "value")
+button = w.Button()
+button.on_click(lambda _: seen.append("click"))
+print(slider.model_id, button.model_id, end="")
+"""
+
+
+async def sleeping(world: Loopback, code: str = SLIDER) -> tuple[Tab, list[str]]:
+    """A kernel that has run the code and sleeps; and the ids that the code printed."""
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start())
+    ids = (await tab.run(code)).text().split()
+    await suspend(world)
+    await asleep(world)
+    tab.comms.clear()
+    return tab, ids
+
+
+def told(tab: Tab, comm_id: str) -> list[tuple[str, Any]]:
+    """What the tab was told of a comm: the methods or types, and the value in it."""
+    return [
+        (m["content"]["data"].get("method", m["msg_type"]), _value(m))
+        for m in tab.comms
+        if m["content"]["comm_id"] == comm_id
+    ]
+
+
+def _value(message: dict[str, Any]) -> Any:
+    return message["content"]["data"].get("state", {}).get("value")
+
+
+async def test_a_touch_is_answered_and_wakes_nobody(world: Loopback) -> None:
+    tab, [slider, button] = await sleeping(world)
+    first = await tab.touch(slider, method="update", state={"value": 3})
+    assert "sleeps. Run a cell to wake it: the change reaches it then" in first.text("stderr")
+    second = await tab.touch(slider, method="update", state={"value": 4})
+    assert second.text("stderr") == "", "not once for each step of a slider"
+    click = await tab.touch(button, method="custom", content={"event": "click"})
+    assert click.idle
+    assert phase(world) == "Hibernated"
+    assert spec(world)["suspend"] is True
+
+
+async def test_a_change_reaches_the_kernel_before_the_cell_that_wakes_it(world: Loopback) -> None:
+    tab, [slider, button] = await sleeping(world)
+    for value in (3, 4, 5):
+        await tab.touch(slider, method="update", state={"value": value})
+    await tab.touch(slider, method="update", state={"max": 50})
+    await tab.touch(button, method="custom", content={"event": "click"})
+    cell = await tab.run("print(slider.value, slider.max, seen)")
+    assert cell.text() == "5 50 [5]\n"
+    assert told(tab, slider)[0] == ("update", 1), "what the kernel has comes first"
+    assert ("echo_update", 5) in told(tab, slider)
+    await tab.touch(slider, method="update", state={"value": 6})
+    await tab.touch(button, method="custom", content={"event": "click"})
+    assert (await tab.run("print(seen)")).text() == "[5, 6, 'click']\n"
+
+
+async def test_what_cannot_be_kept_says_so(world: Loopback) -> None:
+    tab, [slider, _] = await sleeping(world)
+    touch = await tab.touch(slider, method="update", state={"description": "x" * 2_000_000})
+    assert "sleeps. Run a cell to wake it: then do this again" in touch.text("stderr")
+    await tab.run("1")
+    assert told(tab, slider) == [("update", 1)]
+
+
+async def test_a_widget_that_is_lost_is_closed_in_the_front_end(world: Loopback) -> None:
+    code = f"{SLIDER}\nimport threading\nslider.lock = threading.Lock()"
+    tab, [slider, button] = await sleeping(world, code)
+    cell = await tab.run("'slider' in dir(), print(seen)")
+    assert "slider (ipywidgets.widgets.widget_int.IntSlider: cannot pickle" in cell.text("stderr")
+    assert told(tab, slider) == [("comm_close", None)]
+    assert "comm_close" not in dict(told(tab, button))
+
+
+async def test_a_touch_while_it_wakes_waits_for_its_turn(world: Loopback) -> None:
+    tab, [slider, button] = await sleeping(world)
+    world.store.hold = True
+    cell = await tab.execute("seen.append(slider.value)")
+    await until(lambda: spec(world)["suspend"] is False)
+    move = await tab.send(
+        "comm_msg", {"comm_id": slider, "data": {"method": "update", "state": {"value": 9}}}
+    )
+    click = await tab.send(
+        "comm_msg", {"comm_id": button, "data": {"method": "custom", "content": {"event": "click"}}}
+    )
+    world.store.hold = False
+    world.store.run(next(iter(world.store.objects)))
+    await tab.until(lambda: cell.done and move.idle and click.idle)
+    assert (await tab.run("print(seen)")).text() == "[1, 9, 'click']\n"
+
+
+async def test_a_widget_whose_kernel_is_gone_says_so(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(idle=0.5, interval=0.1))
+    tab = await front_end.open(await front_end.start())
+    [slider, _] = (await tab.run(SLIDER)).text().split()
+    await until(lambda: not world.store.objects)
+    touch = await tab.touch(slider, method="update", state={"value": 3})
+    assert "was stopped: run the widget's cell again" in touch.text("stderr")
+    assert not world.store.objects
+
+
+async def test_a_page_that_is_loaded_meanwhile_is_answered_at_once(world: Loopback) -> None:
+    tab, _ = await sleeping(world)
+    opened = await tab.send(
+        "comm_open", {"comm_id": "page", "target_name": "jupyter.widget.control", "data": {}}
+    )
+    asked = await tab.touch("page", method="request_states")
+    await tab.until(lambda: opened.idle)
+    assert told(tab, "page") == [("comm_close", None)]
+    assert asked.text("stderr") == ""
+
+
+async def subshell(tab: Tab) -> str:
+    """Make a subshell, as JupyterLab does for what is done to widgets."""
+    asked = await tab.send("create_subshell_request", {}, channel="control")
+    await tab.until(lambda: any(m["channel"] == "control" for m in asked.messages))
+    [reply] = [m for m in asked.messages if m["channel"] == "control"]
+    return str(reply["content"]["subshell_id"])
+
+
+@pytest.mark.parametrize("gateways", [1, 2])
+async def test_a_front_end_that_names_a_subshell_of_before_reaches_the_kernel(
+    world: Loopback, gateways: int
+) -> None:
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    [slider, _] = (await tab.run(SLIDER)).text().split()
+    before = await subshell(tab)
+    await suspend(world)
+    await asleep(world)
+    await tab.touch(slider, subshell=before, method="update", state={"value": 3})
+    assert (await tab.run("print(seen)")).text() == "[3]\n"
+    now = await subshell(tab)
+    if gateways == 2:
+        await world.end(gateway)
+        tab = await FrontEnd(await world.gateway(**NEVER)).open(kernel_id)
+        await tab.run("1")
+    for number, named in enumerate((before, now, before), 4):
+        await tab.touch(slider, subshell=named, method="update", state={"value": number})
+    assert (await tab.run("print(seen)")).text() == "[3, 4, 5, 6]\n"
