@@ -87,11 +87,11 @@ def apply(shell: Any, saved: dict[str, Any]) -> tuple[list[Lost], list[str]]:
                 shell.extension_manager.load_extension(extension)
             except (Exception, SystemExit) as error:
                 lost.append(Lost(f"%load_ext {extension}", "IPython extension", str(error)))
-    _apply_to_shell(shell, saved)
     return lost, notices
 
 
-def _apply_to_shell(shell: Any, saved: dict[str, Any]) -> None:
+def apply_to_shell(shell: Any, saved: dict[str, Any]) -> None:
+    """Bring a shell's history, counter and settings to a saved state; after ``apply``."""
     history = shell.history_manager
     if history:
         history.input_hist_parsed[:] = saved["input"]

@@ -110,6 +110,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         # What was imported is imported meanwhile.
         lost, notices = process.apply(shell, manifest.state)
         data = [read() for read in reading]
+        process.apply_to_shell(shell, manifest.state)
         widgets.let_go()
         live = live_objects(shell)
         later = []
