@@ -6,8 +6,8 @@ import pytest
 from tests.scenarios.hibernation import Hibernation, LazyStart
 from tests.scenarios.idle_or_not import IdleOrNot, goes, stays
 from tests.support import manifests
-from tests.support.cluster import Cluster, foreign_image
-from tests.support.team import Object, Team
+from tests.support.cluster import Cluster
+from tests.support.team import Object, Team, foreign_image
 
 pytestmark = pytest.mark.usefixtures("gpus")
 

@@ -37,7 +37,7 @@ _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 _IMAGE = re.compile(r"registry\.example\.com/jupyter/([\w-]+):[\w.-]+")
 _FORWARD = re.compile(r"kubectl port-forward deploy/(\S+) 8888:8888")
 #: Commands that may be typed again until they show what they should.
-_LOOK = ("kubectl get ", "elastic-jupyter status")
+_LOOK = ("kubectl get ", "elastic-jupyter status", "elastic-jupyter why ")
 _LOCAL = "http://127.0.0.1:8888"
 _SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 #: Where the command ``elastic-jupyter`` is.
