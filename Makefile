@@ -20,7 +20,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks
+.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ store-contract: venv ## what a store does, on a cluster with as many objects as 
 
 chaos: venv ## fifty rounds of SIGKILL on one machine; CHAOS_SEED=n has a run chosen again
 	CHAOS_ROUNDS=50 $(BIN)/pytest tests/local/test_chaos.py -s
+
+crashes: venv ## a crash, or a full disk, at each step of a kernel's sleep and wake
+	ALL_CRASHES=1 $(BIN)/pytest tests/local/test_crashes.py -s
 
 lint: venv ## style, types, layers, generated files
 	$(BIN)/ruff check .

@@ -10,7 +10,6 @@ import os
 import random
 import signal
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from elastic_jupyter.store.protocol import Key
 from elastic_jupyter.store.sqlite import SqliteKernelStore, open_database
 from tests.support.counting import CountingNotebook
 from tests.support.eventually import eventually
-from tests.support.invariants import damaged, doubled, kernel_processes, phases, unsettled
+from tests.support.invariants import damaged, kernel_processes, phases, unsettled, watched
 from tests.support.jupyter_tab import Cell
 from tests.support.machine import GATEWAY, NAMESPACE, NOTEBOOK_SERVER, READY_WITHIN, Machine
 
@@ -277,25 +276,6 @@ def a_listener(bells: Path) -> Iterator[socket.socket]:
         finally:
             os.close(folder)
             (bells / name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def watched(machine: Machine) -> Iterator[list[str]]:
-    """Look all the time for what must not be for a moment; what is found is in the list."""
-    found: list[str] = []
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.2):
-            found.extend(doubled(machine))
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        yield found
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def test_the_notebook_says_that_variables_are_gone_though_its_server_is_killed_as_it_is_told(

@@ -6,9 +6,10 @@ The product is not asked. Each function returns sentences that say what is wrong
 import json
 import os
 import sqlite3
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,25 @@ def doubled(machine: Machine) -> list[str]:
         if len(kernels) > 1:
             wrong.append(f"{lease} is held by the kernels {sorted(kernels)} at once")
     return wrong
+
+
+@contextmanager
+def watched(machine: Machine) -> Iterator[list[str]]:
+    """Look all the time for what must not be for a moment; what is found is in the list."""
+    found: list[str] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.2):
+            found.extend(doubled(machine))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def unsettled(machine: Machine) -> list[str]:

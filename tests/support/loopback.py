@@ -426,7 +426,9 @@ class Loopback:
         manager = gateway.kernel_manager
         for kernel in list(manager.kernels.values()):
             for connection in list(kernel.connections):
-                connection.websocket_handler.ws_connection.stream.close()
+                websocket = connection.websocket_handler.ws_connection
+                if websocket is not None:  # else it is closing already
+                    websocket.stream.close()
             for task in list(kernel._background):
                 task.cancel()
             kernel._leave()

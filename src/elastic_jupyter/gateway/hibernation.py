@@ -10,12 +10,13 @@ import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 from elastic_jupyter.api.kernel import Snapshot, Wake
-from elastic_jupyter.errors import AgentFailed, NoAgent, StoreError
+from elastic_jupyter.errors import AgentFailed, NoAgent, SnapshotBroken, SnapshotMissing, StoreError
 from elastic_jupyter.gateway import agent
 from elastic_jupyter.gateway.connection import new_session
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.transfers import Transfer, Transfers
 from elastic_jupyter.policy import notices, wakes
+from elastic_jupyter.store.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from elastic_jupyter.gateway.kernel import ElasticKernelManager
@@ -31,8 +32,8 @@ class Hibernation:
     def __init__(self, manager: ElasticKernelManager) -> None:
         self._manager = manager
         self._cancelled: asyncio.Event | None = None
-        #: What has been saved of this object and is complete, as epoch and digest.
-        self._latest: tuple[int, str] | None = None
+        # What is complete in the store: of which object, its epoch and digest.
+        self._latest: tuple[str, tuple[int, str]] | None = None
         #: What came back with the last wake.
         self.wake: Wake | None = None
 
@@ -57,7 +58,7 @@ class Hibernation:
         transfers = self._transfers
         cancelled = self._cancelled = asyncio.Event()
         try:
-            await asyncio.to_thread(transfers.store.sweep, facts.uid, self._latest)
+            await self._make_room(transfers.store, facts.uid)
             saving = transfers.open_save(self._manager.kernel_id, facts.uid, facts.epoch)
             try:
                 answer = await self._ask("save", saving, cancelled)
@@ -67,7 +68,7 @@ class Hibernation:
                 return None
             if saving.sealed is None or saving.sealed != answer["id"]:
                 raise AgentFailed("the agent says that it has saved what did not arrive")
-            self._latest = (facts.epoch, saving.sealed)
+            self._latest = (facts.uid, (facts.epoch, saving.sealed))
             return Snapshot(epoch=facts.epoch, id=f"{facts.epoch}-{saving.sealed}")
         finally:
             self._cancelled = None
@@ -84,7 +85,7 @@ class Hibernation:
         finally:
             await transfers.close(restoring, "the kernel is not restored any more")
         assert answer is not None  # nobody cancels it
-        self._latest = (epoch, digest)
+        self._latest = (facts.uid, (epoch, digest))
         self.wake = wakes.wake(facts.epoch, answer["restored"], answer["lost"])
         told = notices.restored(answer["restored"], answer["lost"])
         return "\n".join([told, *answer["notices"]])
@@ -93,7 +94,20 @@ class Hibernation:
         """Remove what the latest snapshot does not need. It is tidying: an error is logged."""
         facts = cast(Facts, self._manager.facts)
         with contextlib.suppress(StoreError, NoAgent):  # the next save does it, too
-            await asyncio.to_thread(self._transfers.store.sweep, facts.uid, self._latest)
+            await asyncio.to_thread(self._transfers.store.sweep, facts.uid, self._kept(facts.uid))
+
+    async def _make_room(self, store: SnapshotStore, uid: str) -> None:
+        """Remove what the next snapshot cannot use again.
+
+        The latest one may be gone: the variables are in the kernel, which is what counts.
+        """
+        try:
+            await asyncio.to_thread(store.sweep, uid, self._kept(uid))
+        except (SnapshotMissing, SnapshotBroken):
+            await asyncio.to_thread(store.sweep, uid, None)
+
+    def _kept(self, uid: str) -> tuple[int, str] | None:
+        return self._latest[1] if self._latest is not None and self._latest[0] == uid else None
 
     @property
     def _transfers(self) -> Transfers:

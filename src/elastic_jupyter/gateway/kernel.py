@@ -67,6 +67,8 @@ SIGNAL_AFTER = 1.0
 INTERRUPT_PATIENCE = 2.0
 #: How long an interrupt stays on its way to a kernel that does not answer, s.
 INTERRUPT_LIFE = 60.0
+#: How long the reconciler may take to put a kernel to rest that ended as it woke, s.
+REST_PATIENCE = 30.0
 #: How long a notice may be on its way to the user, s.
 NOTICE_TRAVELS = 3.0
 
@@ -733,6 +735,8 @@ class ElasticKernelManager(ServerKernelManager):
         except (AgentFailed, StoreError) as error:
             self.log.warning("kernel %s is not saved, and runs on: %s", self.kernel_id, error)
             self.touch()  # the next try comes after as long an idle time
+        except LaunchFailed as error:  # it has ended, which is told elsewhere
+            self.log.warning("kernel %s is not saved: %s", self.kernel_id, error)
         if self.state is KernelState.RUNNING:
             await self._stay_awake(released=released)
         return None
@@ -802,14 +806,27 @@ class ElasticKernelManager(ServerKernelManager):
         async with self._changing:
             if self.state is not KernelState.STARTING:
                 return
-            facts = cast(Facts, self.facts)
             try:
+                facts = await self._at_rest()
                 self._take(await self.store.wish(self.key, uid=facts.uid, suspend=False))
-            except StoreError as error:
+            except (StoreError, TimeoutError) as error:
                 self.state = KernelState.ASLEEP
-                self._fail("KernelStartError", notices.not_woken(str(error)))
+                why = str(error) or "it has not ended yet"
+                self._fail("KernelStartError", notices.not_woken(why))
                 return
             self.begin()
+
+    async def _at_rest(self) -> Facts:
+        """Return the facts once the incarnation before is over.
+
+        One that ended on its way is put to rest first: it would stay ended. Raises
+        ``TimeoutError`` when the reconciler does not say so.
+        """
+        async with asyncio.timeout(REST_PATIENCE):
+            while (facts := cast(Facts, self.facts)).ended:
+                self._changed.clear()
+                await self._changed.wait()
+        return facts
 
     async def _start_again(self) -> None:
         async with self._changing:

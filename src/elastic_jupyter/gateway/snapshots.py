@@ -131,8 +131,7 @@ class BlobHandler(_SnapshotHandler):
     def _in_thread(self, saving: Saving, batch: list[bytes], last: bool) -> None:
         if self._draft is None:
             self._draft = saving.save.put(self.path_kwargs["digest"])
-        for piece in batch:
-            self._draft.write(piece)
+        self._draft.write(b"".join(batch))
         if last:
             self._draft.commit()
 

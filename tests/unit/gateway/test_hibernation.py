@@ -1,5 +1,6 @@
 """A kernel that sleeps, and what fails on its way there and back. Its process is an ipykernel."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,28 @@ async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(world: Lo
     await asleep(world)
     manifest.write_text(kept)
     assert (await tab.run("print(x)")).text() == "1\n"
+
+
+@pytest.mark.parametrize("gone", ["the object", "the files"])
+async def test_a_kernel_that_slept_sleeps_again_though_its_snapshot_is_gone(
+    world: Loopback, gone: str
+) -> None:
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    tab = await front_end.open(await front_end.start())
+    await tab.run("x = 1")
+    await suspend(world)
+    await asleep(world)
+    await tab.run("x = 2")
+    if gone == "the object":
+        [kernel] = gateway.kernels.kernels.values()
+        await kernel.restart_kernel()
+        await tab.run("x = 2")
+    else:
+        shutil.rmtree(world.snapshots)
+    await suspend(world)
+    await asleep(world)
+    assert (await tab.run("print(x)")).text() == "2\n"
 
 
 async def test_a_store_that_is_away_when_all_is_saved_leaves_the_kernel_running(
