@@ -163,6 +163,26 @@ class Hibernation:
                 holder.let_go()
             assert tab.run("kept", within=AWAKE_WITHIN).result == "1"
 
+    @pytest.mark.parametrize("lost", ["the gateway", "the connection"])
+    def test_a_wake_goes_on_though_meanwhile_is_lost(self, sleepy: World, lost: str) -> None:
+        with sleepy.server.notebook(sleepy.gpu) as tab:
+            tab.run("kept = 1", within=60)
+            asleep(sleepy, tab)
+            holders = [Holder(sleepy) for _ in range(sleepy.gpus)]
+            for holder in holders:
+                holder.cell.until(
+                    lambda cell: cell.messages("execute_input"), within=60, what="its start"
+                )
+            cell = tab.start("kept + 1")
+            cell.until(lambda cell: cell.displayed, within=20, what="the waiting text")
+            if lost == "the gateway":
+                sleepy.replace_gateway()
+            else:
+                tab.reconnect()
+            for holder in holders:
+                holder.let_go()
+            assert cell.wait(within=AWAKE_WITHIN).result == "2", tab.transcript(12)
+
     def test_a_restart_drops_the_variables_and_says_so(self, sleepy: World) -> None:
         with sleepy.server.notebook() as tab:
             tab.run("kept = 1", within=60)

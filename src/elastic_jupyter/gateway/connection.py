@@ -85,6 +85,8 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self.websocket_handler.set_header(
                 "X-Elastic-Jupyter-Resumed", "covered" if covered else "gap"
             )
+            if self.manager.never_ran(self.session_id):
+                self.websocket_handler.set_header("X-Elastic-Jupyter-Never-Ran", "true")
 
     async def connect(self) -> None:  # type: ignore[override]  # upstream: a Future
         """Take part in the kernel's messages, now or when it runs."""

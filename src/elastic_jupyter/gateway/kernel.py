@@ -1089,6 +1089,15 @@ class ElasticKernelManager(ServerKernelManager):
         """Say whether a returning front end will get every message that it missed."""
         return self._missed(session_id, last_msg_id, orderly)[1]
 
+    def never_ran(self, session_id: str) -> bool:
+        """Say whether what a returning front end has sent has not run, and nobody has it here.
+
+        While there is a snapshot, nothing has run since it was taken (ADR 0017).
+        """
+        facts = self.facts
+        saved = facts is not None and facts.uid not in self.retired and facts.snapshot is not None
+        return saved and self.parked.get(session_id) is None
+
     def iopub_missed_by(self, connection: ElasticConnection) -> list[list[bytes]]:
         """Return the iopub messages that a front end missed, oldest first."""
         return self._missed(connection.session_id, connection.resume_point, connection.orderly)[0]

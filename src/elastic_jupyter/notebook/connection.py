@@ -8,6 +8,8 @@ with the gateway, on the websocket's URL when it is opened again after a loss:
 - ``close_code``: the code with which the gateway closed the websocket before, if it did.
 - the handshake's answer has ``X-Elastic-Jupyter-Resumed: covered`` when all that iopub said after
   ``last_msg_id`` will be replayed; anything else means that some of it may be lost.
+- it has ``X-Elastic-Jupyter-Never-Ran: true`` when the kernel has not woken: what was sent to it
+  and not answered has not run, and the gateway does not have it any more.
 """
 
 import asyncio
@@ -54,6 +56,7 @@ LEAVING = 3.0
 #: The websocket close code by which a browser comes back (RFC 6455, IANA's registry).
 SERVICE_RESTART = 1012
 RESUMED_HEADER = "X-Elastic-Jupyter-Resumed"
+NEVER_RAN_HEADER = "X-Elastic-Jupyter-Never-Ran"
 
 
 def _now() -> datetime:
@@ -282,12 +285,13 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
         assert ws.headers is not None
         ws.protocol.set_nodelay(True)
         covered = ws.headers.get(RESUMED_HEADER) == "covered"
+        never_ran = ws.headers.get(NEVER_RAN_HEADER) == "true"
         protocol = ws.selected_subprotocol
         self.ws = ws
         self._was_connected = True
         alive = False
         try:
-            self._return(covered=covered)
+            self._return(covered=covered, never_ran=never_ran)
             while (frame := await ws.read_message()) is not None:
                 alive = True
                 await self._receive(frame, protocol)
@@ -303,10 +307,11 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
             _close(ws)
         return alive
 
-    def _return(self, *, covered: bool) -> None:
+    def _return(self, *, covered: bool, never_ran: bool) -> None:
         """Settle what the gap left open; then what was held goes its way."""
+        again = self._requests.never_ran() if never_ran else []
         probes = self._requests.returned(covered=covered, now=_now())
-        self._send_own(probes)
+        self._send_own([*probes, *again])
         self._flush()
         if probes:
             self._later(GRACE, lambda: self._say(self._requests.still_running(now=_now())))

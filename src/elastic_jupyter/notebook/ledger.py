@@ -8,8 +8,9 @@ does what it answers. It matters only around a gap, that is while the gateway is
   a request in the gap gets a probe. A queue is first in, first out, so the answer to the probe
   shows that the kernel has finished all that it got before.
 - ``settle``: what a probe proved finished and is still owed something gets it: the reply rebuilt
-  from what iopub told, where that is all known, or else an error that names the gap. An execution
-  is never sent again: that it did not run cannot be known. A mere question is.
+  from what iopub told, where that is all known, or else an error that names the gap. A mere
+  question is asked again; an execution is not, since that it did not run cannot be known, but
+  where the gateway knows it: of a kernel that has not woken yet (``never_ran``).
 
 A gap is *covered* when the gateway replays every iopub message of that time. If it does not, a cell
 that goes on says on its stderr that output may be missing.
@@ -52,10 +53,12 @@ class Lane(NamedTuple):
 class Entry:
     """One request. ``lost`` and ``back`` are the ends of the gap it is in, or None."""
 
-    request: Message  # without the content, but for one that can be asked again
+    request: Message  # without the content, but for one that may be asked again
     lane: Lane
     silent: bool
     started: bool = False
+    #: The kernel itself said something of it, not only the gateway in its name.
+    heard: bool = False
     replied: bool = False
     idle: bool = False
     count: int | None = None
@@ -118,14 +121,15 @@ class Ledger:
         """Note a message that was written to the gateway's websocket."""
         if request.channel not in ("shell", "control") or not request.msg_id:
             return
-        content: Json = {}
+        kept: Message = _bare(request)
         silent = False
         if request.msg_type in REPEATABLE:
-            content = request.content
+            kept = Message(request.channel, (request.header, {}, {}, request.content))
         elif request.msg_type == "execute_request":
+            kept = request
             silent = bool(request.content.get("silent", False))
         self._open[request.msg_id] = Entry(
-            Message(request.channel, (request.header, {}, {}, content)),
+            kept,
             Lane(request.channel, request.header.get("subshell_id")),
             silent,
         )
@@ -143,6 +147,21 @@ class Ledger:
         self._probes.clear()
         for entry in self._open.values():
             entry.lost = entry.lost or now
+
+    def never_ran(self) -> list[Message]:
+        """Return the executions of the gap to be sent again: the kernel has run nothing since.
+
+        Called before ``returned`` where the gateway says so, which has none of them either.
+        """
+        again = [
+            entry
+            for entry in self._in_gap()
+            if entry.request.msg_type == "execute_request" and not (entry.heard or entry.replied)
+        ]
+        for entry in again:
+            entry.lost = entry.back = None
+            entry.started = entry.idle = False
+        return [entry.request for entry in again]
 
     def returned(self, *, covered: bool, now: datetime) -> list[Message]:
         """Note that the websocket is open again and return the probes to send first.
@@ -223,6 +242,10 @@ class Ledger:
             entry.blind = entry.untold = False  # it began after the gap
         before = tuple(self._tell(entry, now))
         entry.started = True
+        if not message.msg_id.startswith(OURS) and not entry.heard:
+            entry.heard = True
+            if entry.request.msg_type not in REPEATABLE:
+                entry.request = _bare(entry.request)
         if message.msg_type == "execute_input":
             entry.count = message.content.get("execution_count")
         elif message.msg_type == "error":
@@ -303,3 +326,8 @@ class Ledger:
     def _close_if_finished(self, entry: Entry) -> None:
         if entry.finished:
             self._close(entry)
+
+
+def _bare(request: Message) -> Message:
+    """Return a request without its content, of which there may be megabytes."""
+    return Message(request.channel, (request.header, {}, {}, {}))

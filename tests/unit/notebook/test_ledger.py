@@ -98,6 +98,24 @@ IDLE = ("iopub", "status", {"execution_state": "idle"})
 OK = {"status": "ok", "execution_count": 3, "user_expressions": {}, "payload": []}
 
 
+def test_a_cell_that_only_the_gateway_spoke_of_is_sent_again_where_nothing_ran(tab: Tab) -> None:
+    waits, ran = ask(msg_id="waits", content={"code": "1"}), ask(msg_id="ran")
+    tab.sent(ran, waits, ask("complete_request", "question")).started(ran)
+    busy = from_kernel("iopub", "status", {"execution_state": "busy"}, to=waits, msg_id=f"{OURS}1")
+    assert tab.ledger.received(busy, now=tab.now).forward
+    tab.ledger.lost(now=tab.now)
+    [again] = tab.ledger.never_ran()
+    assert (again.msg_id, again.content) == ("waits", {"code": "1"})
+    tab.probes = tab.ledger.returned(covered=False, now=tab.now)
+    tab.probe_answered()
+    ended = tab.ledger.settle(MAIN, final=True, now=tab.now)
+    assert {message.parent_id for message in ended.to_browser} == {"ran"}
+    assert [message.msg_id for message in ended.to_kernel] == ["question"]
+    tab.started(waits).state("idle", to=waits)
+    assert tab.gets("shell", "execute_reply", OK, to=waits) == ["execute_reply"]
+    assert len(tab.ledger) == 1, "the question was asked again"
+
+
 # -- rebuilt replies
 
 
