@@ -12,6 +12,9 @@ DIST ?= dist
 LABEXTENSION := src/elastic_jupyter/notebook/labextensions/@elastic-jupyter/labextension
 # tests/bench; for example BENCH="--rounds 5 --check start"
 BENCH ?=
+# Of `make sleeps`.
+TIMES ?= 20
+SLEEPS := Hibernation or LazyStart
 # How many cluster tests run at once. They wait for pods more than they compute.
 SIDE_BY_SIDE ?= 3
 
@@ -20,7 +23,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes
+.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes sleeps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +73,11 @@ store-contract: venv ## what a store does, on a cluster with as many objects as 
 
 chaos: venv ## fifty rounds of SIGKILL on one machine; CHAOS_SEED=n has a run chosen again
 	CHAOS_ROUNDS=50 $(BIN)/pytest tests/local/test_chaos.py -s
+
+sleeps: venv ## what sleeps and wakes, TIMES times on one machine, then on a cluster
+	for turn in $$(seq $(TIMES)); do $(BIN)/pytest tests/local/test_scenarios.py -q -k "$(SLEEPS)" || exit 1; done
+	devcluster/with.sh bash -c 'for turn in $$(seq $(TIMES)); do \
+	  $(BIN)/pytest tests/cluster/test_hibernation.py -q -k "$(SLEEPS)" --timeout 600 || exit 1; done'
 
 crashes: venv ## a crash, or a full disk, at each step of a kernel's sleep and wake
 	ALL_CRASHES=1 $(BIN)/pytest tests/local/test_crashes.py -s
