@@ -14,7 +14,7 @@ from elastic_jupyter_agent.snapshot import places, process, reducers, widgets
 from elastic_jupyter_agent.snapshot.blobs import Reader, Sink, Source, Writer
 from elastic_jupyter_agent.snapshot.groups import group
 from elastic_jupyter_agent.snapshot.pickler import Pickled, Pickler, Unpickler, live_objects
-from elastic_jupyter_agent.wire import Chunk, Entry, Group, Lost, Manifest, Payload
+from elastic_jupyter_agent.wire import Chunk, Entry, Group, Lost, Manifest, Payload, WireError
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,15 @@ def _payload(chunks: _Chunks, readonly: bool = True) -> Payload:
 def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
     """Bring a fresh shell to a saved state; to be called in its main thread.
 
-    Raises what the source raises, before any name is there, and KeyboardInterrupt.
+    Raises ``WireError`` for what another Python saved and what the source raises, both before any
+    name is there; and KeyboardInterrupt.
     """
-    if _minor(manifest.python) != _minor(platform.python_version()):
-        why = f"saved by Python {manifest.python}, and this is {platform.python_version()}"
-        keys = [e for g in manifest.groups for e in g.entries if e.key.startswith("name:")]
-        widgets.tell(manifest.state.get("comms", ()))
-        return Report([], [Lost(places.shown(e.key), e.type, why) for e in keys], [])
+    here = platform.python_version()
+    if _minor(manifest.python) != _minor(here):
+        raise WireError(
+            f"they were saved by Python {manifest.python}, and this is {here}, which cannot read "
+            f"them: they come back with Python {_minor(manifest.python)}"
+        )
     reducers.notices.clear()
     restored: list[str] = []
     # As in a cell: a library that is imported asks ``get_ipython`` whether it is in a notebook.

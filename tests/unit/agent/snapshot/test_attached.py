@@ -309,6 +309,15 @@ def test_a_damaged_snapshot_changes_nothing(kernel: Kernel, gateway: FakeGateway
     assert kernel.restore(gateway) == {"error": "a blob of the snapshot is not in the store"}
 
 
+def test_what_another_python_saved_stays_saved(kernel: Kernel, gateway: FakeGateway) -> None:
+    kernel.run("x = 1")
+    kernel.save(gateway)
+    gateway.manifest = json.dumps(json.loads(gateway.manifest) | {"python": "3.5.1"}).encode()
+    kernel.run("x = 2")
+    assert "they come back with Python 3.5" in kernel.restore(gateway)["error"]
+    assert kernel.run("print(x)") == "2\n"
+
+
 def test_an_object_that_never_ends_pickling_is_interrupted(
     kernel: Kernel, gateway: FakeGateway
 ) -> None:

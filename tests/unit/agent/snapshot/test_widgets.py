@@ -244,19 +244,6 @@ def test_what_is_lost_is_named_and_closed(tmp_path: Path) -> None:
             assert not comms & set(gone)
 
 
-def test_widgets_of_another_python_are_closed(tmp_path: Path) -> None:
-    with a_gateway() as gateway, a_kernel(tmp_path / "kernel") as kernel:
-        slider = kernel.run("import ipywidgets as w; x = w.IntSlider(); print(x.model_id, end='')")
-        kernel.save(gateway)
-        assert gateway.manifest is not None
-        gateway.manifest = json.dumps(json.loads(gateway.manifest) | {"python": "3.1.0"}).encode()
-        kernel.run("x.comm._closed = True; x.comm = None; del x")
-        kernel.run("get_ipython().kernel.comm_manager.comms.clear()")
-        kernel.restore(gateway)
-        told = said(kernel, kernel.client.kernel_info())
-        assert slider in {m["content"]["comm_id"] for m in told if m["msg_type"] == "comm_close"}
-
-
 def test_a_kernel_that_is_restored_twice_closes_nothing(tmp_path: Path) -> None:
     with a_gateway() as gateway:
         with a_kernel(tmp_path / "before") as kernel:
