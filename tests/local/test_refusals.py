@@ -114,7 +114,8 @@ REFUSALS = [
     Refusal(
         "a setting that there is not",
         "Invalid value for '--config': {}/settings.toml has the unknown setting idel; known are "
-        "browser, directory, gpus, idle, log_level, policy, port, start, state, user",
+        "browser, directory, fallback, gpus, idle, log_level, max_extension, policy, port, start, "
+        "state, user",
         settings('idel = "5m"'),
     ),
     Refusal(
