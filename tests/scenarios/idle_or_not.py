@@ -59,7 +59,7 @@ class IdleOrNot:
                 what="kept at its deadline",
             )
             named = " ".join(said["leftRunning"])
-            assert all(word in named for word in ("'worker'", "waiter", "sh -c")), named
+            assert all(word in named for word in ("'worker'", "waiter", "sh (")), named
             assert phase(sleepy, tab) == "Running"
             sleepy.touch(tab, file)
             asleep(sleepy, tab, within=2 * sleepy.idle + sleepy.slack + 10)

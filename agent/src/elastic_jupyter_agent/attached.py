@@ -22,6 +22,8 @@ from elastic_jupyter_agent import wire
 #: Seconds between two looks whether the shell is busy. It is when it has been so for the grace: a
 #: cell that has sent its reply, or a completion, needs less. An event loop may be busy without it.
 _LOOK, _GRACE, _PATIENCE = 0.02, 0.3, 5.0
+#: How far the shell had counted when variables were given to it; before that, to its first cell.
+_counted = 1
 #: The latest snapshot of this process, whose blobs the next one uses again.
 _latest: wire.Manifest | None = None
 
@@ -82,13 +84,16 @@ def _restore(url: str, token: str) -> dict[str, Any]:
 
 
 def _restore_now(url: str, token: str) -> dict[str, Any]:
-    global _latest
+    global _counted, _latest
     from elastic_jupyter_agent import snapshot, transfer
 
+    shell = _kernel().shell
+    if shell.execution_count != _counted:  # another gateway gave it its variables, and a cell
+        return {"restored": [], "lost": [], "notices": [], "ran": True}
     with transfer.Gateway(url, token) as gateway:
         manifest = wire.Manifest.from_json(gateway.get_manifest())
-        report = snapshot.restore(_kernel().shell, manifest, gateway)
-    _latest = manifest
+        report = snapshot.restore(shell, manifest, gateway)
+    _counted, _latest = shell.execution_count, manifest
     return {
         "restored": report.restored,
         "lost": [vars(lost) for lost in (*manifest.lost, *report.lost)],

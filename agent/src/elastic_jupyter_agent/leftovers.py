@@ -76,7 +76,7 @@ def _tasks(loop: Any) -> list[str]:
 
 
 def _processes() -> list[str]:
-    """Return the commands of all descendants that still run, as /proc has them."""
+    """Return the programs of all descendants that still run, with their pids."""
     parents: dict[int, int] = {}
     for entry in os.scandir("/proc") if os.path.isdir("/proc") else ():
         if entry.name.isdigit():
@@ -90,8 +90,17 @@ def _processes() -> list[str]:
     while more := {pid for pid, parent in parents.items() if parent in mine and pid not in mine}:
         mine |= more
         found += sorted(more)
-    commands = (_command(pid) for pid in found)
-    return [c for c in commands if c and not any(watcher in c for watcher in _WATCHERS)]
+    commands = ((pid, _command(pid)) for pid in found)
+    return [
+        f"{_program(command)} ({pid})"
+        for pid, command in commands
+        if command and not any(watcher in command for watcher in _WATCHERS)
+    ]
+
+
+def _program(command: str) -> str:
+    """Return the program's name alone: what follows may hold a password, and is read by others."""
+    return os.path.basename(command.partition(" ")[0])
 
 
 def _command(pid: int) -> str:

@@ -347,6 +347,13 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         for header in headers:
             self.say(header, *messages.failure(header, ename, evalue))
 
+    def fail_unanswered(self, ename: str, evalue: str) -> None:
+        """End the executions that the kernel got and will not answer any more."""
+        for msg_id, header in list(self._unanswered.items()):
+            if header.get("msg_type") == "execute_request":
+                del self._unanswered[msg_id]
+                self.say(header, *messages.failure(header, ename, evalue))
+
     # -- the client's words about its return (query of the websocket's URL)
 
     def _returns(self) -> bool:

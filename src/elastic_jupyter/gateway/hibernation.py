@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from elastic_jupyter.api.kernel import Snapshot, Wake
@@ -42,13 +43,22 @@ class Hibernation:
         """Whether variables are being saved: what is to run has to wait, or cancel it."""
         return self._cancelled is not None
 
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Have what is to run wait until the end of the block, or cancel the save in it."""
+        self._cancelled = asyncio.Event()
+        try:
+            yield
+        finally:
+            self._cancelled = None
+
     def cancel(self) -> None:
         """Have a save end as soon as it can, if one is under way; the kernel goes on."""
         if self._cancelled is not None:
             self._cancelled.set()
 
     async def save(self) -> Snapshot | None:
-        """Save the running kernel's variables; None: it was cancelled.
+        """Save the running kernel's variables, in a block of ``holding``; None: it was cancelled.
 
         Raises ``NoAgent`` where that is impossible for good, ``AgentFailed`` or a ``StoreError``
         where it was not possible now, with a sentence for the user.
@@ -56,27 +66,24 @@ class Hibernation:
         facts = cast(Facts, self._manager.facts)
         agent.require_ipykernel(self._manager.kernel_info)
         transfers = self._transfers
-        cancelled = self._cancelled = asyncio.Event()
+        cancelled = cast(asyncio.Event, self._cancelled)
+        await self._make_room(transfers.store, facts.uid)
+        saving = transfers.open_save(self._manager.kernel_id, facts.uid, facts.epoch)
         try:
-            await self._make_room(transfers.store, facts.uid)
-            saving = transfers.open_save(self._manager.kernel_id, facts.uid, facts.epoch)
-            try:
-                answer = await self._ask("save", saving, cancelled)
-            finally:
-                await transfers.close(saving, _CANCELLED)
-            if answer is None or cancelled.is_set():
-                return None
-            if saving.sealed is None or saving.sealed != answer["id"]:
-                raise AgentFailed("the agent says that it has saved what did not arrive")
-            self._latest = (facts.uid, (facts.epoch, saving.sealed))
-            return Snapshot(epoch=facts.epoch, id=f"{facts.epoch}-{saving.sealed}")
+            answer = await self._ask("save", saving, cancelled)
         finally:
-            self._cancelled = None
+            await transfers.close(saving, _CANCELLED)
+        if answer is None or cancelled.is_set():
+            return None
+        if saving.sealed is None or saving.sealed != answer["id"]:
+            raise AgentFailed("the agent says that it has saved what did not arrive")
+        self._latest = (facts.uid, (facts.epoch, saving.sealed))
+        return Snapshot(epoch=facts.epoch, id=f"{facts.epoch}-{saving.sealed}")
 
-    async def restore(self, facts: Facts, epoch: int, digest: str) -> str:
+    async def restore(self, facts: Facts, epoch: int, digest: str) -> str | None:
         """Give a kernel that has just started its variables; return what to tell its user.
 
-        Raises ``NoAgent``, ``AgentFailed``.
+        None: another gateway did, and cells have run since. Raises ``NoAgent``, ``AgentFailed``.
         """
         transfers = self._transfers
         restoring = transfers.open_restore(self._manager.kernel_id, facts.uid, epoch, digest)
@@ -86,25 +93,33 @@ class Hibernation:
             await transfers.close(restoring, "the kernel is not restored any more")
         assert answer is not None  # nobody cancels it
         self._latest = (facts.uid, (epoch, digest))
+        if answer.get("ran"):
+            return None
         self.wake = wakes.wake(facts.epoch, answer["restored"], answer["lost"])
         told = notices.restored(answer["restored"], answer["lost"])
         return "\n".join([told, *answer["notices"]])
 
     async def sweep(self) -> None:
-        """Remove what the latest snapshot does not need. It is tidying: an error is logged."""
+        """Remove what the latest snapshot does not need: it is tidying, and may fail.
+
+        Only who made what ``spec.snapshot`` names knows that nothing else is needed.
+        """
         facts = cast(Facts, self._manager.facts)
-        with contextlib.suppress(StoreError, NoAgent):  # the next save does it, too
-            await asyncio.to_thread(self._transfers.store.sweep, facts.uid, self._kept(facts.uid))
+        kept = self._kept(facts.uid)
+        named = facts.snapshot.id if facts.snapshot else None
+        if kept is not None and named == f"{kept[0]}-{kept[1]}":
+            with contextlib.suppress(StoreError, NoAgent):  # the next save does it, too
+                await asyncio.to_thread(self._transfers.store.sweep, facts.uid, kept)
 
     async def _make_room(self, store: SnapshotStore, uid: str) -> None:
-        """Remove what the next snapshot cannot use again.
+        """Remove what the next snapshot cannot use again, as far as that is known.
 
         The latest one may be gone: the variables are in the kernel, which is what counts.
         """
-        try:
-            await asyncio.to_thread(store.sweep, uid, self._kept(uid))
-        except (SnapshotMissing, SnapshotBroken):
-            await asyncio.to_thread(store.sweep, uid, None)
+        kept = self._kept(uid)
+        if kept is not None:
+            with contextlib.suppress(SnapshotMissing, SnapshotBroken):
+                await asyncio.to_thread(store.sweep, uid, kept)
 
     def _kept(self, uid: str) -> tuple[int, str] | None:
         return self._latest[1] if self._latest is not None and self._latest[0] == uid else None

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import zmq
@@ -36,6 +37,7 @@ from elastic_jupyter.errors import (
     NoAgent,
     NotFound,
     StoreError,
+    Unavailable,
 )
 from elastic_jupyter.gateway import messages, sessions
 from elastic_jupyter.gateway.connection import ElasticConnection, new_session
@@ -47,6 +49,7 @@ from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.parked import Parked, ParkedFrontEnds
 from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info, now_stamp
 from elastic_jupyter.gateway.replay import ATTACHED, AWAITED
+from elastic_jupyter.gateway.retry import insist
 from elastic_jupyter.gateway.sessions import Sessions
 from elastic_jupyter.gateway.subshells import Subshells
 from elastic_jupyter.gateway.wish import Wish
@@ -284,6 +287,8 @@ class ElasticKernelManager(ServerKernelManager):
             self._fall_asleep()  # another gateway of ours saved it
         elif self.state is KernelState.ASLEEP and before and before.suspend and not facts.suspend:
             self.begin()  # somebody else wakes it
+        elif self.state is KernelState.FAILED and facts.rests:
+            self._rest()  # another gateway of ours kept what is saved of it
         wished = (before.suspend, before.keep_until) if before else (False, None)
         if (facts.suspend, facts.keep_until) != wished:
             self.spawn(self._heed())
@@ -422,6 +427,11 @@ class ElasticKernelManager(ServerKernelManager):
             self.kernel_info = self.kernel_info or self.mapping.kernel_info(self.wish.spec_name)
             self._rest()
             return
+        if facts.ended and self._has_snapshot:  # on its way back
+            self.state = KernelState.ASLEEP
+            self.execution_state = "idle"
+            self.spawn(self._rest_again())
+            return
         if facts.ended:
             self.state = KernelState.FAILED
             self.execution_state = "idle"
@@ -518,7 +528,8 @@ class ElasticKernelManager(ServerKernelManager):
         if facts.to_restore:
             self._show_waiting(notices.RESTORING)
             notice = await self.hibernation.restore(facts, *facts.to_restore)
-            self._notice = notices.with_left(notice, facts.left_running)
+            if notice is not None:
+                self._notice = notices.with_left(notice, facts.left_running)
         self._take(await self.store.save(self.key, None, uid=facts.uid, epoch=facts.epoch))
 
     def _take(self, kernel: JupyterKernel) -> None:
@@ -720,15 +731,19 @@ class ElasticKernelManager(ServerKernelManager):
         """
         facts = cast(Facts, self.facts)
         try:
-            if not facts.suspend:
-                self._take(await self.store.wish(self.key, uid=facts.uid, suspend=True))
-            snapshot = await self.hibernation.save()
-            if snapshot is not None and self.state is KernelState.RUNNING:
-                kernel = await self.store.save(self.key, snapshot, uid=facts.uid, epoch=facts.epoch)
-                self._take(kernel)
-                self._ask_to_shut_down()
-                self._fall_asleep()
-                return None
+            with self.hibernation.holding():
+                if facts.snapshot is not None:  # of before: it is not what would be lost now
+                    self._take(
+                        await self.store.save(self.key, None, uid=facts.uid, epoch=facts.epoch)
+                    )
+                if not facts.suspend:
+                    self._take(await self.store.wish(self.key, uid=facts.uid, suspend=True))
+                snapshot = await self.hibernation.save()
+                if snapshot is not None and self.state is KernelState.RUNNING:
+                    await self._write_down(snapshot, facts)
+                    self._ask_to_shut_down()
+                    self._fall_asleep()
+                    return None
             self.log.info("kernel %s goes on: its save was cancelled", self.kernel_id)
         except NoAgent as error:
             return str(error)
@@ -740,6 +755,21 @@ class ElasticKernelManager(ServerKernelManager):
         if self.state is KernelState.RUNNING:
             await self._stay_awake(released=released)
         return None
+
+    async def _write_down(self, snapshot: Snapshot, facts: Facts) -> None:
+        """Write which snapshot there is. Raises a ``StoreError`` when it is certain that it is not.
+
+        Where no answer came it may be written: then the reconciler takes the pod, and what would
+        run until then is in no snapshot.
+        """
+        try:
+            self._take(await self.store.save(self.key, snapshot, uid=facts.uid, epoch=facts.epoch))
+        except Unavailable:
+            look = partial(self.store.get, self.key)
+            kernel = await insist(look, what=f"looking at kernel {self.kernel_id}", log=self.log)
+            if kernel.metadata.uid != facts.uid or kernel.spec.snapshot != snapshot:
+                raise
+            self._take(kernel)
 
     async def _stay_awake(self, *, released: bool) -> None:
         """Go on with the kernel that was not saved, and with what was held meanwhile."""
@@ -755,6 +785,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.log.info("kernel %s sleeps (epoch %d)", self.kernel_id, self.epoch)
         self.wish = self._after_run()
         self.spawn(self._note_usage())
+        for connection in list(self.connections):
+            connection.fail_unanswered("KernelSlept", notices.SLEPT)
         self._leave()
         self._close_control_socket()
         self.spawn(self.hibernation.sweep())
@@ -775,17 +807,30 @@ class ElasticKernelManager(ServerKernelManager):
         self._close_control_socket()
         self.state = KernelState.ASLEEP
         self.execution_state = "idle"
-        await self.mapping.settle(self._suspend, what=f"suspending kernel {self.kernel_id}")
+        saved = self.facts.snapshot.id if self.facts and self.facts.snapshot else None
+        if saved is not None:
+            self._notice = None  # it may say that the variables are back
+        suspend = partial(self._suspend, saved)
+        await self.mapping.settle(suspend, what=f"suspending kernel {self.kernel_id}")
 
-    async def _suspend(self) -> None:
-        """Write that nothing is to run, unless the kernel is wanted again meanwhile."""
+    async def _rest_again(self) -> None:
+        async with self._changing:
+            if self.state is KernelState.ASLEEP:
+                await self._sleep_on()
+
+    async def _suspend(self, saved: str | None) -> None:
+        """Write that nothing is to run, unless the kernel is wanted again meanwhile.
+
+        ``saved``: the snapshot that was to be restored. It is all there is, also where the wish
+        was already written that removes it: nothing has run since.
+        """
         with contextlib.suppress(NotFound):
             while self.state is KernelState.ASLEEP:
                 facts = Facts.of(await self.store.get(self.key))
                 if self.facts is None or facts.uid != self.facts.uid:
                     return
                 kept = facts.snapshot.id if facts.snapshot else None
-                snapshot = Snapshot(epoch=facts.epoch, id=kept)
+                snapshot = Snapshot(epoch=facts.epoch, id=kept or saved)
                 with contextlib.suppress(Conflict):  # it came to another epoch meanwhile
                     self._take(
                         await self.store.save(self.key, snapshot, uid=facts.uid, epoch=facts.epoch)
@@ -819,11 +864,11 @@ class ElasticKernelManager(ServerKernelManager):
     async def _at_rest(self) -> Facts:
         """Return the facts once the incarnation before is over.
 
-        One that ended on its way is put to rest first: it would stay ended. Raises
-        ``TimeoutError`` when the reconciler does not say so.
+        Before that it would end as the next one, or stay as it ended. Raises ``TimeoutError`` when
+        the reconciler does not say so.
         """
         async with asyncio.timeout(REST_PATIENCE):
-            while (facts := cast(Facts, self.facts)).ended:
+            while (facts := cast(Facts, self.facts)).suspend and not facts.rests:
                 self._changed.clear()
                 await self._changed.wait()
         return facts
@@ -893,6 +938,12 @@ class ElasticKernelManager(ServerKernelManager):
 
     async def interrupt_kernel(self) -> None:  # type: ignore[override]
         """Interrupt the running cell, or cancel the wait for a kernel."""
+        facts = self.facts
+        if self.state is not KernelState.RUNNING and self._busy_unknown and facts and facts.pod_ip:
+            # It ran before this gateway did, and may compute: the cell is meant, not the kernel.
+            self._load(connection_info(facts.pod_ip, self.master_key, facts.uid))
+            self.spawn(self._interrupt())
+            return
         if self.state is KernelState.RUNNING:
             self.spawn(self._interrupt())
             return

@@ -68,8 +68,12 @@ class UnservedKernels:
             self._asked.clear()
 
     async def _end(self, manager: ElasticKernelManager) -> None:
-        if self.include(manager) and (
-            manager.asleep or manager.verdict(datetime.now(UTC)).action is idle.Action.RECLAIM
-        ):
+        if self.include(manager) and self._is_over(manager, now=datetime.now(UTC)):
             self._kernels.log.info("kernel %s ends: its notebook is not served", manager.kernel_id)
             await self._kernels.shutdown_kernel(manager.kernel_id)
+
+    def _is_over(self, manager: ElasticKernelManager, *, now: datetime) -> bool:
+        """Say whether nobody is waited for any longer; what is saved waits as what runs does."""
+        if manager.asleep and manager.sleeps:
+            return now - (manager.unreachable_since or now) >= idle.UNREACHABLE_TIMEOUT
+        return manager.asleep or manager.verdict(now).action is idle.Action.RECLAIM

@@ -57,7 +57,8 @@ class Entry:
     lane: Lane
     silent: bool
     started: bool = False
-    #: The kernel itself said something of it, not only the gateway in its name.
+    #: The gateway said that it holds it, and the kernel itself said nothing of it.
+    held: bool = False
     heard: bool = False
     replied: bool = False
     idle: bool = False
@@ -156,7 +157,9 @@ class Ledger:
         again = [
             entry
             for entry in self._in_gap()
-            if entry.request.msg_type == "execute_request" and not (entry.heard or entry.replied)
+            if entry.request.msg_type == "execute_request"
+            and entry.held
+            and not (entry.heard or entry.replied)
         ]
         for entry in again:
             entry.lost = entry.back = None
@@ -242,6 +245,7 @@ class Ledger:
             entry.blind = entry.untold = False  # it began after the gap
         before = tuple(self._tell(entry, now))
         entry.started = True
+        entry.held = entry.held or message.msg_id.startswith(OURS)
         if not message.msg_id.startswith(OURS) and not entry.heard:
             entry.heard = True
             if entry.request.msg_type not in REPEATABLE:

@@ -168,6 +168,11 @@ INTERRUPTED = "the wait for it was interrupted"
 #: Why a kernel ended, and the answer to what it did not run, where ``spec.suspend`` asked for it.
 RELEASED = "it was released by request"
 RESTARTED = "it was restarted by request"
+#: The answer to a cell that another gateway's kernel had when that was put to sleep.
+SLEPT = (
+    "The kernel was put to sleep as this reached it, and it may have run in part: look, and run it "
+    "again."
+)
 NOT_RUN = "The kernel was released by request before it ran this. Run it again to ask for one."
 
 

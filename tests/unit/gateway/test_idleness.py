@@ -60,7 +60,7 @@ async def a_tab(world: Loopback, name: str = "python3", **how: Any) -> Tab:
 
 @pytest.mark.parametrize(
     ("code", "what"),
-    [(THREAD, "thread 'worker'"), (TASK, "task 'worker (work)'"), (PROCESS, "process 'sh -c")],
+    [(THREAD, "thread 'worker'"), (TASK, "task 'worker (work)'"), (PROCESS, "process 'sh (")],
 )
 async def test_what_a_cell_left_running_keeps_its_kernel(
     world: Loopback, tmp_path: Path, code: str, what: str
