@@ -87,6 +87,10 @@ def is_told_not_allowed(team: Team) -> bool:
     return told.get("ClusterRoleBound") == "NotAllowed"
 
 
+def volumes(team: Team) -> list[str]:
+    return [volume["name"] for volume in team.gateway_pod()["spec"]["volumes"]]
+
+
 def has_label_and_variable(team: Team) -> bool:
     labels = team.gateway_pod()["metadata"]["labels"]
     return labels.get("team") == "a" and bool(has_env("EDITED", "yes")(team))
@@ -111,6 +115,9 @@ GATEWAY_EDITS = [
     Edit("launchTimeoutSeconds", 77, has_env("ELASTIC_JUPYTER_LAUNCH_TIMEOUT", "77")),
     Edit("queueTimeoutSeconds", 78, has_env("ELASTIC_JUPYTER_QUEUE_TIMEOUT", "78")),
     Edit("allowedNamespaces", {"from": "Same"}, lambda team: team.server.kernel_ids()),
+    Edit("start", "OnFirstExecute", has_env("ELASTIC_JUPYTER_START", "OnFirstExecute")),
+    Edit("reclaim", {"maxExtensionSeconds": 79}, has_env("ELASTIC_JUPYTER_MAX_EXTENSION", "79")),
+    Edit("snapshot", {"size": "64Mi"}, lambda team: "snapshots" in volumes(team)),
 ]
 #: Notebook servers are told, too, and so begin anew.
 ALLOWED_ENV = Edit("allowedEnv", ["EDITED"], has_env("ELASTIC_JUPYTER_ALLOWED_ENV", "EDITED"))
@@ -297,6 +304,7 @@ SPEC_EDITS = [
     SpecEdit("debugger", False, listed=lambda spec: "debugger" not in spec["metadata"]),
     # What it does is seen in test_idle_reclaim.
     SpecEdit("cullIdleTimeout", 7200),
+    SpecEdit("reclaim", {"fallback": "Keep"}),  # and this in test_hibernation
     SpecEdit("className", "any"),  # accepted and without effect, as its description says
 ]
 
