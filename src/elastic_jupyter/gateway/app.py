@@ -160,6 +160,7 @@ class GatewayApp(ServerApp):
     # -- the orderly end
 
     def _begin_handover(self) -> None:
+        self.kernels.begin_handover()
         self._handover = asyncio.get_running_loop().create_task(self._hand_over())
 
     async def _hand_over(self) -> None:

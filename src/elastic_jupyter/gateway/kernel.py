@@ -688,7 +688,7 @@ class ElasticKernelManager(ServerKernelManager):
         nothing unless the kernel runs.
         """
         async with self._changing:
-            if self.state is not KernelState.RUNNING:
+            if self.state is not KernelState.RUNNING or self.mapping.hands_over:
                 return
             released = self.verdict(datetime.now(UTC)).reason == idle.RELEASED
             reason = notices.RELEASED if released else ""

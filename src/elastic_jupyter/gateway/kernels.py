@@ -88,6 +88,8 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         self._kernel_infos: dict[str, Mapping[str, Any]] = {}
         self.unserved = UnservedKernels(self, notebooks)
         self.recovered = asyncio.Event()
+        #: Whether this gateway is to end, and the next one takes over.
+        self.hands_over = False
         self._fewer = asyncio.Event()
         self._work: set[asyncio.Task[None]] = set()
         # The watch may still tell of them after they have gone.
@@ -409,6 +411,12 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         self._work.add(task)
         task.add_done_callback(self._worked)
         return task
+
+    def begin_handover(self) -> None:
+        """Take nothing back from now on: the next gateway does, which has the cells, too."""
+        self.hands_over = True
+        for manager in self.kernels.values():
+            manager.hibernation.cancel()
 
     async def settle(self, call: Callable[[], Awaitable[None]], *, what: str) -> None:
         """Make a call of the store; when it fails, again in the background until it does not."""

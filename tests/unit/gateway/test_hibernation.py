@@ -142,6 +142,21 @@ async def test_another_gateway_goes_on_with_what_one_left(world: Loopback, momen
     assert (await tab.run("print(len(x))")).text() == "50000000\n"
 
 
+async def test_a_gateway_that_is_told_to_end_leaves_sleep_to_the_next(world: Loopback) -> None:
+    first = await world.gateway(**NEVER)
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    await (await front_end.open(kernel_id)).run("x = 1")
+    first.kernels.begin_handover()
+    await suspend(world)
+    await until(lambda: phase(world) == "Hibernating")
+    await first.kernels.cull_kernel_if_idle(kernel_id)
+    assert phase(world) == "Hibernating"
+    second = await world.gateway(**NEVER)
+    await asleep(world)
+    assert (await (await FrontEnd(second).open(kernel_id)).run("print(x)")).text() == "1\n"
+
+
 async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
     world: Loopback,
 ) -> None:
