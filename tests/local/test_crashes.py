@@ -8,42 +8,20 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from elastic_jupyter.store.protocol import Key
 from elastic_jupyter.store.sqlite import SqliteKernelStore, open_database
+from tests.scenarios.crashes import WITHIN, Crash, Patient, both, some
 from tests.scenarios.gpu_queue import phase
 from tests.support.eventually import eventually
 from tests.support.invariants import damaged, unsettled, watched
-from tests.support.jupyter_tab import Cell
 from tests.support.machine import NAMESPACE, READY_WITHIN, Machine, a_machine
 
 FAILPOINTS = Path(__file__).parents[1] / "support" / "failpoints"
-#: Seconds for a cell, and for a kernel to fall asleep, whatever happened.
-WITHIN = 60.0
 SETTLED_WITHIN = 30.0
-
-
-@dataclass(frozen=True)
-class Crash:
-    """Who dies at which step; ``fill`` is a disk that is full. ``loses``: it may cost variables."""
-
-    victim: str
-    point: str
-    when: str = "before"
-    do: str = "kill"
-    loses: bool = False
-
-    def __str__(self) -> str:
-        what = "the disk is full" if self.do == "fill" else f"the {self.victim} dies"
-        return f"{what} {self.when} {self.point}"
-
-
-def both(victim: str, point: str, *, loses: bool = False) -> list[Crash]:
-    return [Crash(victim, point, when, loses=loses) for when in ("before", "after")]
 
 
 SLEEP = [
@@ -68,33 +46,20 @@ WAKE = [
 ]
 
 
-def some(crashes: list[Crash]) -> list[object]:
-    chosen = crashes if os.environ.get("ALL_CRASHES") else crashes[::5]
-    return [pytest.param(crash, id=str(crash)) for crash in chosen]
-
-
-class Patient:
-    """A machine whose kernels sleep when they are asked to, and a notebook with a counter."""
+class OnOneMachine(Patient):
+    """A kernel of a machine whose kernels sleep when they are asked to."""
 
     def __init__(self, machine: Machine, file: Path) -> None:
         self.machine, self.file = machine, file
         self.start()
         self.tab = machine.server.open()
-        self.count = 0
         self.counts()
 
     def start(self) -> None:
         path = os.pathsep.join(filter(None, (str(FAILPOINTS), os.environ.get("PYTHONPATH"))))
         self.machine.up(env={"PYTHONPATH": path, "FAILPOINT": str(self.file)})
 
-    def counts(self) -> None:
-        """Run a cell that counts; whoever knows an older count, or a later one, differs."""
-        self.count += 1
-        code = f"count = count + 1 if {self.count > 1} else 1\ncount"
-        assert self.tab.run(code, within=WITHIN).result == str(self.count), self.tab.transcript()
-
     def goes_to_sleep(self) -> None:
-        """Ask the kernel to give its resources back."""
         kernel = self.machine.kernel(self.tab)
         assert kernel is not None
         asyncio.run(self._suspend(kernel["metadata"]))
@@ -137,33 +102,17 @@ class Patient:
             self.tab.reconnect()
         self.machine.gateway_answers()
 
-    def knows_the_count(self, crash: Crash, cell: Cell | None = None) -> None:
-        """See that the variables are what they were, or that their loss is told in words."""
-        if cell is None:
-            cell = self.tab.start("count")
-        cell.wait(within=WITHIN)
-        if cell.result is None and not crash.loses:  # it was told why, and may be run again
-            assert cell.reply["evalue"], cell.outputs
-            cell = self.tab.run("count", within=WITHIN)
-        if cell.error in ("KernelDied", "KernelStartError"):
-            cell = self.tab.run("count", within=WITHIN)
-        if crash.loses and cell.error == "NameError":
-            assert "its variables are gone" in cell.text, cell.text
-            self.count = 0
-        else:
-            assert cell.result == str(self.count), (cell.outputs, self.tab.transcript())
-
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnOneMachine]:
     root = tmp_path_factory.mktemp("crashes")
     how = {"idle": 3600, "policy": "hibernate"}
     with a_machine(root, leases=root / "leases", **how) as machine:
-        yield Patient(machine, root / "failpoint.json")
+        yield OnOneMachine(machine, root / "failpoint.json")
 
 
 @contextlib.contextmanager
-def nothing_doubled(patient: Patient) -> Iterator[None]:
+def nothing_doubled(patient: OnOneMachine) -> Iterator[None]:
     """See that no two incarnations run, and that at the end all is right."""
     with watched(patient.machine) as found:
         yield
@@ -177,26 +126,18 @@ def nothing_doubled(patient: Patient) -> Iterator[None]:
     assert damaged(patient.machine) == []
 
 
-def goes_on(patient: Patient) -> None:
-    """See that the kernel counts, sleeps and wakes as if nothing had been."""
-    patient.counts()
-    patient.goes_to_sleep()
-    patient.sleeps()
-    patient.counts()
-
-
 @pytest.mark.parametrize("crash", some(SLEEP))
-def test_a_kernel_that_was_to_sleep_has_its_variables(patient: Patient, crash: Crash) -> None:
+def test_a_kernel_that_was_to_sleep_has_its_variables(patient: OnOneMachine, crash: Crash) -> None:
     with nothing_doubled(patient):
         patient.fails_at(crash)
         patient.goes_to_sleep()
         patient.has_failed(crash)
         patient.knows_the_count(crash)
-        goes_on(patient)
+        patient.goes_on()
 
 
 @pytest.mark.parametrize("crash", some(WAKE))
-def test_a_kernel_that_was_to_wake_has_its_variables(patient: Patient, crash: Crash) -> None:
+def test_a_kernel_that_was_to_wake_has_its_variables(patient: OnOneMachine, crash: Crash) -> None:
     with nothing_doubled(patient):
         patient.goes_to_sleep()
         patient.sleeps()
@@ -204,4 +145,4 @@ def test_a_kernel_that_was_to_wake_has_its_variables(patient: Patient, crash: Cr
         cell = patient.tab.start("count")
         patient.has_failed(crash)
         patient.knows_the_count(crash, None if crash.victim == "machine" else cell)
-        goes_on(patient)
+        patient.goes_on()

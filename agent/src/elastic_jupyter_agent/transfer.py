@@ -1,18 +1,24 @@
 """Blobs and manifests to and from the gateway, over HTTP with the kernel's own token.
 
-One connection per thread, kept open. A gateway that is away or busy (503) is asked again for half a
-minute; 409 says that the transfer was cancelled, and everything stops.
+One connection per thread, kept open. A gateway that is busy (503) is asked again for half a minute,
+one that is away for some seconds: another one would not know the token. 409 says that the transfer
+was cancelled, and everything stops.
 """
 
 import http.client
+import socket
 import threading
 import time
 import urllib.parse
 from typing import Any
 
-#: Seconds for one answer, for all attempts at one request, and the pauses between two.
-TIMEOUT, PATIENCE = 60.0, 30.0
+#: Seconds for one answer, for all attempts at a request to a busy gateway and to one that is away,
+#: and the pauses between two.
+TIMEOUT, PATIENCE, AWAY = 60.0, 30.0, 8.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+#: Seconds in which a gateway is missed whose pod or node is gone and says nothing at all; one that
+#: waits for a slow store may take longer to answer.
+SILENT = 3
 _NO_BLOB = "a blob of the snapshot is not in the store"
 
 
@@ -24,6 +30,35 @@ class Cancelled(Refused):
     """The gateway does not want the snapshot any more (409)."""
 
 
+class _HTTPConnection(http.client.HTTPConnection):
+    """Connects as its base does, and then has the system ask whether the other side is there."""
+
+    def connect(self) -> None:
+        super().connect()
+        _watch(self.sock)
+
+
+class _HTTPSConnection(http.client.HTTPSConnection):
+    """The same with TLS."""
+
+    def connect(self) -> None:
+        super().connect()
+        _watch(self.sock)
+
+
+def _watch(sock: socket.socket) -> None:
+    sock.settimeout(TIMEOUT)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", SILENT),  # what was sent is received, and not yet answered
+        ("TCP_KEEPINTVL", 1),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 2 * SILENT * 1000),  # what was sent is not even received, ms
+    ):
+        if hasattr(socket, option):  # not on every system
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
 class Gateway:
     """A sink and a source of blobs, for one snapshot at ``url``. Safe to be used by threads."""
 
@@ -32,7 +67,7 @@ class Gateway:
         if not parts.hostname:
             raise Refused(f"{url!r} is no address of a gateway")
         secure = parts.scheme == "https"
-        self._connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        self._connect = _HTTPSConnection if secure else _HTTPConnection
         self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
         self._headers = {"Authorization": f"token {token}"}
         self._own = threading.local()
@@ -90,16 +125,16 @@ class Gateway:
 
         Raises ``Refused`` for a no, and when there was no answer in time.
         """
-        deadline = time.monotonic() + PATIENCE
-        pause = FIRST_PAUSE
+        began, pause = time.monotonic(), FIRST_PAUSE
         while True:
             if self._stopped:
                 raise self._stopped
+            patience = PATIENCE
             try:
                 status, answer = self._once(method, path, body, into)
             except (OSError, http.client.HTTPException) as error:
                 answer = f"no answer from the gateway: {error or type(error).__name__}".encode()
-                status = 503
+                status, patience = 503, AWAY
             if 200 <= status < 300:
                 return answer
             if status == 404 and method != "PUT":
@@ -108,7 +143,7 @@ class Gateway:
             if status == 409:
                 self._stopped = Cancelled(why)
                 raise self._stopped
-            if status != 503 or time.monotonic() + pause > deadline:
+            if status != 503 or time.monotonic() + pause > began + patience:
                 self._stopped = Refused(why)
                 raise self._stopped
             time.sleep(pause)
@@ -123,7 +158,7 @@ class Gateway:
     ) -> tuple[int, Any]:
         connection = getattr(self._own, "connection", None)
         if connection is None:
-            connection = self._connect(self._host, self._port, timeout=TIMEOUT)
+            connection = self._connect(self._host, self._port, timeout=SILENT)
             self._own.connection = connection
             self._open.append(connection)
         try:

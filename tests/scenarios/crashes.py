@@ -1,0 +1,82 @@
+"""What must be true of a kernel after a crash at any step of its sleep or of its wake."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.jupyter_tab import Cell, Tab
+
+#: Seconds for a cell, and for a kernel to fall asleep, whatever happened.
+WITHIN = 60.0
+
+
+@dataclass(frozen=True)
+class Crash:
+    """Who dies at which step; ``fill`` is a disk that is full. ``loses``: it may cost variables."""
+
+    victim: str
+    point: str
+    when: str = "before"
+    do: str = "kill"
+    loses: bool = False
+
+    def __str__(self) -> str:
+        what = "the disk is full" if self.do == "fill" else f"the {self.victim} dies"
+        return f"{what} {self.when} {self.point}"
+
+
+def both(victim: str, point: str, *, loses: bool = False) -> list[Crash]:
+    """Return the crashes before and after a step."""
+    return [Crash(victim, point, when, loses=loses) for when in ("before", "after")]
+
+
+def some(crashes: list[Crash]) -> list[object]:
+    """Return every fifth as parameters of a test, or all where ``ALL_CRASHES`` says so."""
+    chosen = crashes if os.environ.get("ALL_CRASHES") else crashes[::5]
+    return [pytest.param(crash, id=str(crash)) for crash in chosen]
+
+
+class Patient(ABC):
+    """A kernel that sleeps when it is asked to, and a notebook with a counter."""
+
+    tab: Tab
+    count = 0
+
+    @abstractmethod
+    def goes_to_sleep(self) -> None:
+        """Ask the kernel to give its resources back."""
+
+    @abstractmethod
+    def sleeps(self) -> None:
+        """Wait until the kernel sleeps and nothing runs of it."""
+
+    def counts(self) -> None:
+        """Run a cell that counts; whoever knows an older count, or a later one, differs."""
+        self.count += 1
+        code = f"count = count + 1 if {self.count > 1} else 1\ncount"
+        assert self.tab.run(code, within=WITHIN).result == str(self.count), self.tab.transcript()
+
+    def knows_the_count(self, crash: Crash, cell: Cell | None = None) -> None:
+        """See that the variables are what they were, or that their loss is told in words."""
+        if cell is None:
+            cell = self.tab.start("count")
+        cell.wait(within=WITHIN)
+        if cell.result is None and not crash.loses:  # it was told why, and may be run again
+            assert cell.reply["evalue"], cell.outputs
+            cell = self.tab.run("count", within=WITHIN)
+        if cell.error in ("KernelDied", "KernelStartError"):
+            cell = self.tab.run("count", within=WITHIN)
+        if crash.loses and cell.error == "NameError":
+            assert "its variables are gone" in cell.text, cell.text
+            self.count = 0
+        else:
+            assert cell.result == str(self.count), (cell.outputs, self.tab.transcript())
+
+    def goes_on(self) -> None:
+        """See that the kernel counts, sleeps and wakes as if nothing had been."""
+        self.counts()
+        self.goes_to_sleep()
+        self.sleeps()
+        self.counts()
