@@ -1,18 +1,28 @@
 """Blobs and manifests to and from the gateway, over HTTP with the kernel's own token.
 
-One connection per thread, kept open. A gateway that is away or busy (503) is asked again for half a
-minute; 409 says that the transfer was cancelled, and everything stops.
+One connection per thread, kept open. Its first request has the gateway hand it over (``Upgrade``)
+to a thread that does nothing else. A gateway that is busy (503) is asked again for half a minute,
+one that is away for some seconds: another one would not know the token. 409 says that the transfer
+was cancelled, and everything stops.
 """
 
+import http
 import http.client
+import json
+import socket
 import threading
 import time
 import urllib.parse
 from typing import Any
 
-#: Seconds for one answer, for all attempts at one request, and the pauses between two.
-TIMEOUT, PATIENCE = 60.0, 30.0
+#: Seconds for one answer, for all attempts at a request to a busy gateway and to one that is away,
+#: and the pauses between two.
+TIMEOUT, PATIENCE, AWAY = 60.0, 30.0, 8.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+#: Seconds in which a gateway is missed whose pod or node is gone and says nothing at all; one that
+#: waits for a slow store may take longer to answer.
+SILENT = 3
+PROTOCOL = "elastic-jupyter-snapshot"
 _NO_BLOB = "a blob of the snapshot is not in the store"
 
 
@@ -24,6 +34,19 @@ class Cancelled(Refused):
     """The gateway does not want the snapshot any more (409)."""
 
 
+def _watch(sock: socket.socket) -> None:
+    sock.settimeout(TIMEOUT)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", SILENT),  # what was sent is received, and not yet answered
+        ("TCP_KEEPINTVL", 1),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", 2 * SILENT * 1000),  # what was sent is not even received, ms
+    ):
+        if hasattr(socket, option):  # not on every system
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
 class Gateway:
     """A sink and a source of blobs, for one snapshot at ``url``. Safe to be used by threads."""
 
@@ -32,12 +55,18 @@ class Gateway:
         if not parts.hostname:
             raise Refused(f"{url!r} is no address of a gateway")
         secure = parts.scheme == "https"
-        self._connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        self._kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
-        self._headers = {"Authorization": f"token {token}"}
+        self._headers = {
+            "Authorization": f"token {token}",
+            "Connection": "Upgrade",
+            "Upgrade": PROTOCOL,
+        }
         self._own = threading.local()
         self._open: list[http.client.HTTPConnection] = []
         self._stopped: Refused | None = None
+        self._lock = threading.Lock()
+        self._there: set[str] | None = None
 
     def __enter__(self) -> "Gateway":
         return self
@@ -47,8 +76,11 @@ class Gateway:
             connection.close()
 
     def has(self, digest: str) -> bool:
-        """Say whether a blob is there."""
-        return self._ask("HEAD", f"/blobs/{digest}") is not None
+        """Say whether a blob was there when this was asked first."""
+        with self._lock:
+            if self._there is None:
+                self._there = set(self._ask("GET", "/blobs").decode().split())
+        return digest in self._there
 
     def put(self, digest: str, data: bytes | memoryview) -> None:
         """Store a blob."""
@@ -90,16 +122,16 @@ class Gateway:
 
         Raises ``Refused`` for a no, and when there was no answer in time.
         """
-        deadline = time.monotonic() + PATIENCE
-        pause = FIRST_PAUSE
+        began, pause = time.monotonic(), FIRST_PAUSE
         while True:
             if self._stopped:
                 raise self._stopped
+            patience = PATIENCE
             try:
                 status, answer = self._once(method, path, body, into)
             except (OSError, http.client.HTTPException) as error:
                 answer = f"no answer from the gateway: {error or type(error).__name__}".encode()
-                status = 503
+                status, patience = 503, AWAY
             if 200 <= status < 300:
                 return answer
             if status == 404 and method != "PUT":
@@ -108,7 +140,7 @@ class Gateway:
             if status == 409:
                 self._stopped = Cancelled(why)
                 raise self._stopped
-            if status != 503 or time.monotonic() + pause > deadline:
+            if status != 503 or time.monotonic() + pause > began + patience:
                 self._stopped = Refused(why)
                 raise self._stopped
             time.sleep(pause)
@@ -123,22 +155,32 @@ class Gateway:
     ) -> tuple[int, Any]:
         connection = getattr(self._own, "connection", None)
         if connection is None:
-            connection = self._connect(self._host, self._port, timeout=TIMEOUT)
-            self._own.connection = connection
+            connection = self._kind(self._host, self._port, timeout=SILENT)
             self._open.append(connection)
+            try:
+                connection.connect()
+                _watch(connection.sock)
+                connection.request("GET", self._path, headers=self._headers)
+                response = connection.getresponse()
+                body = response.read()
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                raise
+            if response.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+                connection.close()
+                # A 404 is of who knows nothing of snapshots, and not of a blob.
+                return (502 if response.status == 404 else response.status), body
+            self._own.connection = connection
         try:
-            connection.request(method, self._path + path, data, self._headers)
+            connection.request(method, path, data)
             response = connection.getresponse()
             if into is not None and response.status == 200:
-                body = _filled(response, into)
-            else:
-                body = response.read()
+                return 200, _filled(response, into)
+            return response.status, response.read()
         except (OSError, http.client.HTTPException):
-            connection.close()  # it connects anew by itself
+            connection.close()
+            self._own.connection = None
             raise
-        if method == "HEAD" and response.status >= 400 and response.status not in (404, 503):
-            return self._once("GET", path)  # a no to HEAD has no words
-        return response.status, body
 
 
 def _filled(response: http.client.HTTPResponse, view: memoryview) -> Any:
@@ -151,4 +193,7 @@ def _filled(response: http.client.HTTPResponse, view: memoryview) -> Any:
 
 
 def _sentence(status: int, body: bytes) -> str:
-    return body[:1000].decode(errors="replace").strip() or f"the gateway answers {status}"
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):  # of somebody between us and the gateway
+        return body[:1000].decode(errors="replace").strip() or f"the gateway answers {status}"

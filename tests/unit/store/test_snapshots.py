@@ -1,6 +1,5 @@
 """Snapshots in a directory, in fsspec's memory, and on a real S3 server."""
 
-import hashlib
 import json
 import os
 import resource
@@ -16,6 +15,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from s3fs import S3FileSystem
 
 from elastic_jupyter.errors import (
@@ -39,7 +39,7 @@ NEW = [b"numbers" * 1000, b"another text"]
 
 
 def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return blake3(content).hexdigest()
 
 
 def manifest(*blobs: bytes, **more: Any) -> bytes:
@@ -61,7 +61,7 @@ def save_all(store: SnapshotStore, blobs: list[bytes], *, epoch: int = 1, uid: s
     """Save as an agent does: only what is not there yet."""
     save = store.save(uid, epoch)
     for blob in blobs:
-        if not save.has(digest(blob)):
+        if digest(blob) not in save.there():
             put(save, blob)
     return save.seal(manifest(*blobs))
 
@@ -145,14 +145,14 @@ def test_what_was_saved_comes_back(blobs: list[bytes], store: SnapshotStore) -> 
 def test_a_second_snapshot_writes_what_is_new(store: SnapshotStore) -> None:
     save_all(store, OLD)
     save = store.save(UID, 2)
-    assert [save.has(digest(blob)) for blob in NEW] == [True, False]
+    assert [digest(blob) in save.there() for blob in NEW] == [True, False]
     put(save, NEW[1])
     assert restorable(store, save.seal(manifest(*NEW)), NEW, epoch=2)
 
 
 def test_a_kernel_does_not_have_the_blobs_of_another(store: SnapshotStore) -> None:
     save_all(store, OLD)
-    assert not store.save("another", 1).has(digest(OLD[0]))
+    assert store.save("another", 1).there() == []
     with pytest.raises(SnapshotMissing):
         store.open_blob("another", digest(OLD[0]))
 
@@ -171,7 +171,7 @@ def test_a_blob_that_is_not_what_it_is_named_leaves_nothing(store: SnapshotStore
     for content in (b"short", os.urandom(files.PIECE + 1)):
         with pytest.raises(SnapshotBroken, match="SHA-256"):
             put(save, content, named=digest(b"something else"))
-    assert not store.save(UID, 1).has(digest(b"something else"))
+    assert digest(b"something else") not in store.save(UID, 1).there()
     assert store._files.sizes(f"{UID}/blobs") == {}
     assert store._files.sizes(f"{UID}/{files.PARTIAL}") == {}
 
@@ -325,8 +325,6 @@ def test_what_an_earlier_snapshot_has_counts_where_it_is_used(make: Make) -> Non
     save_all(store, [b"a" * 9_000])
     save = store.save(UID, 2)
     put(save, b"b" * 9_000)  # in the place of the other
-    with pytest.raises(SnapshotTooLarge):
-        save.has(digest(b"a" * 9_000))
     with pytest.raises(SnapshotTooLarge):
         save.seal(manifest(b"a" * 9_000, b"b" * 9_000))
 
