@@ -1,11 +1,14 @@
 """Blobs and manifests to and from the gateway, over HTTP with the kernel's own token.
 
-One connection per thread, kept open. A gateway that is busy (503) is asked again for half a minute,
+One connection per thread, kept open. Its first request has the gateway hand it over (``Upgrade``)
+to a thread that does nothing else. A gateway that is busy (503) is asked again for half a minute,
 one that is away for some seconds: another one would not know the token. 409 says that the transfer
 was cancelled, and everything stops.
 """
 
+import http
 import http.client
+import json
 import socket
 import threading
 import time
@@ -19,6 +22,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 #: Seconds in which a gateway is missed whose pod or node is gone and says nothing at all; one that
 #: waits for a slow store may take longer to answer.
 SILENT = 3
+PROTOCOL = "elastic-jupyter-snapshot"
 _NO_BLOB = "a blob of the snapshot is not in the store"
 
 
@@ -28,22 +32,6 @@ class Refused(OSError):
 
 class Cancelled(Refused):
     """The gateway does not want the snapshot any more (409)."""
-
-
-class _HTTPConnection(http.client.HTTPConnection):
-    """Connects as its base does, and then has the system ask whether the other side is there."""
-
-    def connect(self) -> None:
-        super().connect()
-        _watch(self.sock)
-
-
-class _HTTPSConnection(http.client.HTTPSConnection):
-    """The same with TLS."""
-
-    def connect(self) -> None:
-        super().connect()
-        _watch(self.sock)
 
 
 def _watch(sock: socket.socket) -> None:
@@ -67,12 +55,18 @@ class Gateway:
         if not parts.hostname:
             raise Refused(f"{url!r} is no address of a gateway")
         secure = parts.scheme == "https"
-        self._connect = _HTTPSConnection if secure else _HTTPConnection
+        self._kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
-        self._headers = {"Authorization": f"token {token}"}
+        self._headers = {
+            "Authorization": f"token {token}",
+            "Connection": "Upgrade",
+            "Upgrade": PROTOCOL,
+        }
         self._own = threading.local()
         self._open: list[http.client.HTTPConnection] = []
         self._stopped: Refused | None = None
+        self._lock = threading.Lock()
+        self._there: set[str] | None = None
 
     def __enter__(self) -> "Gateway":
         return self
@@ -82,8 +76,11 @@ class Gateway:
             connection.close()
 
     def has(self, digest: str) -> bool:
-        """Say whether a blob is there."""
-        return self._ask("HEAD", f"/blobs/{digest}") is not None
+        """Say whether a blob was there when this was asked first."""
+        with self._lock:
+            if self._there is None:
+                self._there = set(self._ask("GET", "/blobs").decode().split())
+        return digest in self._there
 
     def put(self, digest: str, data: bytes | memoryview) -> None:
         """Store a blob."""
@@ -158,22 +155,32 @@ class Gateway:
     ) -> tuple[int, Any]:
         connection = getattr(self._own, "connection", None)
         if connection is None:
-            connection = self._connect(self._host, self._port, timeout=SILENT)
-            self._own.connection = connection
+            connection = self._kind(self._host, self._port, timeout=SILENT)
             self._open.append(connection)
+            try:
+                connection.connect()
+                _watch(connection.sock)
+                connection.request("GET", self._path, headers=self._headers)
+                response = connection.getresponse()
+                body = response.read()
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                raise
+            if response.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+                connection.close()
+                # A 404 is of who knows nothing of snapshots, and not of a blob.
+                return (502 if response.status == 404 else response.status), body
+            self._own.connection = connection
         try:
-            connection.request(method, self._path + path, data, self._headers)
+            connection.request(method, path, data)
             response = connection.getresponse()
             if into is not None and response.status == 200:
-                body = _filled(response, into)
-            else:
-                body = response.read()
+                return 200, _filled(response, into)
+            return response.status, response.read()
         except (OSError, http.client.HTTPException):
-            connection.close()  # it connects anew by itself
+            connection.close()
+            self._own.connection = None
             raise
-        if method == "HEAD" and response.status >= 400 and response.status not in (404, 503):
-            return self._once("GET", path)  # a no to HEAD has no words
-        return response.status, body
 
 
 def _filled(response: http.client.HTTPResponse, view: memoryview) -> Any:
@@ -186,4 +193,7 @@ def _filled(response: http.client.HTTPResponse, view: memoryview) -> Any:
 
 
 def _sentence(status: int, body: bytes) -> str:
-    return body[:1000].decode(errors="replace").strip() or f"the gateway answers {status}"
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):  # of somebody between us and the gateway
+        return body[:1000].decode(errors="replace").strip() or f"the gateway answers {status}"

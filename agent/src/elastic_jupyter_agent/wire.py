@@ -29,7 +29,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Blob:
-    """Stored bytes: the sha256 of them in hex, and how many they are."""
+    """Stored bytes: the BLAKE3 of them in hex, and how many they are."""
 
     digest: str
     size: int

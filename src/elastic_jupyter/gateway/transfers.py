@@ -5,20 +5,18 @@ and nothing after ``close``: so a save that was cancelled cannot go on behind an
 """
 
 import asyncio
+import contextlib
 import hmac
 import secrets
+import socket
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from elastic_jupyter.errors import Conflict
 from elastic_jupyter.store.snapshots import Save, SnapshotStore
 
-T = TypeVar("T")
-
-#: Calls into the store at once, of all kernels. One that waits for its kernel holds no thread.
-THREADS = 8
 #: Of how many transfers that ended is known that they did.
 _REMEMBERED = 1000
 
@@ -32,33 +30,29 @@ class Transfer:
         ended: why it ended, a sentence for the user; empty while it is open.
     """
 
-    def __init__(self, kernel_id: str, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, kernel_id: str) -> None:
         self.kernel_id = kernel_id
         self.token = secrets.token_urlsafe(32)
         self.moved = 0
         self.ended = ""
-        self._pool = pool
-        self._calls: set[asyncio.Future[object]] = set()
+        self._connections: dict[socket.socket, threading.Thread] = {}
 
-    async def call(self, function: Callable[..., T], *arguments: object) -> T:
-        """Return what a blocking call into the store returns, which is made in a thread.
+    def serve(self, connection: socket.socket, answer: Callable[[socket.socket], None]) -> None:
+        """Have ``answer`` answer what the agent says on a connection, in a thread of its own.
 
-        Raises ``Conflict`` once the transfer has ended, also where it ended during the call; and
-        what the call raises.
+        The connection is closed when that returns, or the transfer ends.
         """
-        self.require_open()
-        loop = asyncio.get_running_loop()
-        call = loop.run_in_executor(self._pool, function, *arguments)
-        self._calls.add(call)  # type: ignore[arg-type]  # of whatever it returns
-        call.add_done_callback(self._calls.discard)
-        # Whoever waits may be cancelled; the thread goes on, and ``end`` waits for it.
-        result = await asyncio.shield(call)
-        self.require_open()
-        return result
 
-    async def clean_up(self, function: Callable[[], None]) -> None:
-        """Make a blocking call that is also due after the end."""
-        await asyncio.get_running_loop().run_in_executor(self._pool, function)
+        def work() -> None:
+            with connection:
+                answer(connection)
+            self._connections.pop(connection, None)
+
+        thread = threading.Thread(target=work, name=f"snapshot of {self.kernel_id}", daemon=True)
+        self._connections[connection] = thread
+        thread.start()
+        if self.ended:
+            _hang_up(connection)
 
     def require_open(self) -> None:
         """Raise ``Conflict`` once the transfer has ended."""
@@ -68,8 +62,16 @@ class Transfer:
     async def end(self, why: str) -> None:
         """Refuse what comes from now on, and return when no call into the store is under way."""
         self.ended = self.ended or why
-        if self._calls:
-            await asyncio.wait(self._calls)
+        threads = list(self._connections.values())
+        for connection in list(self._connections):
+            _hang_up(connection)
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is closed
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class Saving(Transfer):
@@ -79,8 +81,8 @@ class Saving(Transfer):
         sealed: the snapshot's id, once all is in the store; None before.
     """
 
-    def __init__(self, kernel_id: str, pool: ThreadPoolExecutor, save: Save) -> None:
-        super().__init__(kernel_id, pool)
+    def __init__(self, kernel_id: str, save: Save) -> None:
+        super().__init__(kernel_id)
         self.save = save
         self.sealed: str | None = None
 
@@ -88,10 +90,8 @@ class Saving(Transfer):
 class Restoring(Transfer):
     """From the store into the kernel: the snapshot ``snapshot`` of ``uid`` and ``epoch``."""
 
-    def __init__(
-        self, kernel_id: str, pool: ThreadPoolExecutor, *, uid: str, epoch: int, snapshot: str
-    ) -> None:
-        super().__init__(kernel_id, pool)
+    def __init__(self, kernel_id: str, *, uid: str, epoch: int, snapshot: str) -> None:
+        super().__init__(kernel_id)
         self.uid, self.epoch, self.snapshot = uid, epoch, snapshot
 
 
@@ -107,19 +107,16 @@ class Transfers:
 
     def __init__(self, store: SnapshotStore) -> None:
         self.store = store
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="snapshots")
         self._open: dict[str, Transfer] = {}
         self._ended: deque[Transfer] = deque(maxlen=_REMEMBERED)
 
     def open_save(self, kernel_id: str, uid: str, epoch: int) -> Saving:
         """Let a kernel save. Raises ``Conflict`` while another transfer of it is open."""
-        return self._opened(Saving(kernel_id, self._pool, self.store.save(uid, epoch)))
+        return self._opened(Saving(kernel_id, self.store.save(uid, epoch)))
 
     def open_restore(self, kernel_id: str, uid: str, epoch: int, snapshot: str) -> Restoring:
         """Let a kernel restore what ``uid`` saved in ``epoch``. Raises as ``open_save`` does."""
-        return self._opened(
-            Restoring(kernel_id, self._pool, uid=uid, epoch=epoch, snapshot=snapshot)
-        )
+        return self._opened(Restoring(kernel_id, uid=uid, epoch=epoch, snapshot=snapshot))
 
     async def close(self, transfer: Transfer, why: str = "the save was cancelled") -> None:
         """End a transfer; ``why`` is what its kernel is told. May be called twice.
@@ -140,10 +137,6 @@ class Transfers:
             if hmac.compare_digest(transfer.token.encode(), token.encode()):
                 return transfer
         return None
-
-    def shut_down(self) -> None:
-        """Let the threads end after what is under way."""
-        self._pool.shutdown(wait=False)
 
     def _opened(self, transfer: Opened) -> Opened:
         if transfer.kernel_id in self._open:

@@ -78,6 +78,10 @@ class Files:
             return content
         return None
 
+    def path(self, path: str) -> str | None:
+        """Return where a file is, or would be, on this machine's disk; None: elsewhere."""
+        return self._at(path) if self._on_disk else None
+
     def pieces(self, path: str) -> tuple[int, Pieces] | None:
         """Return a file's size and what is in it piece by piece, or None where there is none."""
         with self._in_our_words("read"), contextlib.suppress(FileNotFoundError):
@@ -159,7 +163,7 @@ class Draft:
         self._files = files
         self._path = path
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append. Raises ``StoreFull``, ``Unavailable``; then only ``abort`` may follow."""
         raise NotImplementedError
 
@@ -191,7 +195,7 @@ class _DiskDraft(Draft):
                     os.mkdir(needed, 0o700)
             self._file = files._fs.open(self._name, "wb")
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         with self._files._in_our_words("written"):
             self._file.write(data)
 
@@ -200,6 +204,8 @@ class _DiskDraft(Draft):
             self._file.flush()
             if durable:
                 os.fsync(self._file.fileno())
+            else:  # whoever syncs it later waits for less
+                os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             self._file.close()
             os.replace(self._name, self._to)
         if durable:
@@ -224,7 +230,7 @@ class _ObjectDraft(Draft):
         self._file: Any = None
         self._held = bytearray()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._held += data
         if len(self._held) >= self._files._held_at_most:
             self._let_go()

@@ -9,9 +9,12 @@ import contextlib
 import hashlib
 import hmac
 import json
+import os
 import re
 import threading
 from typing import Any
+
+from blake3 import blake3
 
 from elastic_jupyter.errors import Invalid, SnapshotBroken, SnapshotMissing, SnapshotTooLarge
 from elastic_jupyter.store.files import PARTIAL, Draft, Files, Pieces
@@ -75,9 +78,22 @@ class SnapshotStore:
         """
         found = self._files.pieces(_blob(_checked(uid), digest))
         if found is None:
-            raise SnapshotMissing(f"the store {self._files.url} lacks a part of kernel {uid}")
+            raise self._missing(uid)
         size, pieces = found
         return size, _verified(pieces, digest, f"a part of kernel {uid} in {self._files.url}")
+
+    def path(self, uid: str, digest: str) -> str | None:
+        """Return where a blob is on this machine's disk, as it was written or not; None: nowhere.
+
+        Raises ``SnapshotMissing`` for one that should be there.
+        """
+        path = self._files.path(_blob(_checked(uid), digest))
+        if path is not None and not os.path.exists(path):
+            raise self._missing(uid)
+        return path
+
+    def _missing(self, uid: str) -> SnapshotMissing:
+        return SnapshotMissing(f"the store {self._files.url} lacks a part of kernel {uid}")
 
     def sweep(self, uid: str, keep: tuple[int, str] | None) -> None:
         """Remove what the snapshot ``keep`` (epoch and id) does not need; None: all.
@@ -119,24 +135,15 @@ class Save:
         self._store, self._files = store, store._files
         self._uid, self._epoch = uid, epoch
         self._lock = threading.Lock()
-        self._there: dict[str, int] | None = None
         self._counted: dict[str, int] = {}
         self._total = 0
 
-    def has(self, digest: str) -> bool:
-        """Say whether a blob needs no writing; if so it counts as one of this snapshot."""
-        _blob(self._uid, digest)
-        with self._lock:
-            if self._there is None:
-                self._there = self._files.sizes(f"{self._uid}/blobs")
-            size = self._there.get(digest)
-        if size is None:
-            return False
-        self._count(digest, size)
-        return True
+    def there(self) -> list[str]:
+        """Return the digests of the blobs that need no writing."""
+        return list(self._files.sizes(f"{self._uid}/blobs"))
 
     def put(self, digest: str) -> "BlobDraft":
-        """Begin to write a blob whose SHA-256 (64 hex digits) is ``digest``."""
+        """Begin to write a blob whose BLAKE3 (64 hex digits) is ``digest``."""
         return BlobDraft(self, digest, self._files.create(_blob(self._uid, digest)))
 
     def seal(self, manifest: bytes) -> str:
@@ -217,11 +224,11 @@ class BlobDraft:
 
     def __init__(self, save: Save, digest: str, draft: Draft) -> None:
         self._save, self._digest, self._draft = save, digest, draft
-        self._hash = hashlib.sha256()
+        self._hash = blake3()
         self._size = 0
         self._there = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append. Raises ``StoreFull``, ``SnapshotTooLarge``."""
         self._size += len(data)
         self._save._count(self._digest, self._size)
@@ -232,7 +239,7 @@ class BlobDraft:
         """Let the blob be there. Raises ``SnapshotBroken`` when it has another digest."""
         if self._hash.hexdigest() != self._digest:
             raise SnapshotBroken(
-                f"{self._size} bytes came whose SHA-256 is not the {self._digest} that was named"
+                f"{self._size} bytes came whose BLAKE3 is not the {self._digest} that was named"
             )
         self._draft.commit()
         self._there = True
@@ -252,7 +259,7 @@ def _checked(uid: str) -> str:
 
 def _blob(uid: str, digest: str) -> str:
     if not _DIGEST.fullmatch(digest):
-        raise Invalid(f"{digest!r} is no SHA-256 in hex digits")
+        raise Invalid(f"{digest!r} is no digest of 64 hex digits")
     return f"{uid}/blobs/{digest}"
 
 
@@ -277,7 +284,7 @@ def _listed(manifest: bytes) -> dict[str, int]:
 
 
 def _verified(pieces: Pieces, digest: str, what: str) -> Pieces:
-    seen = hashlib.sha256()
+    seen = blake3()
     held = None
     with contextlib.closing(pieces):
         for piece in pieces:

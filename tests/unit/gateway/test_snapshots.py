@@ -2,24 +2,24 @@
 
 import asyncio
 import contextlib
-import hashlib
 import http.client
 import json
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from elastic_jupyter.errors import Conflict, StoreFull, Unavailable
-from elastic_jupyter.gateway import snapshots
+from elastic_jupyter.gateway import blob_connection, snapshots
 from elastic_jupyter.gateway.transfers import Restoring, Saving, Transfers
 from elastic_jupyter.store.snapshots import BlobDraft, Save, SnapshotStore
 from tests.support.eventually import eventually
@@ -27,11 +27,12 @@ from tests.support.eventually import eventually
 KERNEL = "00000000-0000-4000-8000-000000000001"
 OTHER = "00000000-0000-4000-8000-000000000002"
 UID, EPOCH = "uid-1", 3
-BLOBS = [b"numbers" * 1000, b"", os.urandom(snapshots.BATCH * 2 + 7)]
+LARGE = 8 * 2**20
+BLOBS = [b"numbers" * 1000, b"", os.urandom(LARGE + 7)]
 
 
 def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return blake3(content).hexdigest()
 
 
 def manifest(*blobs: bytes) -> bytes:
@@ -73,16 +74,14 @@ class Gateway:
     ) -> tuple[int, bytes]:
         """Make one request of an agent; return status and body. Blocks."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"Authorization": f"token {token}", "Upgrade": snapshots.PROTOCOL}
         with contextlib.closing(connection):
-            # A refusal may come before all was sent.
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.request(
-                    method,
-                    f"/api/kernels/{kernel}/snapshot/{path}",
-                    body,
-                    {"Authorization": f"token {token}"},
-                    encode_chunked=not isinstance(body, bytes | None),
-                )
+            connection.request("GET", f"/api/kernels/{kernel}/snapshot", headers=headers)
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return answer.status, said
+            connection.request(method, f"/{path}", body)
             answer = connection.getresponse()
             return answer.status, answer.read()
 
@@ -98,7 +97,6 @@ class Gateway:
     async def close(self) -> None:
         self._server.stop()
         await self._server.close_all_connections()
-        self.transfers.shut_down()
         self._threads.shutdown()
 
 
@@ -146,26 +144,35 @@ async def test_what_a_kernel_saved_it_gets_back(gateway: Gateway) -> None:
     assert transfer.moved == sum(map(len, BLOBS))
 
 
-async def test_a_body_of_unknown_length_is_taken(gateway: Gateway) -> None:
+async def test_a_body_of_unknown_length_is_refused(gateway: Gateway) -> None:
     saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
-    pieces = iter([b"one", b"two"])
     path = f"blobs/{digest(b'onetwo')}"
-    assert (await gateway.ask("PUT", path, pieces, token=saving.token))[0] == 201
-    assert saving.moved == 6
+    assert (await gateway.ask("PUT", path, iter([b"one", b"two"]), token=saving.token))[0] == 411
 
 
 async def test_a_second_save_asks_what_is_there(gateway: Gateway) -> None:
     await saved(gateway)
     saving = gateway.transfers.open_save(KERNEL, UID, EPOCH + 1)
-    for blob, want in ((BLOBS[0], 200), (b"new", 404)):
-        path = f"blobs/{digest(blob)}"
-        assert await gateway.ask("HEAD", path, token=saving.token) == (want, b"")
+    status, said = await gateway.ask("GET", "blobs", token=saving.token)
+    assert (status, set(said.decode().split())) == (200, {digest(blob) for blob in BLOBS})
+
+
+async def test_another_protocol_is_refused(gateway: Gateway) -> None:
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
+    with contextlib.closing(connection):
+        headers = {"Authorization": f"token {saving.token}"}
+        path = f"/api/kernels/{KERNEL}/snapshot"
+        await asyncio.to_thread(connection.request, "GET", path, headers=headers)
+        answer = await asyncio.to_thread(connection.getresponse)
+        assert answer.status == 426
+        assert snapshots.PROTOCOL in json.loads(answer.read())["message"]
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        pytest.param("HEAD", f"blobs/{digest(b'x')}", None, id="has"),
+        pytest.param("GET", "blobs", None, id="what is there"),
         pytest.param("PUT", f"blobs/{digest(b'x')}", b"x", id="blob"),
         pytest.param("PUT", "manifest", manifest(), id="manifest"),
         pytest.param("GET", f"blobs/{digest(BLOBS[0])}", None, id="a blob back"),
@@ -202,7 +209,7 @@ class TestTokens:
         snapshot = await saved(gateway)
         transfer = (
             gateway.transfers.open_save(KERNEL, UID, EPOCH)
-            if method == "GET"
+            if _is_for_restoring(method, path)
             else gateway.transfers.open_restore(KERNEL, UID, EPOCH, snapshot)
         )
         assert (await gateway.ask(method, path, body, token=transfer.token))[0] == 403
@@ -214,15 +221,18 @@ class TestTokens:
         before = left(store)
         transfer = (
             gateway.transfers.open_restore(KERNEL, UID, EPOCH, snapshot)
-            if method == "GET"
+            if _is_for_restoring(method, path)
             else gateway.transfers.open_save(KERNEL, UID, EPOCH)
         )
         await gateway.transfers.close(transfer, "the cell came first")
         status, said = await gateway.ask(method, path, body, token=transfer.token)
         assert status == 409
-        if method != "HEAD":
-            assert json.loads(said) == {"message": "the cell came first", "reason": "Conflict"}
+        assert json.loads(said) == {"message": "the cell came first", "reason": "Conflict"}
         assert left(store) == before
+
+
+def _is_for_restoring(method: str, path: str) -> bool:
+    return method == "GET" and path != "blobs"
 
 
 async def test_one_transfer_of_a_kernel_at_a_time(gateway: Gateway) -> None:
@@ -260,7 +270,7 @@ async def test_a_manifest_of_blobs_that_are_not_there_is_refused(gateway: Gatewa
 async def test_a_manifest_that_is_too_large_is_refused(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "MAX_MANIFEST", 1000)
+    monkeypatch.setattr(blob_connection, "MAX_MANIFEST", 1000)
     saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
     status, said = await gateway.ask("PUT", "manifest", b"x" * 2**21, token=saving.token)
     assert (status, json.loads(said)["reason"]) == (413, "SnapshotTooLarge")
@@ -269,12 +279,12 @@ async def test_a_manifest_that_is_too_large_is_refused(
 async def test_a_snapshot_that_is_too_large_is_refused_on_the_way(
     tmp_path: Path,
 ) -> None:
-    store = SnapshotStore(str(tmp_path), key=b"key", max_bytes=snapshots.BATCH)
+    store = SnapshotStore(str(tmp_path), key=b"key", max_bytes=LARGE)
     gateway = Gateway(store)
     saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
-    status, said = await gateway.put(saving, bytes(100 * 2**20))
+    status, said = await gateway.put(saving, bytes(5 * LARGE))
     assert (status, json.loads(said)["reason"]) == (413, "SnapshotTooLarge")
-    assert saving.moved < 50 * 2**20, "the rest is not waited for"
+    assert saving.moved < 2 * LARGE, "the rest is thrown away"
     await until(lambda: not left(store))
     await gateway.close()
 
@@ -286,7 +296,7 @@ async def test_a_snapshot_that_is_too_large_is_refused_on_the_way(
         pytest.param(Unavailable("the store s3://b could not be written"), 503, id="away"),
     ],
 )
-@pytest.mark.parametrize("size", [10, snapshots.BATCH * 3], ids=["small", "large"])
+@pytest.mark.parametrize("size", [10, 3 * LARGE], ids=["small", "large"])
 async def test_what_is_wrong_with_the_store_is_told(
     size: int,
     error: Exception,
@@ -306,27 +316,40 @@ async def test_what_is_wrong_with_the_store_is_told(
 # -- what breaks off
 
 
-async def test_a_damaged_blob_is_never_sent_whole(gateway: Gateway, store: SnapshotStore) -> None:
-    transfer = await restoring(gateway)
-    big = os.urandom(40 * 2**20)
-    for content in (BLOBS[0], big):
+@pytest.mark.parametrize("url", ["on a disk", "memory://snapshots"])
+async def test_a_damaged_blob_never_seems_to_be_whole(url: str, tmp_path: Path) -> None:
+    """From a disk it comes as it is, and the agent sees it by the digest."""
+    store = SnapshotStore(str(tmp_path) if url == "on a disk" else url, key=b"key")
+    gateway = Gateway(store)
+    large = os.urandom(5 * LARGE)
+    snapshot = await saved(gateway, [BLOBS[0], large])
+    transfer = gateway.transfers.open_restore(KERNEL, UID, EPOCH, snapshot)
+    for content in (BLOBS[0], large):
         at = store._files._at(f"{UID}/blobs/{digest(content)}")
         store._files._fs.pipe_file(at, content[:-1] + bytes([content[-1] ^ 1]))
-    path = f"blobs/{digest(BLOBS[0])}"
-    status, said = await gateway.ask("GET", path, token=transfer.token)
-    assert (status, json.loads(said)["reason"]) == (422, "SnapshotBroken")
-    with pytest.raises(http.client.IncompleteRead):
-        await gateway.ask("GET", f"blobs/{digest(big)}", token=transfer.token)
+        try:
+            status, said = await gateway.ask(
+                "GET", f"blobs/{digest(content)}", token=transfer.token
+            )
+        except http.client.IncompleteRead:
+            continue
+        assert (status, digest(said) == digest(content)) in ((200, False), (422, False))
+    await gateway.close()
 
 
 async def test_a_kernel_that_vanishes_leaves_nothing(
     gateway: Gateway, store: SnapshotStore
 ) -> None:
     saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
-    _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     writer.write(
-        f"PUT /api/kernels/{KERNEL}/snapshot/blobs/{digest(BLOBS[2])} HTTP/1.1\r\nHost: x\r\n"
-        f"Authorization: token {saving.token}\r\nContent-Length: {len(BLOBS[2])}\r\n\r\n".encode()
+        f"GET /api/kernels/{KERNEL}/snapshot HTTP/1.1\r\nHost: x\r\n"
+        f"Upgrade: {snapshots.PROTOCOL}\r\nAuthorization: token {saving.token}\r\n\r\n".encode()
+    )
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    writer.write(
+        f"PUT /blobs/{digest(BLOBS[2])} HTTP/1.1\r\n"
+        f"Content-Length: {len(BLOBS[2])}\r\n\r\n".encode()
     )
     writer.write(BLOBS[2][:-1])
     await until(lambda: store._files.sizes(f"{UID}/partial"))
@@ -356,7 +379,9 @@ async def test_a_save_that_is_cancelled_writes_nothing_afterwards(
     go_on.set()
     await closing
     store.remove(UID)
-    status, said = await request
+    with pytest.raises(ConnectionError):
+        await request
+    status, said = await gateway.ask("PUT", "manifest", manifest(), token=saving.token)
     assert (status, json.loads(said)["message"]) == (409, "the cell came first")
     assert saving.sealed is None
     assert store.uids() == []
@@ -384,30 +409,21 @@ async def test_a_large_blob_to_a_slow_store_holds_up_nobody(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Throttled(monkeypatch, seconds=0.04)
-    piece, count = os.urandom(2**20), 200
-    seen = hashlib.sha256()
-    for _ in range(count):
-        seen.update(piece)
-
-    def pieces() -> Iterator[bytes]:
-        for _ in range(count):
-            yield piece
-
+    large = os.urandom(6 * LARGE)
     saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
-    path, waiting = f"blobs/{seen.hexdigest()}", 0
+    waiting = 0
 
     def look() -> None:
         nonlocal waiting
         waiting = max(waiting, saving.moved - store.written)
 
-    putting = gateway.ask("PUT", path, pieces(), token=saving.token)
-    status, _ = await _with_others_beside(putting, gateway, look)
-    assert (status, saving.moved) == (201, count * 2**20)
-    assert waiting <= 3 * snapshots.BATCH, "two batches, and what came of the next"
+    status, _ = await _with_others_beside(gateway.put(saving, large), gateway, look)
+    assert (status, saving.moved) == (201, len(large))
+    assert waiting <= 2 * blob_connection.PIECE, "no more is in memory"
 
 
 async def test_a_large_blob_that_is_fetched_holds_up_nobody(gateway: Gateway) -> None:
-    large = os.urandom(200 * 2**20)
+    large = os.urandom(7 * LARGE)
     snapshot = await saved(gateway, [large])
     transfer = gateway.transfers.open_restore(KERNEL, UID, EPOCH, snapshot)
     getting = gateway.ask("GET", f"blobs/{digest(large)}", token=transfer.token)

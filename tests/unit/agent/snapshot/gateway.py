@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from elastic_jupyter_agent.transfer import PROTOCOL
+
 TOKEN = "secret"
 
 
@@ -30,9 +32,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one packet, or each answer waits for an acknowledgement
     server: FakeGateway
-
-    def do_HEAD(self) -> None:
-        self._serve()
+    handed_over = False
 
     def do_GET(self) -> None:
         self._serve()
@@ -42,14 +42,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        gateway, path = self.server, self.path.removeprefix("/snapshots/1")
-        if self.headers["Authorization"] != f"token {TOKEN}":
+        gateway, path = self.server, self.path
+        if not self.handed_over and self.headers["Authorization"] != f"token {TOKEN}":
             self._answer(401, b"the token is wrong")
         elif gateway.failures > 0:
             gateway.failures -= 1
             self._answer(503, b"not ready")
         elif gateway.refusal:
             self._answer(gateway.refusal[0], gateway.refusal[1].encode())
+        elif not self.handed_over:
+            assert (path, self.headers["Upgrade"]) == ("/snapshots/1", PROTOCOL)
+            self.handed_over = True
+            self._answer(101, b"")
         elif self.command == "PUT":
             gateway.puts.append(path)
             if path == "/manifest":
@@ -57,6 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 gateway.blobs[path.removeprefix("/blobs/")] = body
             self._answer(204, b"")
+        elif path == "/blobs":
+            self._answer(200, "\n".join(gateway.blobs).encode())
         else:
             kept = gateway.blobs.get(path.removeprefix("/blobs/"))
             found = gateway.manifest if path == "/manifest" else kept
@@ -64,11 +70,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
-        if status != 204:
+        if status not in (101, 204):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
