@@ -4,7 +4,9 @@ One connection per thread, kept open. A gateway that is away or busy (503) is as
 minute; 409 says that the transfer was cancelled, and everything stops.
 """
 
+import contextlib
 import http.client
+import json
 import threading
 import time
 import urllib.parse
@@ -151,4 +153,8 @@ def _filled(response: http.client.HTTPResponse, view: memoryview) -> Any:
 
 
 def _sentence(status: int, body: bytes) -> str:
-    return body[:1000].decode(errors="replace").strip() or f"the gateway answers {status}"
+    """Return what the gateway says, in JSON or without."""
+    text = body.decode(errors="replace").strip()
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["message"])
+    return text[:1000] or f"the gateway answers {status}"

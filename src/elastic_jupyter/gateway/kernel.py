@@ -664,6 +664,7 @@ class ElasticKernelManager(ServerKernelManager):
         suspend = facts is not None and facts.suspend
         # A cell may be on its way to the kernel, or its reply on the way back.
         asked = suspend and any(connection.executes for connection in self.connections)
+        failure = self.idleness.failure
         return idle.decide(
             idle.Activity(
                 self.busy or asked,
@@ -673,6 +674,8 @@ class ElasticKernelManager(ServerKernelManager):
                 unreachable_since=self.unreachable_since,
                 keep_until=facts.keep_until if facts else None,
                 suspend=suspend,
+                warned_at=self.idleness.warned_at,
+                save_again_at=failure.again_at if failure else None,
             ),
             self.mapping.limits(self.wish.spec_name),
             now=now,
@@ -690,7 +693,10 @@ class ElasticKernelManager(ServerKernelManager):
         async with self._changing:
             if self.state is not KernelState.RUNNING or self.mapping.hands_over:
                 return
-            released = self.verdict(datetime.now(UTC)).reason == idle.RELEASED
+            verdict = self.verdict(datetime.now(UTC))
+            if verdict.action is not idle.Action.RECLAIM:  # as it was when this was asked for
+                return
+            released = verdict.reason == idle.RELEASED
             reason = notices.RELEASED if released else ""
             if self.idleness.outcome is WhenIdle.HIBERNATE:
                 unsaved = await self._hibernate(released=released)
@@ -749,7 +755,7 @@ class ElasticKernelManager(ServerKernelManager):
             return str(error)
         except (AgentFailed, StoreError) as error:
             self.log.warning("kernel %s is not saved, and runs on: %s", self.kernel_id, error)
-            self.touch()  # the next try comes after as long an idle time
+            self.idleness.save_failed(str(error), released=released)
         except LaunchFailed as error:  # it has ended, which is told elsewhere
             self.log.warning("kernel %s is not saved: %s", self.kernel_id, error)
         if self.state is KernelState.RUNNING:
@@ -779,6 +785,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self._take(await self.store.wish(self.key, uid=facts.uid, suspend=False))
         for connection in list(self.connections):
             connection.forward_held()
+        self.spawn(self.mapping.cull_kernel_if_idle(self.kernel_id))  # which publishes why
 
     def _fall_asleep(self) -> None:
         """Let go of an incarnation whose variables are saved; what is held wakes it again."""

@@ -95,6 +95,24 @@ def unsavable(reason: str, timeout: timedelta) -> str:
     )
 
 
+def save_failed(reason: str) -> str:
+    """Return what is shown before the next output of a kernel that was to sleep and could not."""
+    return (
+        f"[elastic-jupyter] This kernel was to sleep, and its variables could not be saved: "
+        f"{reason}.\nNothing is lost: it runs on and keeps its resources. When it is idle, saving is "
+        "tried again."
+    )
+
+
+def save_again(reason: str, at: datetime | None) -> str:
+    """Return the same for who looks at the kernel from outside; ``at`` is aware UTC."""
+    when = f" at {at:%F %H:%M:%S} UTC" if at else ""
+    return (
+        f"{reason}: it runs on and keeps its resources, nothing is lost, and saving is tried again"
+        f"{when}"
+    )
+
+
 #: Characters that are shown of the name of a thread, or of a command.
 _LONGEST_NAME = 100
 

@@ -1,12 +1,14 @@
 """A kernel that sleeps, and what fails on its way there and back. Its process is an ipykernel."""
 
 import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from elastic_jupyter.gateway.kernel import KernelState
+from elastic_jupyter.policy import saves
 from tests.support.front_end import FrontEnd
 from tests.support.loopback import Loopback, only_key
 from tests.unit.gateway.test_gateway import until
@@ -27,6 +29,11 @@ def phase(world: Loopback) -> str:
 
 def spec(world: Loopback) -> dict[str, Any]:
     found: dict[str, Any] = world.store.objects[only_key(world)]["spec"]
+    return found
+
+
+def activity(world: Loopback) -> dict[str, Any]:
+    found: dict[str, Any] = world.store.objects[only_key(world)]["status"].get("activity") or {}
     return found
 
 
@@ -62,17 +69,56 @@ async def test_a_release_by_hand_loses_nothing(world: Loopback) -> None:
     assert (await tab.run("print(x)")).text() == "1\n"
 
 
-async def test_what_is_too_large_is_not_lost(world: Loopback) -> None:
+@pytest.fixture
+def again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save again after tenths of a second, where that failed."""
+    monkeypatch.setattr(saves, "FIRST", timedelta(seconds=0.2))
+
+
+async def test_what_is_too_large_is_not_lost_and_its_user_reads_why(world: Loopback) -> None:
     gateway = await world.gateway(**SOON, max_snapshot=100_000)
     front_end = FrontEnd(gateway)
     tab = await front_end.open(await front_end.start())
     await tab.run("import os\nx = os.urandom(1_000_000)")
     [kernel] = gateway.kernels.kernels.values()
-    await until(lambda: spec(world).get("suspend") is True)
-    await until(lambda: spec(world).get("suspend") is False)
-    assert phase(world) == "Running"
-    assert kernel.state is KernelState.RUNNING
-    assert (await tab.run("print(len(x))")).text() == "1000000\n"
+    await until(lambda: activity(world).get("saveFailed"))
+    why = "the variables have more than the 100000 bytes that a snapshot may have"
+    assert activity(world)["saveFailed"] == why
+    said = activity(world)
+    failed, again = map(datetime.fromisoformat, (said["saveFailedAt"], said["reclaimAt"]))
+    assert again - failed >= saves.FIRST / 2, "not at each round"
+    assert (phase(world), kernel.state) == ("Running", KernelState.RUNNING)
+    assert not spec(world)["suspend"]
+    cell = await tab.run("print(len(x)); x = x[:10]")
+    assert cell.text() == "1000000\n"
+    assert why in cell.text("stderr")
+    await asleep(world)  # an execution ends the pause
+    cell = await tab.run("print(len(x))")
+    assert cell.text() == "10\n"
+    assert "could not be saved" not in cell.text("stderr")
+
+
+@pytest.mark.usefixtures("again_at_once")
+@pytest.mark.parametrize("released", [False, True])
+async def test_a_store_that_was_away_gets_what_is_saved_again(
+    world: Loopback, *, released: bool
+) -> None:
+    front_end = FrontEnd(await world.gateway(**(NEVER if released else SOON)))
+    tab = await front_end.open(await front_end.start())
+    world.snapshots.write_text("no folder can be here")
+    await tab.run("__import__('elastic_jupyter_agent.transfer').transfer.PATIENCE = 0; x = 1")
+    if released:
+        await suspend(world)
+    await until(lambda: activity(world).get("saveFailed"))
+    first = activity(world)["saveFailedAt"]
+    await until(lambda: activity(world)["saveFailedAt"] != first)
+    assert phase(world) in ("Running", "Hibernating")
+    world.snapshots.unlink()
+    await asleep(world)
+    cell = await tab.run("print(x)")
+    assert cell.text() == "1\n"
+    assert "could not be saved" not in cell.text("stderr")
+    await until(lambda: not activity(world).get("saveFailed"))
 
 
 async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(world: Loopback) -> None:
