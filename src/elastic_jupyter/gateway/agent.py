@@ -5,7 +5,6 @@ ipykernel evaluates beside its cells, and which leaves nothing behind in it.
 """
 
 import ast
-import asyncio
 import json
 import uuid
 from collections.abc import Mapping
@@ -84,20 +83,3 @@ def _answer(content: Mapping[str, Any]) -> dict[str, Any]:
         if failure in answer:
             raise AgentFailed(str(answer[failure]))
     return answer
-
-
-async def ask_until(
-    cancelled: asyncio.Event,
-    socket: "zmq.asyncio.Socket",
-    session: Session,
-    question: Mapping[str, Any],
-) -> dict[str, Any] | None:
-    """Return the answer as ``ask`` does, or None as soon as nobody wants it any more."""
-    answer = asyncio.ensure_future(ask(socket, session, question))
-    stop = asyncio.ensure_future(cancelled.wait())
-    try:
-        await asyncio.wait((answer, stop), return_when=asyncio.FIRST_COMPLETED)
-        return answer.result() if answer.done() else None
-    finally:
-        for future in (answer, stop):
-            future.cancel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from elastic_jupyter.api.kernel import Snapshot, Wake
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 #: Why nothing is saved where a kernel spec has ``policy: Hibernate`` and its gateway no storage.
 NO_PLACE = "its gateway has no place for them (spec.snapshot)"
 _CANCELLED = "the save was cancelled: a cell is to run"
+
+
+#: Seconds in which nothing moves after which a save or restore has failed. The agent itself needs
+#: as long as an object needs to be pickled that goes as one: some ten gigabytes of small ones.
+STANDSTILL = 300.0
+#: Seconds for the calls into the store that are under way when a transfer ends.
+CLOSING = 10.0
 
 
 class Hibernation:
@@ -71,8 +79,12 @@ class Hibernation:
         saving = transfers.open_save(self._manager.kernel_id, facts.uid, facts.epoch)
         try:
             answer = await self._ask("save", saving, cancelled)
+        except AgentFailed:
+            if not cancelled.is_set():
+                raise
+            answer = None
         finally:
-            await transfers.close(saving, _CANCELLED)
+            await self._close(saving, _CANCELLED)
         if answer is None or cancelled.is_set():
             return None
         if saving.sealed is None or saving.sealed != answer["id"]:
@@ -88,9 +100,9 @@ class Hibernation:
         transfers = self._transfers
         restoring = transfers.open_restore(self._manager.kernel_id, facts.uid, epoch, digest)
         try:
-            answer = await self._ask("restore", restoring, asyncio.Event())
+            answer = await self._ask("restore", restoring, None)
         finally:
-            await transfers.close(restoring, "the kernel is not restored any more")
+            await self._close(restoring, "the kernel is not restored any more")
         assert answer is not None  # nobody cancels it
         self._latest = (facts.uid, (epoch, digest))
         if answer.get("ran"):
@@ -132,27 +144,55 @@ class Hibernation:
         return transfers
 
     async def _ask(
-        self, what: str, transfer: Transfer, cancelled: asyncio.Event
+        self, what: str, transfer: Transfer, cancelled: asyncio.Event | None
     ) -> dict[str, Any] | None:
+        """Return the agent's answer; None as soon as nobody wants it any more.
+
+        Raises ``AgentFailed``, also for a transfer that stands still, and ``LaunchFailed`` when
+        the kernel ends.
+        """
         manager = self._manager
         question = {"ask": what, "url": self._url(), "token": transfer.token}
-        ended = asyncio.ensure_future(manager.wait_for_end())
-        try:
-            with manager._probe_socket("control") as socket:
-                session = new_session(manager.session.key)
-                answer = asyncio.ensure_future(
-                    agent.ask_until(cancelled, socket, session, question)
-                )
-                try:
-                    await asyncio.wait((answer, ended), return_when=asyncio.FIRST_COMPLETED)
-                    if not answer.done():
-                        ended.result()  # raises why
-                    return await answer
-                finally:
-                    answer.cancel()
-        finally:
-            ended.cancel()
+        ends = [manager.wait_for_end(), _stand_still(transfer)]
+        if cancelled is not None:
+            ends.append(_set(cancelled))
+        with manager._probe_socket("control") as socket:
+            session = new_session(manager.session.key)
+            answer = asyncio.ensure_future(agent.ask(socket, session, question))
+            others = [asyncio.ensure_future(end) for end in ends]
+            try:
+                await asyncio.wait((answer, *others), return_when=asyncio.FIRST_COMPLETED)
+                if answer.done():
+                    return answer.result()
+                for other in others:
+                    if other.done():
+                        other.result()  # raises why
+                return None
+            finally:
+                for future in (answer, *others):
+                    future.cancel()
+
+    async def _close(self, transfer: Transfer, why: str) -> None:
+        """End a transfer, and do not wait for ever for a store that hangs."""
+        closing = self._manager.spawn(self._transfers.close(transfer, why))
+        await asyncio.wait((closing,), timeout=CLOSING)
 
     def _url(self) -> str:
         base = self._manager.mapping.settings.url
         return f"{base}/api/kernels/{self._manager.kernel_id}/snapshot"
+
+
+async def _stand_still(transfer: Transfer) -> None:
+    """Raise ``AgentFailed`` once nothing has moved for long."""
+    loop = asyncio.get_running_loop()
+    moved, since = transfer.moved, loop.time()
+    while loop.time() < since + STANDSTILL:
+        await asyncio.sleep(STANDSTILL / 10)
+        if transfer.moved != moved:
+            moved, since = transfer.moved, loop.time()
+    span = notices.duration(timedelta(seconds=STANDSTILL))
+    raise AgentFailed(f"nothing has moved for {span}, in the kernel or in the store")
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

@@ -3,7 +3,7 @@
 | | while it is saved | while it is restored |
 |---|---|---|
 | ``snapshot/blobs/<digest>`` | HEAD: 200 needs no writing, 404; PUT: 201 | GET |
-| ``snapshot/manifest`` | PUT: 201 with its ``id``, all is saved | GET |
+| ``snapshot/manifest`` | HEAD: 200 it is wanted; PUT: 201 with its ``id``, all is saved | GET |
 
 Below ``/api/kernels/<kernel_id>/``. Everything else is refused with a JSON object whose ``message``
 is a sentence for the user: 403 a wrong token, 409 it has ended, 413 too large, 422 not what its
@@ -149,6 +149,7 @@ class BlobHandler(_SnapshotHandler):
         """Answer 200 when the blob is there already, 404 when it has to be put."""
         if not await self.transfer.call(self.of(Saving).save.has, digest):
             self.set_status(404)
+        self.transfer.moved += 1  # what is there already goes on without moving anything
 
     @allow_unauthenticated
     async def get(self, kernel_id: str, digest: str) -> None:
@@ -229,6 +230,10 @@ class ManifestHandler(_SnapshotHandler):
         saving.sealed = await saving.call(saving.save.seal, bytes(self._manifest))
         self.set_status(201)
         self.finish(json.dumps({"id": saving.sealed}))
+
+    @allow_unauthenticated
+    async def head(self, kernel_id: str) -> None:
+        """Answer 200 as long as the save is wanted; 409 when it is not is ``prepare``'s."""
 
     @allow_unauthenticated
     async def get(self, kernel_id: str) -> None:

@@ -219,7 +219,8 @@ def _outlook(kernel: JupyterKernel, told: Told) -> list[Condition]:
 
 def save_failed(kernel: JupyterKernel) -> str:
     """Return why the variables of what runs could not be saved; empty: that was not tried."""
-    activity, began = kernel.status and kernel.status.activity, ran_since(kernel)
+    activity = kernel.status.activity if kernel.status else None
+    began = ran_since(kernel)
     if activity is None or activity.save_failed_at is None or began is None:
         return ""
     return (activity.save_failed or "") if activity.save_failed_at >= began else ""

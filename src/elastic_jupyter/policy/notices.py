@@ -98,8 +98,8 @@ def unsavable(reason: str, timeout: timedelta) -> str:
 def save_failed(reason: str) -> str:
     """Return what is shown before the next output of a kernel that was to sleep and could not."""
     return (
-        f"[elastic-jupyter] This kernel was to sleep, and its variables could not be saved: "
-        f"{reason}.\nNothing is lost: it runs on and keeps its resources. When it is idle, saving is "
+        "[elastic-jupyter] This kernel was to sleep, and its variables could not be saved: "
+        f"{reason}.\nNothing is lost: it runs on and keeps its resources. When it is idle, it is "
         "tried again."
     )
 

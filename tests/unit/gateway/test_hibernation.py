@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from elastic_jupyter.gateway import hibernation
 from elastic_jupyter.gateway.kernel import KernelState
 from elastic_jupyter.policy import saves
 from tests.support.front_end import FrontEnd
@@ -256,3 +257,61 @@ async def test_a_lazy_kernel_starts_with_its_first_cell(world: Loopback) -> None
 
 def _saved(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+SLOW_TO_SAVE = """
+import time
+class Slow:
+    def __reduce__(self):
+        time.sleep(600)
+x, slow = 1, Slow()
+"""
+SLOW_TO_RESTORE = """
+def late(): __import__("time").sleep(600)
+class Slow:
+    def __reduce__(self): return late, ()
+x, slow = 1, Slow()
+"""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take for a standstill what lasts two seconds."""
+    monkeypatch.setattr(hibernation, "STANDSTILL", 2.0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_save_that_stands_still_ends_and_the_kernel_runs_on(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start())
+    await tab.run(SLOW_TO_SAVE)
+    await suspend(world)
+    await until(lambda: activity(world).get("saveFailed"))
+    assert "nothing has moved for 2 s" in activity(world)["saveFailed"]
+    assert (await tab.run("print(x)")).text() == "1\n", "the agent was interrupted"
+
+
+async def test_a_cell_does_not_wait_for_a_slow_object_that_is_saved(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start())
+    await tab.run(SLOW_TO_SAVE)
+    await suspend(world)
+    await until(lambda: phase(world) == "Hibernating")
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_restore_that_stands_still_fails_the_cell_and_the_snapshot_stays(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start())
+    await tab.run(SLOW_TO_RESTORE)
+    await suspend(world)
+    await asleep(world)
+    saved = spec(world)["snapshot"]["id"]
+    cell = await tab.run("print(x)")
+    assert cell.reply is not None
+    assert "nothing has moved for 2 s" in cell.reply["content"]["evalue"]
+    await asleep(world)
+    assert spec(world)["snapshot"]["id"] == saved
