@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -95,12 +96,17 @@ class Hibernation:
     async def restore(self, facts: Facts, epoch: int, digest: str) -> str | None:
         """Give a kernel that has just started its variables; return what to tell its user.
 
-        None: another gateway did, and cells have run since. Raises ``NoAgent``, ``AgentFailed``.
+        None: another gateway did, and cells have run since. Raises ``NoAgent``, ``AgentFailed``;
+        ``SnapshotMissing`` or ``SnapshotBroken`` where it would fail again.
         """
         transfers = self._transfers
         restoring = transfers.open_restore(self._manager.kernel_id, facts.uid, epoch, digest)
         try:
             answer = await self._ask("restore", restoring, None)
+        except AgentFailed as error:
+            if restoring.unreadable is None:
+                raise
+            raise restoring.unreadable from error
         finally:
             await self._close(restoring, "the kernel is not restored any more")
         assert answer is not None  # nobody cancels it
@@ -110,6 +116,16 @@ class Hibernation:
         self.wake = wakes.wake(facts.epoch, answer["restored"], answer["lost"])
         told = notices.restored(answer["restored"], answer["lost"])
         return "\n".join([told, *answer["notices"]])
+
+    async def names(self, facts: Facts) -> list[str]:
+        """Return what was saved of a kernel that sleeps, as far as its manifest can be read."""
+        if facts.to_restore is None:
+            return []
+        with contextlib.suppress(StoreError, NoAgent, ValueError, KeyError, TypeError):
+            read = self._transfers.store.manifest
+            manifest = await asyncio.to_thread(read, facts.uid, *facts.to_restore)
+            return [str(name) for name in json.loads(manifest)["names"]]
+        return []
 
     async def sweep(self) -> None:
         """Remove what the latest snapshot does not need: it is tidying, and may fail.

@@ -36,6 +36,8 @@ from elastic_jupyter.errors import (
     LaunchFailed,
     NoAgent,
     NotFound,
+    SnapshotBroken,
+    SnapshotMissing,
     StoreError,
     Unavailable,
 )
@@ -465,11 +467,17 @@ class ElasticKernelManager(ServerKernelManager):
             self.execution_state = "idle"
             self.reason = str(error)
             saved = self._has_snapshot
-            text = notices.not_woken(str(error)) if saved else str(error)
+            text = await self._not_woken(error) if saved else str(error)
             self._fail("KernelStartError", text)
             async with self._changing:
                 if self.state is KernelState.FAILED:
                     await (self._sleep_on() if saved else self._bury())
+
+    async def _not_woken(self, error: Exception) -> str:
+        if isinstance(error, SnapshotMissing | SnapshotBroken):
+            names = await self.hibernation.names(cast(Facts, self.facts))
+            return notices.not_to_be_woken(str(error), names)
+        return notices.not_woken(str(error))
 
     async def _bury(self) -> None:
         """Delete the object of a kernel that never ran; the client has been told why."""
@@ -509,7 +517,7 @@ class ElasticKernelManager(ServerKernelManager):
         if self._notice is None:
             self.spawn(self.mapping.forget(self))
         self.log.info("kernel %s runs (epoch %d)", self.kernel_id, self.epoch)
-        for connection in list(self.connections):
+        for connection in self._by_arrival():
             connection.attach(iopub.of_comms(before))
         if self.parked.waiting:
             self.touch()
@@ -531,6 +539,10 @@ class ElasticKernelManager(ServerKernelManager):
             if notice is not None:
                 self._notice = notices.with_left(notice, facts.left_running)
         self._take(await self.store.save(self.key, None, uid=facts.uid, epoch=facts.epoch))
+
+    def _by_arrival(self) -> list[ElasticConnection]:
+        """Return the websockets in the order in which their held executions began to come."""
+        return sorted(self.connections, key=lambda connection: connection.waits_since)
 
     def _take(self, kernel: JupyterKernel) -> None:
         """Take what the store answered, which the watch tells later."""
@@ -783,7 +795,7 @@ class ElasticKernelManager(ServerKernelManager):
         if not released:
             with contextlib.suppress(StoreError):  # else it hibernates after its cell
                 self._take(await self.store.wish(self.key, uid=facts.uid, suspend=False))
-        for connection in list(self.connections):
+        for connection in self._by_arrival():
             connection.forward_held()
         self.spawn(self.mapping.cull_kernel_if_idle(self.kernel_id))  # which publishes why
 
@@ -946,12 +958,12 @@ class ElasticKernelManager(ServerKernelManager):
     async def interrupt_kernel(self) -> None:  # type: ignore[override]
         """Interrupt the running cell, or cancel the wait for a kernel."""
         facts = self.facts
-        if self.state is not KernelState.RUNNING and self._busy_unknown and facts and facts.pod_ip:
+        runs = self.state is KernelState.RUNNING
+        if not runs and self._busy_unknown and facts and facts.pod_ip:
             # It ran before this gateway did, and may compute: the cell is meant, not the kernel.
             self._load(connection_info(facts.pod_ip, self.master_key, facts.uid))
-            self.spawn(self._interrupt())
-            return
-        if self.state is KernelState.RUNNING:
+            runs = True
+        if runs:
             self.spawn(self._interrupt())
             return
         await self._give_up(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from elastic_jupyter.errors import Conflict
+from elastic_jupyter.errors import Conflict, SnapshotBroken, SnapshotMissing
 from elastic_jupyter.store.snapshots import Save, SnapshotStore
 
 T = TypeVar("T")
@@ -30,6 +30,7 @@ class Transfer:
         token: what the agent shows, as ``Authorization: token <token>``.
         moved: bytes that went through so far; one that stands still is stuck.
         ended: why it ended, a sentence for the user; empty while it is open.
+        unreadable: why what is saved cannot be read, now or later; None: it is not known to be.
     """
 
     def __init__(self, kernel_id: str, pool: ThreadPoolExecutor) -> None:
@@ -37,6 +38,7 @@ class Transfer:
         self.token = secrets.token_urlsafe(32)
         self.moved = 0
         self.ended = ""
+        self.unreadable: SnapshotMissing | SnapshotBroken | None = None
         self._pool = pool
         self._calls: set[asyncio.Future[object]] = set()
 
@@ -52,7 +54,11 @@ class Transfer:
         self._calls.add(call)  # type: ignore[arg-type]  # of whatever it returns
         call.add_done_callback(self._calls.discard)
         # Whoever waits may be cancelled; the thread goes on, and ``end`` waits for it.
-        result = await asyncio.shield(call)
+        try:
+            result = await asyncio.shield(call)
+        except (SnapshotMissing, SnapshotBroken) as error:
+            self.unreadable = error
+            raise
         self.require_open()
         return result
 

@@ -61,8 +61,13 @@ def restored(names: Sequence[str], lost: Sequence[Mapping[str, str]]) -> str:
     text = f"[elastic-jupyter] {back}"
     if not lost:
         return text
-    gone = [f"{one['name']} ({one['type']}: {one['reason']})" for one in lost]
+    gone = [lost_one(one["name"], one["type"], one["reason"]) for one in lost]
     return f"{text}\nNot restored: {listed(gone)}."
+
+
+def lost_one(name: str, type: str, reason: str) -> str:
+    """Return ``name (type: reason)``: a variable that did not come back."""
+    return f"{name} ({type}: {reason})"
 
 
 def listed(names: Sequence[str], *, most: int = 12, of: int | None = None) -> str:
@@ -177,6 +182,18 @@ def not_woken(reason: str) -> str:
     return (
         f"The kernel could not be woken: {reason}. Its variables stay saved: run the cell again to "
         "try it again, or restart the kernel to go on without them."
+    )
+
+
+def not_to_be_woken(reason: str, names: Sequence[str]) -> str:
+    """Return the answer to a cell whose kernel cannot wake: what was saved cannot be read.
+
+    ``names`` are those of the variables, as far as they are known.
+    """
+    what = f": {listed(names)}" if names else ""
+    return (
+        f"The kernel could not be woken: {reason}. Running the cell again does not bring its "
+        f"variables back{what}. Restart the kernel to go on without them: it starts empty."
     )
 
 

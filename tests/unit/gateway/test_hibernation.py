@@ -122,21 +122,27 @@ async def test_a_store_that_was_away_gets_what_is_saved_again(
     await until(lambda: not activity(world).get("saveFailed"))
 
 
-async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(world: Loopback) -> None:
+@pytest.mark.parametrize("damaged", [True, False])
+@pytest.mark.parametrize("pattern", ["*/*.json", "*/blobs/*"])
+async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(
+    world: Loopback, pattern: str, *, damaged: bool
+) -> None:
     front_end = FrontEnd(await world.gateway(**NEVER))
     tab = await front_end.open(await front_end.start())
     await tab.run("x = 1")
     await suspend(world)
     await asleep(world)
-    [manifest] = world.snapshots.glob("*/*.json")
-    kept = manifest.read_text()
-    manifest.write_text(kept.replace('"signature": "', '"signature": "0'))
+    file, *_ = sorted(world.snapshots.glob(pattern))
+    kept = file.read_bytes()
+    file.write_bytes(kept[:-9] + b"damaged !") if damaged else file.unlink()
     cell = await tab.run("print(x)")
     assert cell.reply is not None
     assert cell.reply["content"]["status"] == "error"
-    assert "variables stay saved" in cell.reply["content"]["evalue"]
+    said = cell.reply["content"]["evalue"]
+    assert "does not bring its variables back" in said
+    assert ("back: x." in said) == ("blobs" in pattern), "its manifest names them"
     await asleep(world)
-    manifest.write_text(kept)
+    file.write_bytes(kept)
     assert (await tab.run("print(x)")).text() == "1\n"
 
 
@@ -315,3 +321,16 @@ async def test_a_restore_that_stands_still_fails_the_cell_and_the_snapshot_stays
     assert "nothing has moved for 2 s" in cell.reply["content"]["evalue"]
     await asleep(world)
     assert spec(world)["snapshot"]["id"] == saved
+
+
+async def test_cells_of_several_tabs_run_in_the_order_in_which_they_came(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    kernel_id = await front_end.start()
+    tabs = [await front_end.open(kernel_id, session=f"tab-{number}") for number in range(8)]
+    await tabs[0].run("ran = []")
+    await suspend(world)
+    await asleep(world)
+    cells = [await tabs[number].execute(f"ran.append({number})") for number in range(8)]
+    for tab, cell in zip(tabs, cells, strict=True):
+        await tab.until(lambda cell=cell: cell.done)
+    assert (await tabs[0].run("print(ran)")).text() == f"{list(range(8))}\n"
