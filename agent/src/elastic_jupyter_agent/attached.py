@@ -10,7 +10,6 @@ import concurrent.futures
 import contextvars
 import hashlib
 import json
-import signal
 import sys
 import threading
 import time
@@ -32,13 +31,15 @@ def answer(document: str) -> str:
     """Answer a question in JSON, in JSON of ASCII. Never raises.
 
     ``{"ask": "hello" | "leftovers"}``, ``{"ask": "save" | "restore", "url", "token"}``. Every
-    answer may be ``{"error": sentence}``, those to save and restore ``{"busy": sentence}``.
+    answer may be ``{"error": sentence}``, those to save and restore ``{"busy": sentence}``; of a
+    snapshot that came otherwise than it was saved ``{"error": sentence, "damaged": true}``.
     """
     try:
         question = json.loads(document)
         return json.dumps(_QUESTIONS[question.pop("ask")](**question))
     except BaseException as error:
-        return json.dumps({"error": _sentence(error)})
+        damaged = {"damaged": True} if isinstance(error, wire.DamagedBlob) else {}
+        return json.dumps({"error": _sentence(error), **damaged})
 
 
 def _hello() -> dict[str, Any]:
@@ -58,7 +59,11 @@ def _leftovers() -> dict[str, Any]:
 
 
 def _save(url: str, token: str) -> dict[str, Any]:
-    return _in_main_thread(lambda: _save_now(url, token))
+    from elastic_jupyter_agent.interruptible import is_cancelled
+
+    return _in_main_thread(
+        lambda: _save_now(url, token), is_cancelled=lambda: is_cancelled(url, token)
+    )
 
 
 def _save_now(url: str, token: str) -> dict[str, Any]:
@@ -118,14 +123,20 @@ def _kernel() -> Any:
     return shell.kernel
 
 
-def _in_main_thread(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _in_main_thread(
+    work: Callable[[], dict[str, Any]], *, is_cancelled: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
     """Do the work where cells run, so that none runs meanwhile, nor a task of the user's.
 
-    A shell that is busy, or becomes so before the work begins, is left alone.
+    A shell that is busy, or becomes so before the work begins, is left alone. What takes long ends
+    once it ``is_cancelled``: an interrupt of the user's would wait here, in the control thread.
     """
+    from elastic_jupyter_agent.interruptible import EVERY, Interruptible
+
     kernel = _kernel()
+    interruptible = Interruptible(work)
     if threading.current_thread() is threading.main_thread():
-        return _interruptible(work)
+        return interruptible()
     done: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
 
     def begin() -> None:
@@ -133,7 +144,7 @@ def _in_main_thread(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             return
         try:
             busy = _busy(kernel)  # an asynchronous cell may have begun, and waits
-            result = {"busy": busy} if busy else _of_cells(kernel).run(_interruptible, work)
+            result = {"busy": busy} if busy else _of_cells(kernel).run(interruptible)
             done.set_result(result)
         except BaseException as error:
             done.set_exception(error)
@@ -142,8 +153,14 @@ def _in_main_thread(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     asked = time.monotonic()
     while True:
         try:
-            return done.result(timeout=None if done.running() else _LOOK)
+            return done.result(timeout=EVERY if done.running() else _LOOK)
         except TimeoutError:
+            if done.done():  # it is the work's own
+                raise
+            if done.running():
+                if is_cancelled():
+                    interruptible.interrupt()
+                continue
             busy = _busy(kernel)
             late = time.monotonic() - asked > (_GRACE if busy else _PATIENCE)
             if late and done.cancel():
@@ -180,15 +197,6 @@ def _of_cells(kernel: Any) -> contextvars.Context:
         context = None
     known = isinstance(context, contextvars.Context)
     return context if known else contextvars.copy_context()
-
-
-def _interruptible(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Do the work so that SIGINT ends it: a user's object may take for ever to be pickled."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return work()
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _sentence(error: BaseException) -> str:

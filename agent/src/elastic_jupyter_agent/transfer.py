@@ -6,6 +6,7 @@ one that is away for some seconds: another one would not know the token. 409 say
 was cancelled, and everything stops.
 """
 
+import contextlib
 import http
 import http.client
 import json
@@ -193,7 +194,8 @@ def _filled(response: http.client.HTTPResponse, view: memoryview) -> Any:
 
 
 def _sentence(status: int, body: bytes) -> str:
-    try:
-        return str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):  # of somebody between us and the gateway
-        return body[:1000].decode(errors="replace").strip() or f"the gateway answers {status}"
+    """Return what the gateway says, in JSON or without."""
+    text = body.decode(errors="replace").strip()
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["message"])
+    return text[:1000] or f"the gateway answers {status}"

@@ -18,6 +18,10 @@ class WireError(ValueError):
     """A manifest that this version cannot read; the message is a sentence for the user."""
 
 
+class DamagedBlob(OSError):
+    """A blob whose bytes are not those that were stored."""
+
+
 @dataclass(frozen=True)
 class Lost:
     """A name that was not kept: its qualified type, and the reason as a sentence."""

@@ -264,6 +264,8 @@ CONDITIONS: Mapping[str, tuple[ConditionType, ...]] = {
             {
                 "DeleteInstead": "It is deleted when it is idle for too long.",
                 "KeepInstead": "It is not reclaimed, however long it is idle.",
+                "SaveFailed": "This time they could not: they are too large, the store is full or "
+                "away, or the agent failed. It runs on, and saving is tried again.",
             },
         ),
         ConditionType(

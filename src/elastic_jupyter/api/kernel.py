@@ -260,6 +260,14 @@ class Activity(Model):
         description="Why the variables cannot be saved, where `reclaimPolicy: Hibernate` asks for "
         "it. What becomes of the kernel instead says `whenIdle`.",
     )
+    save_failed: Message | None = Field(
+        default=None,
+        description="Why the variables could not be saved when the kernel was to give its "
+        "resources back. It runs on and keeps them, and saving is tried again at `reclaimAt`.",
+    )
+    save_failed_at: datetime | None = Field(
+        default=None, description="When saving was tried and failed, see `saveFailed`."
+    )
     when_idle: WhenIdle | None = Field(
         default=None,
         description="What becomes of the kernel when it is idle for too long: ``Hibernate``, "

@@ -36,6 +36,8 @@ def _sentences(one: KernelView, *, now: datetime) -> Iterator[str]:
         yield from _running(one, now=now)
     elif one.phase in RESTING:
         yield _resting(one, now=now)
+    elif one.phase == Phase.HIBERNATING and one.save_failed:
+        yield _not_saved(one, now=now)
     elif one.phase == Phase.HIBERNATING:
         yield "It is idle, and its variables are being saved."
     elif one.phase == view.NEW:
@@ -56,6 +58,8 @@ def _running(one: KernelView, *, now: datetime) -> Iterator[str]:
         yield f"Not restored: {wakes.gone(one.wake)}." if one.wake.lost else ""
     if one.busy:
         yield "A cell runs, so it is not idle."
+    elif one.save_failed:
+        yield _not_saved(one, now=now)
     elif one.reclaim_at is not None:
         yield from _idle(one, one.reclaim_at, now=now)
     elif one.last_activity is None:
@@ -78,6 +82,14 @@ def _idle(one: KernelView, reclaim_at: datetime, *, now: datetime) -> Iterator[s
     yield f"It is reclaimed at {when} unless a cell runs before."
     if _warned(one):
         yield f"To keep it: elastic-jupyter extend {one.id} 1h."
+
+
+def _not_saved(one: KernelView, *, now: datetime) -> str:
+    again = f" at {clock(one.reclaim_at, now=now)}" if one.reclaim_at else ""
+    return (
+        f"Its variables could not be saved: {one.save_failed}. Nothing is lost: it keeps its "
+        f"resources, and saving is tried again{again}."
+    )
 
 
 def _warned(one: KernelView) -> bool:

@@ -10,7 +10,7 @@ from elastic_jupyter.api.base import Condition
 from elastic_jupyter.api.kernel import Activity, JupyterKernel, Phase, Queue, Wake, WhenIdle
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.sessions import KernelSession
-from elastic_jupyter.policy import accelerators, notices, usage, wakes
+from elastic_jupyter.policy import accelerators, kernel_status, notices, usage, wakes
 from elastic_jupyter.policy.report import moment, timestamp
 from elastic_jupyter.policy.usage import Usage
 
@@ -37,9 +37,9 @@ class KernelView:
     ``gpus`` are what its pod or process asks for; ``usage`` has what it used and gave back until
     now. ``reason`` and ``message`` say why it is in its phase; ``since`` is when it came to it, as
     far as that is known. ``keep_limit`` is the latest moment to which ``keep_until`` can move
-    ``reclaim_at``; ``left_running``, ``unsavable`` and ``when_idle`` are as the gateway said them
-    (``status.activity``); ``wake`` is what came back when what runs woke. ``kernel`` is its object,
-    None when it sleeps.
+    ``reclaim_at``; ``left_running``, ``unsavable``, ``save_failed`` and ``when_idle`` are as the
+    gateway said them (``status.activity``); ``wake`` is what came back when what runs woke.
+    ``kernel`` is its object, None when it sleeps.
     """
 
     id: str
@@ -62,6 +62,7 @@ class KernelView:
     keep_limit: datetime | None = None
     left_running: tuple[str, ...] = ()
     unsavable: str = ""
+    save_failed: str = ""
     when_idle: WhenIdle | None = None
     wake: Wake | None = None
     kernel: JupyterKernel | None = None
@@ -104,6 +105,7 @@ def of_kernel(kernel: JupyterKernel, *, now: datetime) -> KernelView:
         keep_limit=of_run.keep_limit,
         left_running=tuple(of_run.left_running or ()),
         unsavable=of_run.unsavable or "",
+        save_failed=kernel_status.save_failed(kernel) if runs else "",
         when_idle=of_run.when_idle,
         wake=wakes.wake_of(kernel, epoch=status.epoch) if runs and status else None,
         kernel=kernel,
@@ -162,6 +164,7 @@ def to_json(view: KernelView, *, now: datetime) -> dict[str, Any]:
         "keepLimit": _time(view.keep_limit),
         "leftRunning": list(view.left_running),
         "unsavable": view.unsavable or None,
+        "saveFailed": view.save_failed or None,
         "whenIdle": view.when_idle and view.when_idle.value,
         "restored": view.wake.restored if view.wake else [],
         "lost": [one.to_dict() for one in view.wake.lost] if view.wake else [],

@@ -5,7 +5,6 @@ ipykernel evaluates beside its cells, and which leaves nothing behind in it.
 """
 
 import ast
-import asyncio
 import json
 import uuid
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Any
 import zmq.asyncio
 from jupyter_client.session import Session
 
-from elastic_jupyter.errors import AgentFailed, NoAgent
+from elastic_jupyter.errors import AgentFailed, NoAgent, SnapshotBroken
 
 #: What starts the ids of our requests: what is said about them on iopub is for nobody else.
 _REQUEST = "elastic-jupyter-agent-"
@@ -40,8 +39,8 @@ async def ask(
 ) -> dict[str, Any]:
     """Return the agent's answer to one of its questions; it has no limit of time.
 
-    ``socket`` is connected to the kernel's control channel. Raises ``NoAgent``, or ``AgentFailed``
-    with the agent's sentence.
+    ``socket`` is connected to the kernel's control channel. Raises ``NoAgent``; ``AgentFailed``
+    with the agent's sentence, ``SnapshotBroken`` with that about what was read.
     """
     request = _request(session, question)
     session.send(socket, request)
@@ -80,24 +79,9 @@ def _answer(content: Mapping[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(ast.literal_eval(said["data"]["text/plain"]))
     except (KeyError, TypeError, ValueError, SyntaxError) as error:
         raise AgentFailed(f"its answer cannot be read: {error!r}") from error
+    if answer.get("damaged"):
+        raise SnapshotBroken(str(answer.get("error")))
     for failure in ("error", "busy"):
         if failure in answer:
             raise AgentFailed(str(answer[failure]))
     return answer
-
-
-async def ask_until(
-    cancelled: asyncio.Event,
-    socket: "zmq.asyncio.Socket",
-    session: Session,
-    question: Mapping[str, Any],
-) -> dict[str, Any] | None:
-    """Return the answer as ``ask`` does, or None as soon as nobody wants it any more."""
-    answer = asyncio.ensure_future(ask(socket, session, question))
-    stop = asyncio.ensure_future(cancelled.wait())
-    try:
-        await asyncio.wait((answer, stop), return_when=asyncio.FIRST_COMPLETED)
-        return answer.result() if answer.done() else None
-    finally:
-        for future in (answer, stop):
-            future.cancel()

@@ -27,6 +27,8 @@ from elastic_jupyter.errors import (
     ElasticJupyterError,
     Forbidden,
     NotFound,
+    SnapshotBroken,
+    SnapshotMissing,
     SnapshotTooLarge,
 )
 from elastic_jupyter.gateway.transfers import Restoring, Saving, Transfer
@@ -92,6 +94,8 @@ class _Requests(BaseHTTPRequestHandler):
             self._transfer.require_open()
             work()
         except ElasticJupyterError as error:
+            if isinstance(error, SnapshotMissing | SnapshotBroken):
+                self._transfer.unreadable = error
             self._refuse(error.http_status, error)
         except OSError:
             raise  # of the connection: the store's have been translated
@@ -148,7 +152,8 @@ class _Requests(BaseHTTPRequestHandler):
             try:
                 for piece in pieces:
                     self._pass_on(piece)
-            except ElasticJupyterError:
+            except SnapshotBroken as error:
+                self._transfer.unreadable = error
                 self.close_connection = True  # too early, as the agent sees
 
     def _pass_on(self, piece: bytes) -> None:

@@ -57,6 +57,8 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self._attached = False
         self._turned_away = False
         self._told_starting = False
+        #: Since when it holds an execution, by the loop's time.
+        self.waits_since = 0.0
 
     @property
     def manager(self) -> ElasticKernelManager:
@@ -245,6 +247,8 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
                 *messages.failure(asked.header, "TooManyRequests", "the kernel is not there yet"),
             )
             return
+        if asked.msg_type == "execute_request" and not self.waits:
+            self.waits_since = asyncio.get_running_loop().time()
         self.held.append(asked)
         if asked.msg_type == "execute_request":
             self.say(asked.header, messages.BUSY)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from elastic_jupyter.api.kernel import Snapshot, Wake
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
 #: Why nothing is saved where a kernel spec has ``policy: Hibernate`` and its gateway no storage.
 NO_PLACE = "its gateway has no place for them (spec.snapshot)"
 _CANCELLED = "the save was cancelled: a cell is to run"
+
+
+#: Seconds in which nothing moves after which a save or restore has failed. The agent itself needs
+#: as long as an object needs to be pickled that goes as one: some ten gigabytes of small ones.
+STANDSTILL = 300.0
+#: Seconds for the calls into the store that are under way when a transfer ends.
+CLOSING = 10.0
 
 
 class Hibernation:
@@ -71,8 +80,12 @@ class Hibernation:
         saving = transfers.open_save(self._manager.kernel_id, facts.uid, facts.epoch)
         try:
             answer = await self._ask("save", saving, cancelled)
+        except AgentFailed:
+            if not cancelled.is_set():
+                raise
+            answer = None
         finally:
-            await transfers.close(saving, _CANCELLED)
+            await self._close(saving, _CANCELLED)
         if answer is None or cancelled.is_set():
             return None
         if saving.sealed is None or saving.sealed != answer["id"]:
@@ -83,14 +96,19 @@ class Hibernation:
     async def restore(self, facts: Facts, epoch: int, digest: str) -> str | None:
         """Give a kernel that has just started its variables; return what to tell its user.
 
-        None: another gateway did, and cells have run since. Raises ``NoAgent``, ``AgentFailed``.
+        None: another gateway did, and cells have run since. Raises ``NoAgent``, ``AgentFailed``;
+        ``SnapshotMissing`` or ``SnapshotBroken`` where it would fail again.
         """
         transfers = self._transfers
         restoring = transfers.open_restore(self._manager.kernel_id, facts.uid, epoch, digest)
         try:
-            answer = await self._ask("restore", restoring, asyncio.Event())
+            answer = await self._ask("restore", restoring, None)
+        except AgentFailed as error:
+            if restoring.unreadable is None:
+                raise
+            raise restoring.unreadable from error
         finally:
-            await transfers.close(restoring, "the kernel is not restored any more")
+            await self._close(restoring, "the kernel is not restored any more")
         assert answer is not None  # nobody cancels it
         self._latest = (facts.uid, (epoch, digest))
         if answer.get("ran"):
@@ -98,6 +116,16 @@ class Hibernation:
         self.wake = wakes.wake(facts.epoch, answer["restored"], answer["lost"])
         told = notices.restored(answer["restored"], answer["lost"])
         return "\n".join([told, *answer["notices"]])
+
+    async def names(self, facts: Facts) -> list[str]:
+        """Return what was saved of a kernel that sleeps, as far as its manifest can be read."""
+        if facts.to_restore is None:
+            return []
+        with contextlib.suppress(StoreError, NoAgent, ValueError, KeyError, TypeError):
+            read = self._transfers.store.manifest
+            manifest = await asyncio.to_thread(read, facts.uid, *facts.to_restore)
+            return [str(name) for name in json.loads(manifest)["names"]]
+        return []
 
     async def sweep(self) -> None:
         """Remove what the latest snapshot does not need: it is tidying, and may fail.
@@ -132,27 +160,55 @@ class Hibernation:
         return transfers
 
     async def _ask(
-        self, what: str, transfer: Transfer, cancelled: asyncio.Event
+        self, what: str, transfer: Transfer, cancelled: asyncio.Event | None
     ) -> dict[str, Any] | None:
+        """Return the agent's answer; None as soon as nobody wants it any more.
+
+        Raises ``AgentFailed``, also for a transfer that stands still, and ``LaunchFailed`` when
+        the kernel ends.
+        """
         manager = self._manager
         question = {"ask": what, "url": self._url(), "token": transfer.token}
-        ended = asyncio.ensure_future(manager.wait_for_end())
-        try:
-            with manager._probe_socket("control") as socket:
-                session = new_session(manager.session.key)
-                answer = asyncio.ensure_future(
-                    agent.ask_until(cancelled, socket, session, question)
-                )
-                try:
-                    await asyncio.wait((answer, ended), return_when=asyncio.FIRST_COMPLETED)
-                    if not answer.done():
-                        ended.result()  # raises why
-                    return await answer
-                finally:
-                    answer.cancel()
-        finally:
-            ended.cancel()
+        ends = [manager.wait_for_end(), _stand_still(transfer)]
+        if cancelled is not None:
+            ends.append(_set(cancelled))
+        with manager._probe_socket("control") as socket:
+            session = new_session(manager.session.key)
+            answer = asyncio.ensure_future(agent.ask(socket, session, question))
+            others = [asyncio.ensure_future(end) for end in ends]
+            try:
+                await asyncio.wait((answer, *others), return_when=asyncio.FIRST_COMPLETED)
+                if answer.done():
+                    return answer.result()
+                for other in others:
+                    if other.done():
+                        other.result()  # raises why
+                return None
+            finally:
+                for future in (answer, *others):
+                    future.cancel()
+
+    async def _close(self, transfer: Transfer, why: str) -> None:
+        """End a transfer, and do not wait for ever for a store that hangs."""
+        closing = self._manager.spawn(self._transfers.close(transfer, why))
+        await asyncio.wait((closing,), timeout=CLOSING)
 
     def _url(self) -> str:
         base = self._manager.mapping.settings.url
         return f"{base}/api/kernels/{self._manager.kernel_id}/snapshot"
+
+
+async def _stand_still(transfer: Transfer) -> None:
+    """Raise ``AgentFailed`` once nothing has moved for long."""
+    loop = asyncio.get_running_loop()
+    moved, since = transfer.moved, loop.time()
+    while loop.time() < since + STANDSTILL:
+        await asyncio.sleep(STANDSTILL / 10)
+        if transfer.moved != moved:
+            moved, since = transfer.moved, loop.time()
+    span = notices.duration(timedelta(seconds=STANDSTILL))
+    raise AgentFailed(f"nothing has moved for {span}, in the kernel or in the store")
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,16 @@ from elastic_jupyter.errors import AgentFailed, NoAgent
 from elastic_jupyter.gateway import agent
 from elastic_jupyter.gateway.connection import new_session
 from elastic_jupyter.gateway.hibernation import NO_PLACE
-from elastic_jupyter.policy import idle, notices
+from elastic_jupyter.policy import idle, notices, saves
+from elastic_jupyter.policy.report import precise
 
 if TYPE_CHECKING:
     from elastic_jupyter.gateway.kernel import ElasticKernelManager
 
 #: How long the agent may take to answer, s. It does within milliseconds, from a thread of its own.
 PATIENCE = 10.0
+#: Characters that are kept of why a save failed, which may be a user's exception.
+LONGEST_REASON = 500
 
 
 class Idleness:
@@ -43,6 +47,7 @@ class Idleness:
         #: Why the variables can never be saved; None: they can, or it is not known yet.
         self.unsavable: str | None = None
         self.warned_at: datetime | None = None
+        self._failure: saves.Failure | None = None
         # What was told of all this, and of the verdict.
         self._told: Mapping[str, Any] | None = None
 
@@ -70,6 +75,27 @@ class Idleness:
         """Take note of why the variables cannot be saved; return what follows."""
         self.unsavable = unsavable
         return self.outcome
+
+    @property
+    def failure(self) -> saves.Failure | None:
+        """The latest save, where it failed and waits to be tried again."""
+        manager, failure = self._manager, self._failure
+        suspend = manager.facts is not None and manager.facts.suspend
+        holds = failure and failure.holds(last_execution=manager.last_execution, suspend=suspend)
+        return failure if holds else None
+
+    def save_failed(self, why: str, *, released: bool) -> None:
+        """Take note of a save that failed, and have the user read why with the next output."""
+        before, why = self.failure, why[:LONGEST_REASON]
+        self._failure = saves.failed(
+            why,
+            before=before,
+            now=datetime.now(UTC),
+            jitter=random.random(),
+            released=released,
+        )
+        if before is None or before.why != why:
+            self._manager.add_notice(notices.save_failed(why))
 
     # -- questions
 
@@ -133,10 +159,7 @@ class Idleness:
         if warns or verdict.action is idle.Action.RECLAIM:
             await self.look()
             verdict = self._manager.verdict(datetime.now(UTC))
-        if verdict.action is idle.Action.KEEP:
-            self.warned_at = None
-        elif verdict.reason != idle.RELEASED and self.warned_at is None:
-            self.warned_at = datetime.now(UTC)
+        self.warned_at = verdict.warned_at
         return verdict
 
     def has_news(self, verdict: idle.Verdict) -> bool:
@@ -152,9 +175,12 @@ class Idleness:
         seen, limit = self.left_running_at, verdict.keep_limit
         # What runs beside a later execution is asked anew when that was long ago.
         left = seen is not None and seen >= self._manager.last_execution
+        failure = self.failure
         return {
-            "warnedAt": _stamp(self.warned_at),
-            "keepLimit": _stamp(limit),
+            "warnedAt": self.warned_at and precise(self.warned_at),
+            "keepLimit": limit and precise(limit),
+            "saveFailed": failure and failure.why,
+            "saveFailedAt": failure and precise(failure.at),
             "leftRunning": list(self.left_running) if left else None,
             "unsavable": self.unsavable,
             "whenIdle": self.outcome.value,
@@ -169,7 +195,3 @@ def _named(answer: Mapping[str, Any]) -> tuple[str, ...]:
         for one in (found if isinstance(found, list) else [])[:MAX_LEFT_RUNNING]
         if isinstance(one, dict)
     )
-
-
-def _stamp(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

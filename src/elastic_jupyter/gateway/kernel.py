@@ -36,6 +36,8 @@ from elastic_jupyter.errors import (
     LaunchFailed,
     NoAgent,
     NotFound,
+    SnapshotBroken,
+    SnapshotMissing,
     StoreError,
     Unavailable,
 )
@@ -465,11 +467,17 @@ class ElasticKernelManager(ServerKernelManager):
             self.execution_state = "idle"
             self.reason = str(error)
             saved = self._has_snapshot
-            text = notices.not_woken(str(error)) if saved else str(error)
+            text = await self._not_woken(error) if saved else str(error)
             self._fail("KernelStartError", text)
             async with self._changing:
                 if self.state is KernelState.FAILED:
                     await (self._sleep_on() if saved else self._bury())
+
+    async def _not_woken(self, error: Exception) -> str:
+        if isinstance(error, SnapshotMissing | SnapshotBroken):
+            names = await self.hibernation.names(cast(Facts, self.facts))
+            return notices.not_to_be_woken(str(error), names)
+        return notices.not_woken(str(error))
 
     async def _bury(self) -> None:
         """Delete the object of a kernel that never ran; the client has been told why."""
@@ -509,7 +517,7 @@ class ElasticKernelManager(ServerKernelManager):
         if self._notice is None:
             self.spawn(self.mapping.forget(self))
         self.log.info("kernel %s runs (epoch %d)", self.kernel_id, self.epoch)
-        for connection in list(self.connections):
+        for connection in self._by_arrival():
             connection.attach(iopub.of_comms(before))
         if self.parked.waiting:
             self.touch()
@@ -531,6 +539,10 @@ class ElasticKernelManager(ServerKernelManager):
             if notice is not None:
                 self._notice = notices.with_left(notice, facts.left_running)
         self._take(await self.store.save(self.key, None, uid=facts.uid, epoch=facts.epoch))
+
+    def _by_arrival(self) -> list[ElasticConnection]:
+        """Return the websockets in the order in which their held executions began to come."""
+        return sorted(self.connections, key=lambda connection: connection.waits_since)
 
     def _take(self, kernel: JupyterKernel) -> None:
         """Take what the store answered, which the watch tells later."""
@@ -664,6 +676,7 @@ class ElasticKernelManager(ServerKernelManager):
         suspend = facts is not None and facts.suspend
         # A cell may be on its way to the kernel, or its reply on the way back.
         asked = suspend and any(connection.executes for connection in self.connections)
+        failure = self.idleness.failure
         return idle.decide(
             idle.Activity(
                 self.busy or asked,
@@ -673,6 +686,8 @@ class ElasticKernelManager(ServerKernelManager):
                 unreachable_since=self.unreachable_since,
                 keep_until=facts.keep_until if facts else None,
                 suspend=suspend,
+                warned_at=self.idleness.warned_at,
+                save_again_at=failure.again_at if failure else None,
             ),
             self.mapping.limits(self.wish.spec_name),
             now=now,
@@ -690,7 +705,10 @@ class ElasticKernelManager(ServerKernelManager):
         async with self._changing:
             if self.state is not KernelState.RUNNING or self.mapping.hands_over:
                 return
-            released = self.verdict(datetime.now(UTC)).reason == idle.RELEASED
+            verdict = self.verdict(datetime.now(UTC))
+            if verdict.action is not idle.Action.RECLAIM:  # as it was when this was asked for
+                return
+            released = verdict.reason == idle.RELEASED
             reason = notices.RELEASED if released else ""
             if self.idleness.outcome is WhenIdle.HIBERNATE:
                 unsaved = await self._hibernate(released=released)
@@ -749,7 +767,7 @@ class ElasticKernelManager(ServerKernelManager):
             return str(error)
         except (AgentFailed, StoreError) as error:
             self.log.warning("kernel %s is not saved, and runs on: %s", self.kernel_id, error)
-            self.touch()  # the next try comes after as long an idle time
+            self.idleness.save_failed(str(error), released=released)
         except LaunchFailed as error:  # it has ended, which is told elsewhere
             self.log.warning("kernel %s is not saved: %s", self.kernel_id, error)
         if self.state is KernelState.RUNNING:
@@ -777,8 +795,9 @@ class ElasticKernelManager(ServerKernelManager):
         if not released:
             with contextlib.suppress(StoreError):  # else it hibernates after its cell
                 self._take(await self.store.wish(self.key, uid=facts.uid, suspend=False))
-        for connection in list(self.connections):
+        for connection in self._by_arrival():
             connection.forward_held()
+        self.spawn(self.mapping.cull_kernel_if_idle(self.kernel_id))  # which publishes why
 
     def _fall_asleep(self) -> None:
         """Let go of an incarnation whose variables are saved; what is held wakes it again."""
@@ -939,12 +958,12 @@ class ElasticKernelManager(ServerKernelManager):
     async def interrupt_kernel(self) -> None:  # type: ignore[override]
         """Interrupt the running cell, or cancel the wait for a kernel."""
         facts = self.facts
-        if self.state is not KernelState.RUNNING and self._busy_unknown and facts and facts.pod_ip:
+        runs = self.state is KernelState.RUNNING
+        if not runs and self._busy_unknown and facts and facts.pod_ip:
             # It ran before this gateway did, and may compute: the cell is meant, not the kernel.
             self._load(connection_info(facts.pod_ip, self.master_key, facts.uid))
-            self.spawn(self._interrupt())
-            return
-        if self.state is KernelState.RUNNING:
+            runs = True
+        if runs:
             self.spawn(self._interrupt())
             return
         await self._give_up(

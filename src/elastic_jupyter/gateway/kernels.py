@@ -35,6 +35,7 @@ from elastic_jupyter.gateway.transfers import Transfers
 from elastic_jupyter.gateway.unserved import UnservedKernels
 from elastic_jupyter.gateway.wish import Wish, allowed_env, sessions_of
 from elastic_jupyter.policy import idle, notices
+from elastic_jupyter.policy.report import precise
 from elastic_jupyter.policy.tokens import NotebookIdentity
 from elastic_jupyter.store.protocol import Gone, KernelStore, Put, ServedNotebooks, TombstoneStore
 
@@ -442,7 +443,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         return {
             "id": kernel_id,
             "name": manager.wish.spec_name,
-            "last_activity": manager.last_activity.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "last_activity": precise(manager.last_activity),
             "execution_state": manager.execution_state,
             "connections": self._kernel_connections.get(kernel_id, 0),
             "reason": manager.reason,
@@ -554,10 +555,10 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
             manager.told_busy = manager.busy
             manager.front_ends.changed()
             activity: dict[str, Any] = {
-                "lastActivity": _timestamp(manager.last_execution),
+                "lastActivity": precise(manager.last_execution),
                 "busy": manager.busy,
                 "connected": True,
-                "reclaimAt": _timestamp(verdict.reclaim_at) if verdict.reclaim_at else None,
+                "reclaimAt": precise(verdict.reclaim_at) if verdict.reclaim_at else None,
                 **manager.idleness.tell(verdict),
             }
             if manager.wake is not None and manager.facts and manager.facts.wake is None:
@@ -597,7 +598,3 @@ def _seniority(kernel: JupyterKernel) -> tuple[datetime, str]:
 
 def _too_old(remembered: datetime, now: datetime) -> bool:
     return now - remembered > TOMBSTONE_AGE
-
-
-def _timestamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -30,17 +30,26 @@ class SnapshotHandler(web.RequestHandler):
         """Do nothing: no browser calls here, and no cookie counts."""
 
     @allow_unauthenticated
+    async def head(self, kernel_id: str) -> None:
+        """Say whether it is still wanted: 200, else 403 or 409."""
+        self._find(kernel_id)
+
+    @allow_unauthenticated
     async def get(self, kernel_id: str) -> None:
         """Hand the connection over. 403, 409, and 426 without the header."""
+        transfer, transfers = self._find(kernel_id)
+        if self.request.headers.get("Upgrade") != PROTOCOL:
+            raise web.HTTPError(426, f"a header is missing: Upgrade: {PROTOCOL}")
+        await self._hand_over(transfer, transfers)
+
+    def _find(self, kernel_id: str) -> tuple[Transfer, Transfers]:
         transfers = cast("Transfers | None", self.settings.get(SETTING))
         token = self.request.headers.get("Authorization", "").removeprefix("token ")
         transfer = transfers and transfers.find(kernel_id, token)
         if transfers is None or not transfer:
             raise web.HTTPError(403, "the token is of no save or restore of this kernel")
         transfer.require_open()
-        if self.request.headers.get("Upgrade") != PROTOCOL:
-            raise web.HTTPError(426, f"a header is missing: Upgrade: {PROTOCOL}")
-        await self._hand_over(transfer, transfers)
+        return transfer, transfers
 
     async def _hand_over(self, transfer: Transfer, transfers: Transfers) -> None:
         self.set_status(101)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-from elastic_jupyter.errors import Conflict
+from elastic_jupyter.errors import Conflict, SnapshotBroken, SnapshotMissing
 from elastic_jupyter.store.snapshots import Save, SnapshotStore
 
 #: Of how many transfers that ended is known that they did.
@@ -28,6 +28,7 @@ class Transfer:
         token: what the agent shows, as ``Authorization: token <token>``.
         moved: bytes that went through so far; one that stands still is stuck.
         ended: why it ended, a sentence for the user; empty while it is open.
+        unreadable: why what is saved cannot be read, now or later; None: it is not known to be.
     """
 
     def __init__(self, kernel_id: str) -> None:
@@ -36,6 +37,7 @@ class Transfer:
         self.moved = 0
         self.ended = ""
         self._connections: dict[socket.socket, threading.Thread] = {}
+        self.unreadable: SnapshotMissing | SnapshotBroken | None = None
 
     def serve(self, connection: socket.socket, answer: Callable[[socket.socket], None]) -> None:
         """Have ``answer`` answer what the agent says on a connection, in a thread of its own.

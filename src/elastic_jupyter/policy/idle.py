@@ -5,6 +5,8 @@ left running. Open tabs, completion requests, comm messages and kernel_info do n
 was left open sends such messages by itself. A busy kernel is never idle. Whoever may edit the
 kernel may keep it, for a bounded time (``keepUntil``), or release it (``suspend``).
 
+Whoever looks may look seldom: the warning's time counts from when it was given.
+
 A kernel that nobody may reach ends also where nothing is culled, since nobody could shut it down.
 """
 
@@ -23,6 +25,8 @@ RELEASED = "Released"
 CULLING_DISABLED = "CullingDisabled"
 #: Its reason where nothing is reclaimed that cannot be saved.
 UNSAVABLE = "Unsavable"
+#: Its reason where its variables could not be saved, which is tried again.
+SAVE_FAILED = "SaveFailed"
 
 _NONE = timedelta()
 
@@ -43,7 +47,8 @@ class Activity:
     ``left_running_at``: when something that a cell had left running was seen last. ``stays``: its
     variables can never be saved, and such kernels are to be kept. ``unreachable_since``: since when
     its notebook is not served; None: it is. ``keep_until`` and ``suspend`` are the wishes of its
-    ``spec``.
+    ``spec``. ``warned_at``: since when its user is warned. ``save_again_at``: its variables could
+    not be saved, and it is kept until that is tried again.
     """
 
     busy: bool
@@ -53,6 +58,8 @@ class Activity:
     unreachable_since: datetime | None = None
     keep_until: datetime | None = None
     suspend: bool = False
+    warned_at: datetime | None = None
+    save_again_at: datetime | None = None
 
     @property
     def idle_since(self) -> datetime:
@@ -79,19 +86,24 @@ class Verdict:
     """What to do now, and why.
 
     ``reclaim_at`` is None when nothing but a further execution would change the verdict.
-    ``keep_limit`` is the latest moment to which ``keepUntil`` could move it.
+    ``keep_limit`` is the latest moment to which ``keepUntil`` could move it. ``warned_at``: since
+    when its user is warned, ``now`` where that begins with this verdict.
     """
 
     action: Action
     reason: str
     reclaim_at: datetime | None = None
     keep_limit: datetime | None = None
+    warned_at: datetime | None = None
 
 
 def decide(activity: Activity, limits: Limits, *, now: datetime) -> Verdict:
     """Say whether the kernel is reclaimed at ``now`` (aware UTC), and when it will be."""
+    again_at = activity.save_again_at
     if activity.suspend:
-        return Verdict(Action.KEEP if activity.busy else Action.RECLAIM, RELEASED)
+        waits = activity.busy or (again_at is not None and now < again_at)
+        action = Action.KEEP if waits else Action.RECLAIM
+        return Verdict(action, RELEASED, again_at, warned_at=activity.warned_at)
     timeout, since = limits.timeout, activity.idle_since
     if activity.stays or timeout <= _NONE:
         if activity.unreachable_since is None:
@@ -99,15 +111,27 @@ def decide(activity: Activity, limits: Limits, *, now: datetime) -> Verdict:
         timeout, since = UNREACHABLE_TIMEOUT, max(since, activity.unreachable_since)
     if activity.busy:
         return Verdict(Action.KEEP, "Busy")
-    deadline = since + timeout
+    idle_until = since + timeout
+    deadline = max(idle_until, again_at or idle_until)
     keep_limit = deadline + limits.extension
     reclaim_at = max(deadline, min(activity.keep_until or deadline, keep_limit))
+    warning = min(limits.warning, timeout / 2)
+    if now < reclaim_at - warning:
+        return Verdict(Action.KEEP, _kept_by(activity, deadline, since), reclaim_at, keep_limit)
+    warned_at = activity.warned_at
+    if warned_at is None or warned_at < reclaim_at - warning:  # it was of an earlier deadline
+        warned_at = now
+    reclaim_at = max(reclaim_at, warned_at + warning)
     if now >= reclaim_at:
-        return Verdict(Action.RECLAIM, "IdleTimeout", reclaim_at, keep_limit)
-    warned = now >= reclaim_at - min(limits.warning, timeout / 2)
-    action = Action.WARN if warned else Action.KEEP
-    left = since == activity.left_running_at
-    return Verdict(action, "LeftRunning" if left else "RecentlyUsed", reclaim_at, keep_limit)
+        return Verdict(Action.RECLAIM, "IdleTimeout", reclaim_at, keep_limit, warned_at)
+    reason = _kept_by(activity, deadline, since)
+    return Verdict(Action.WARN, reason, reclaim_at, keep_limit, warned_at)
+
+
+def _kept_by(activity: Activity, deadline: datetime, since: datetime) -> str:
+    if deadline == activity.save_again_at:
+        return SAVE_FAILED
+    return "LeftRunning" if since == activity.left_running_at else "RecentlyUsed"
 
 
 def outcome(policy: ReclaimPolicy, fallback: Fallback, *, savable: bool) -> WhenIdle:

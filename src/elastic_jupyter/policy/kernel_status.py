@@ -20,6 +20,7 @@ from elastic_jupyter.policy.report import (
     merge_patch,
     timestamp,
 )
+from elastic_jupyter.policy.usage import ran_since
 
 #: What is said of a kernel that rests.
 _RESTS = {
@@ -30,8 +31,11 @@ STARTED = "Started"
 STALLED = "Stalled"
 RECLAIM_SOON = "ReclaimSoon"
 SAVABLE = "Savable"
+SAVE_FAILED = "SaveFailed"
 _INSTEAD = {WhenIdle.DELETE: "DeleteInstead", WhenIdle.KEEP: "KeepInstead"}
 RESTORED = "Restored"
+_EVENTS = {SAVE_FAILED: SAVE_FAILED}
+_RUNS = {Phase.RUNNING, Phase.HIBERNATING}
 
 
 @dataclass(frozen=True)
@@ -193,10 +197,16 @@ def _outlook(kernel: JupyterKernel, told: Told) -> list[Condition]:
     """
     status = kernel.status
     activity = status.activity if status else None
-    if status is None or activity is None or {told.phase, status.phase} != {Phase.RUNNING}:
+    if status is None or activity is None or not {told.phase, status.phase} <= _RUNS:
         return []
     said = []
     began, warned = status.running_since, activity.warned_at
+    failed = save_failed(kernel)
+    if failed:
+        text = notices.save_again(failed, activity.reclaim_at)
+        said.append(Condition(SAVABLE, False, SAVE_FAILED, text))
+    if {told.phase, status.phase} != {Phase.RUNNING}:
+        return said
     if activity.unsavable is not None and activity.when_idle in _INSTEAD:
         text = f"{activity.unsavable}: {notices.INSTEAD[activity.when_idle]}"
         said.append(Condition(SAVABLE, False, _INSTEAD[activity.when_idle], text))
@@ -205,6 +215,15 @@ def _outlook(kernel: JupyterKernel, told: Told) -> list[Condition]:
         text = notices.reclaimed_soon(kernel_id, activity.reclaim_at)
         said.append(Condition(RECLAIM_SOON, True, "IdleTimeout", text))
     return said
+
+
+def save_failed(kernel: JupyterKernel) -> str:
+    """Return why the variables of what runs could not be saved; empty: that was not tried."""
+    activity = kernel.status.activity if kernel.status else None
+    began = ran_since(kernel)
+    if activity is None or activity.save_failed_at is None or began is None:
+        return ""
+    return (activity.save_failed or "") if activity.save_failed_at >= began else ""
 
 
 def _not_restored(kernel: JupyterKernel, told: Told) -> list[Condition]:
@@ -261,7 +280,7 @@ def events(kernel: JupyterKernel, told: Told) -> list[Event]:
 
 def _foretold(one: Condition) -> Event:
     if one.type == SAVABLE:
-        return Event("Warning", "NotSavable", one.message)
+        return Event("Warning", _EVENTS.get(one.reason, "NotSavable"), one.message)
     return Event("Normal", one.type, one.message)
 
 

@@ -61,8 +61,13 @@ def restored(names: Sequence[str], lost: Sequence[Mapping[str, str]]) -> str:
     text = f"[elastic-jupyter] {back}"
     if not lost:
         return text
-    gone = [f"{one['name']} ({one['type']}: {one['reason']})" for one in lost]
+    gone = [lost_one(one["name"], one["type"], one["reason"]) for one in lost]
     return f"{text}\nNot restored: {listed(gone)}."
+
+
+def lost_one(name: str, type: str, reason: str) -> str:
+    """Return ``name (type: reason)``: a variable that did not come back."""
+    return f"{name} ({type}: {reason})"
 
 
 def listed(names: Sequence[str], *, most: int = 12, of: int | None = None) -> str:
@@ -92,6 +97,24 @@ def unsavable(reason: str, timeout: timedelta) -> str:
     return (
         f"[elastic-jupyter] This kernel's variables cannot be saved: {reason}.\n"
         f"After {duration(timeout)} without use it is stopped, and they are gone."
+    )
+
+
+def save_failed(reason: str) -> str:
+    """Return what is shown before the next output of a kernel that was to sleep and could not."""
+    return (
+        "[elastic-jupyter] This kernel was to sleep, and its variables could not be saved: "
+        f"{reason}.\nNothing is lost: it runs on and keeps its resources. When it is idle, it is "
+        "tried again."
+    )
+
+
+def save_again(reason: str, at: datetime | None) -> str:
+    """Return the same for who looks at the kernel from outside; ``at`` is aware UTC."""
+    when = f" at {at:%F %H:%M:%S} UTC" if at else ""
+    return (
+        f"{reason}: it runs on and keeps its resources, nothing is lost, and saving is tried again"
+        f"{when}"
     )
 
 
@@ -159,6 +182,18 @@ def not_woken(reason: str) -> str:
     return (
         f"The kernel could not be woken: {reason}. Its variables stay saved: run the cell again to "
         "try it again, or restart the kernel to go on without them."
+    )
+
+
+def not_to_be_woken(reason: str, names: Sequence[str]) -> str:
+    """Return the answer to a cell whose kernel cannot wake: what was saved cannot be read.
+
+    ``names`` are those of the variables, as far as they are known.
+    """
+    what = f": {listed(names)}" if names else ""
+    return (
+        f"The kernel could not be woken: {reason}. Running the cell again does not bring its "
+        f"variables back{what}. Restart the kernel to go on without them: it starts empty."
     )
 
 

@@ -116,3 +116,8 @@ def moment(text: str) -> datetime:
 def timestamp(moment: datetime) -> str:
     """Return aware UTC as Kubernetes writes it, in whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def precise(moment: datetime) -> str:
+    """Return aware UTC in microseconds, which it always has: some parsers fail without them."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

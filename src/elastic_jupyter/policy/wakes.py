@@ -41,9 +41,8 @@ def back(wake: Wake) -> str:
 
 def gone(wake: Wake) -> str:
     """Return what did not come back, each with its type and why; empty: nothing."""
-    return notices.listed(
-        [f"{one.name} ({one.type}: {one.reason})" for one in wake.lost], of=wake.lost_count
-    )
+    gone = [notices.lost_one(one.name, one.type, one.reason) for one in wake.lost]
+    return notices.listed(gone, of=wake.lost_count)
 
 
 def _short(text: str, most: int) -> str:

@@ -133,6 +133,11 @@ FAILED = a_view(
             id="deleted, for it cannot be saved",
         ),
         pytest.param(
+            runs(saveFailed="the store is full", saveFailedAt=at(), reclaimAt=IN_8),
+            ["could not be saved: the store is full. Nothing is lost", "tried again at"],
+            id="it could not be saved",
+        ),
+        pytest.param(
             a_view("Running", epoch=2, activity={"wake": WAKE}),
             ["It woke with x, y and 1 more.", "Not restored: f (lock: it is held)."],
             id="woken",

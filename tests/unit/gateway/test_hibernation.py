@@ -1,12 +1,15 @@
 """A kernel that sleeps, and what fails on its way there and back. Its process is an ipykernel."""
 
 import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from elastic_jupyter.gateway import hibernation
 from elastic_jupyter.gateway.kernel import KernelState
+from elastic_jupyter.policy import saves
 from tests.support.front_end import FrontEnd
 from tests.support.loopback import Loopback, only_key
 from tests.unit.gateway.test_gateway import until
@@ -27,6 +30,11 @@ def phase(world: Loopback) -> str:
 
 def spec(world: Loopback) -> dict[str, Any]:
     found: dict[str, Any] = world.store.objects[only_key(world)]["spec"]
+    return found
+
+
+def activity(world: Loopback) -> dict[str, Any]:
+    found: dict[str, Any] = world.store.objects[only_key(world)]["status"].get("activity") or {}
     return found
 
 
@@ -62,34 +70,79 @@ async def test_a_release_by_hand_loses_nothing(world: Loopback) -> None:
     assert (await tab.run("print(x)")).text() == "1\n"
 
 
-async def test_what_is_too_large_is_not_lost(world: Loopback) -> None:
+@pytest.fixture
+def again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save again after tenths of a second, where that failed."""
+    monkeypatch.setattr(saves, "FIRST", timedelta(seconds=0.2))
+
+
+async def test_what_is_too_large_is_not_lost_and_its_user_reads_why(world: Loopback) -> None:
     gateway = await world.gateway(**SOON, max_snapshot=100_000)
     front_end = FrontEnd(gateway)
     tab = await front_end.open(await front_end.start())
     await tab.run("import os\nx = os.urandom(1_000_000)")
     [kernel] = gateway.kernels.kernels.values()
-    await until(lambda: spec(world).get("suspend") is True)
-    await until(lambda: spec(world).get("suspend") is False)
-    assert phase(world) == "Running"
-    assert kernel.state is KernelState.RUNNING
-    assert (await tab.run("print(len(x))")).text() == "1000000\n"
+    await until(lambda: activity(world).get("saveFailed"))
+    why = "the variables have more than the 100000 bytes that a snapshot may have"
+    assert activity(world)["saveFailed"] == why
+    said = activity(world)
+    failed, again = map(datetime.fromisoformat, (said["saveFailedAt"], said["reclaimAt"]))
+    assert again - failed >= saves.FIRST / 2, "not at each round"
+    assert (phase(world), kernel.state) == ("Running", KernelState.RUNNING)
+    assert not spec(world)["suspend"]
+    cell = await tab.run("print(len(x)); x = x[:10]")
+    assert cell.text() == "1000000\n"
+    assert why in cell.text("stderr")
+    await asleep(world)  # an execution ends the pause
+    cell = await tab.run("print(len(x))")
+    assert cell.text() == "10\n"
+    assert "could not be saved" not in cell.text("stderr")
 
 
-async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(world: Loopback) -> None:
+@pytest.mark.usefixtures("again_at_once")
+@pytest.mark.parametrize("released", [False, True])
+async def test_a_store_that_was_away_gets_what_is_saved_again(
+    world: Loopback, *, released: bool
+) -> None:
+    front_end = FrontEnd(await world.gateway(**(NEVER if released else SOON)))
+    tab = await front_end.open(await front_end.start())
+    world.snapshots.write_text("no folder can be here")
+    await tab.run("__import__('elastic_jupyter_agent.transfer').transfer.PATIENCE = 0; x = 1")
+    if released:
+        await suspend(world)
+    await until(lambda: activity(world).get("saveFailed"))
+    first = activity(world)["saveFailedAt"]
+    await until(lambda: activity(world)["saveFailedAt"] != first)
+    assert phase(world) in ("Running", "Hibernating")
+    world.snapshots.unlink()
+    await asleep(world)
+    cell = await tab.run("print(x)")
+    assert cell.text() == "1\n"
+    assert "could not be saved" not in cell.text("stderr")
+    await until(lambda: not activity(world).get("saveFailed"))
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+@pytest.mark.parametrize("pattern", ["*/*.json", "*/blobs/*"])
+async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(
+    world: Loopback, pattern: str, *, damaged: bool
+) -> None:
     front_end = FrontEnd(await world.gateway(**NEVER))
     tab = await front_end.open(await front_end.start())
     await tab.run("x = 1")
     await suspend(world)
     await asleep(world)
-    [manifest] = world.snapshots.glob("*/*.json")
-    kept = manifest.read_text()
-    manifest.write_text(kept.replace('"signature": "', '"signature": "0'))
+    file, *_ = sorted(world.snapshots.glob(pattern))
+    kept = file.read_bytes()
+    file.write_bytes(kept[:-9] + b"damaged !") if damaged else file.unlink()
     cell = await tab.run("print(x)")
     assert cell.reply is not None
     assert cell.reply["content"]["status"] == "error"
-    assert "variables stay saved" in cell.reply["content"]["evalue"]
+    said = cell.reply["content"]["evalue"]
+    assert "does not bring its variables back" in said
+    assert ("back: x." in said) == ("blobs" in pattern), "its manifest names them"
     await asleep(world)
-    manifest.write_text(kept)
+    file.write_bytes(kept)
     assert (await tab.run("print(x)")).text() == "1\n"
 
 
@@ -210,3 +263,74 @@ async def test_a_lazy_kernel_starts_with_its_first_cell(world: Loopback) -> None
 
 def _saved(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+SLOW_TO_SAVE = """
+import time
+class Slow:
+    def __reduce__(self):
+        time.sleep(600)
+x, slow = 1, Slow()
+"""
+SLOW_TO_RESTORE = """
+def late(): __import__("time").sleep(600)
+class Slow:
+    def __reduce__(self): return late, ()
+x, slow = 1, Slow()
+"""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take for a standstill what lasts two seconds."""
+    monkeypatch.setattr(hibernation, "STANDSTILL", 2.0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_save_that_stands_still_ends_and_the_kernel_runs_on(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start())
+    await tab.run(SLOW_TO_SAVE)
+    await suspend(world)
+    await until(lambda: activity(world).get("saveFailed"))
+    assert "nothing has moved for 2 s" in activity(world)["saveFailed"]
+    assert (await tab.run("print(x)")).text() == "1\n", "the agent was interrupted"
+
+
+async def test_a_cell_does_not_wait_for_a_slow_object_that_is_saved(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start())
+    await tab.run(SLOW_TO_SAVE)
+    await suspend(world)
+    await until(lambda: phase(world) == "Hibernating")
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_restore_that_stands_still_fails_the_cell_and_the_snapshot_stays(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start())
+    await tab.run(SLOW_TO_RESTORE)
+    await suspend(world)
+    await asleep(world)
+    saved = spec(world)["snapshot"]["id"]
+    cell = await tab.run("print(x)")
+    assert cell.reply is not None
+    assert "nothing has moved for 2 s" in cell.reply["content"]["evalue"]
+    await asleep(world)
+    assert spec(world)["snapshot"]["id"] == saved
+
+
+async def test_cells_of_several_tabs_run_in_the_order_in_which_they_came(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    kernel_id = await front_end.start()
+    tabs = [await front_end.open(kernel_id, session=f"tab-{number}") for number in range(8)]
+    await tabs[0].run("ran = []")
+    await suspend(world)
+    await asleep(world)
+    cells = [await tabs[number].execute(f"ran.append({number})") for number in range(8)]
+    for tab, cell in zip(tabs, cells, strict=True):
+        await tab.until(lambda cell=cell: cell.done)
+    assert (await tabs[0].run("print(ran)")).text() == f"{list(range(8))}\n"

@@ -143,7 +143,8 @@ def test_the_warning_comes_before_the_reclaim(activity: Activity, want: Action) 
     ("idle_for", "want"), [(4, Action.KEEP), (5, Action.WARN), (10, Action.RECLAIM)]
 )
 def test_half_of_a_short_timeout_is_without_a_warning(idle_for: int, want: Action) -> None:
-    activity = Activity(False, NOW - timedelta(seconds=idle_for))
+    warned_at = NOW - timedelta(seconds=idle_for - 5)
+    activity = Activity(False, NOW - timedelta(seconds=idle_for), warned_at=warned_at)
     limits = Limits(timedelta(seconds=10), warning=timedelta(minutes=1))
     assert idle.decide(activity, limits, now=NOW).action is want
 
@@ -209,6 +210,8 @@ ACTIVITIES = st.builds(
     stays=st.booleans(),
     unreachable_since=st.none() | TIMES,
     keep_until=st.none() | TIMES | SPANS.map(lambda span: NOW + span),
+    warned_at=st.none() | TIMES,
+    save_again_at=st.none() | TIMES | SPANS.map(lambda span: NOW + span),
 )
 LIMITS = st.builds(Limits, TIMEOUTS | st.just(timedelta(0)), warning=SPANS, extension=SPANS)
 
@@ -222,6 +225,14 @@ def test_a_kernel_is_reclaimed_exactly_from_the_moment_that_the_verdict_names(
         assert verdict.action is Action.KEEP
         return
     assert (verdict.action is Action.RECLAIM) == (verdict.reclaim_at <= NOW)
+    if verdict.action is Action.KEEP:  # whoever looks in time warns first
+        unculled = activity.stays or not limits.timeout
+        timeout = idle.UNREACHABLE_TIMEOUT if unculled else limits.timeout
+        at = verdict.reclaim_at - min(limits.warning, timeout / 2)
+        assert at > NOW
+        activity = replace(activity, warned_at=at)
+    else:
+        activity = replace(activity, warned_at=verdict.warned_at)
     again = idle.decide(activity, limits, now=verdict.reclaim_at)
     assert (again.action, again.reclaim_at) == (Action.RECLAIM, verdict.reclaim_at)
 
@@ -252,8 +263,11 @@ def test_nobody_keeps_a_kernel_beyond_the_bound(
         assert kept.reclaim_at is None
         return
     assert kept.reclaim_at is not None
-    assert alone.reclaim_at <= kept.reclaim_at <= alone.reclaim_at + limits.extension
-    assert kept.keep_limit == alone.keep_limit == alone.reclaim_at + limits.extension
+    assert kept.keep_limit == alone.keep_limit
+    assert kept.keep_limit is not None
+    assert kept.keep_limit <= alone.reclaim_at + limits.extension
+    late = NOW + limits.warning  # nobody had looked in time to warn
+    assert alone.reclaim_at <= kept.reclaim_at <= max(kept.keep_limit, late)
 
 
 @given(ACTIVITIES, LIMITS)
@@ -262,6 +276,63 @@ def test_a_warning_is_at_most_as_early_as_wanted(activity: Activity, limits: Lim
     if verdict.action is Action.WARN:
         assert verdict.reclaim_at is not None
         assert timedelta(0) < verdict.reclaim_at - NOW <= limits.warning
+
+
+@pytest.mark.parametrize(
+    ("again_in", "suspend", "want"),
+    [
+        pytest.param(1, False, (Action.KEEP, "SaveFailed"), id="idle, and its pause lasts"),
+        pytest.param(0, False, (Action.RECLAIM, "IdleTimeout"), id="idle, and its pause is over"),
+        pytest.param(1, True, (Action.KEEP, "Released"), id="released, and its pause lasts"),
+        pytest.param(0, True, (Action.RECLAIM, "Released"), id="released, and its pause is over"),
+    ],
+)
+def test_what_could_not_be_saved_keeps_what_it_has(
+    again_in: int, *, suspend: bool, want: tuple[Action, str]
+) -> None:
+    again_at = NOW + timedelta(seconds=again_in)
+    activity = Activity(False, NOW - 9 * HOUR, suspend=suspend, save_again_at=again_at)
+    verdict = idle.decide(activity, Limits(HOUR), now=NOW)
+    assert (verdict.action, verdict.reason) == want
+    assert verdict.reclaim_at == again_at
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.timedeltas(timedelta(milliseconds=1), 2 * HOUR),
+        st.sampled_from(["look", "execute", "extend", "leave running"]),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(STEPS, LIMITS)
+def test_nothing_is_reclaimed_that_was_not_warned_long_enough(
+    steps: list[tuple[timedelta, str]], limits: Limits
+) -> None:
+    """However seldom somebody looks, and whatever the user does in between."""
+    now, activity = NOW, Activity(False, NOW)
+    warned_at = None
+    for passed, what in steps:
+        now += passed
+        if what == "execute":
+            activity, warned_at = replace(activity, last_execution=now), None
+        elif what == "leave running":
+            activity, warned_at = replace(activity, left_running_at=now), None
+        elif what == "extend":
+            activity = replace(activity, keep_until=now + HOUR)
+        verdict = idle.decide(activity, limits, now=now)
+        activity = replace(activity, warned_at=verdict.warned_at)
+        if verdict.action is Action.RECLAIM:
+            if limits.warning:
+                assert warned_at is not None
+                assert now - warned_at >= min(limits.warning, limits.timeout / 2)
+            return
+        if verdict.action is Action.KEEP:
+            warned_at = None
+        elif warned_at is None:
+            warned_at = now
 
 
 @pytest.mark.parametrize(

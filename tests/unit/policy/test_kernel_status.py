@@ -276,6 +276,15 @@ WARNING = (
     f"it: elastic-jupyter extend {KERNEL_ID} 1h"
 )
 UNSAVABLE: Object = {"unsavable": "variables of R kernels cannot be saved"}
+UNSAVED: Object = {
+    "saveFailed": "the store is full",
+    "saveFailedAt": STAMP,
+    "reclaimAt": SOON,
+}
+AGAIN = (
+    "it runs on and keeps its resources, nothing is lost, and saving is tried again at 2026-11-24 "
+    "18:01:00 UTC"
+)
 KEPT = "variables of R kernels cannot be saved: so it is not reclaimed, however long it is idle"
 GOES = (
     "variables of R kernels cannot be saved: it is deleted when it is idle for too long, and they "
@@ -299,6 +308,14 @@ GOES = (
             ("Savable", "False", "DeleteInstead", GOES),
             id="it will be deleted",
         ),
+        pytest.param(
+            {"activity": UNSAVED},
+            ("Savable", "False", "SaveFailed", f"the store is full: {AGAIN}"),
+            id="it could not be saved",
+        ),
+        pytest.param(
+            {"activity": UNSAVED, "runningSince": SOON}, None, id="the one before could not be"
+        ),
         pytest.param({"activity": {"reclaimAt": SOON}}, None, id="not warned yet"),
         pytest.param({"activity": {**WARNED, "reclaimAt": None}}, None, id="a cell runs"),
         pytest.param(
@@ -317,12 +334,21 @@ def test_what_the_gateway_foresees_is_a_condition_and_once_an_event(
         [want] if want else []
     )
     told_of = [(event.reason, event.message) for event in kernel_status.events(before, RUNS)]
-    reasons = {"ReclaimSoon": "ReclaimSoon", "Savable": "NotSavable"}
-    assert told_of == ([(reasons[want[0]], want[3])] if want else [])
+    reasons = {"IdleTimeout": "ReclaimSoon", "SaveFailed": "SaveFailed"}
+    assert told_of == ([(reasons.get(want[2], "NotSavable"), want[3])] if want else [])
     if want:
         after = kernel({**RUNNING, **status, "conditions": patch["conditions"]})
         assert kernel_status.events(after, RUNS) == []
         assert kernel_status.patch(after, RUNS, now=NOW) == {}
+
+
+def test_what_could_not_be_saved_is_said_while_it_is_saved_again_and_is_no_news() -> None:
+    before = kernel({**RUNNING, "activity": UNSAVED})
+    said = kernel_status.patch(before, RUNS, now=NOW)["conditions"]
+    told_before = kernel({**RUNNING, "activity": UNSAVED, "conditions": said})
+    again = told(Phase.HIBERNATING, RUNS.seen)
+    assert kernel_status.patch(told_before, again, now=NOW)["conditions"][1:] == said[1:]
+    assert kernel_status.events(told_before, again) == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import xxhash
 import zstandard
 from blake3 import blake3
 
-from elastic_jupyter_agent.wire import Chunk, Manifest, Payload
+from elastic_jupyter_agent.wire import Chunk, DamagedBlob, Manifest, Payload
 
 #: Bytes. Smaller writes less after a small change; each costs a question and a file.
 CHUNK = 4 * 1024 * 1024
@@ -47,10 +47,6 @@ class Source(Protocol):
 
     def get(self, digest: str) -> bytes: ...
     def read_into(self, digest: str, view: memoryview) -> int: ...
-
-
-class DamagedBlob(OSError):
-    """A blob whose bytes are not those that were stored."""
 
 
 class Writer:
