@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.gateway_gone import ends_with_its_reply_or_names_the_gap
 from tests.scenarios.gpu_queue import Holder, phase, run
 from tests.scenarios.world import Tab as AnyTab
 from tests.scenarios.world import World
@@ -180,7 +181,8 @@ class Hibernation:
             else:
                 tab.reconnect()
             for holder in holders:
-                holder.let_go()
+                sleepy.touch(holder.tab, holder.file)
+                ends_with_its_reply_or_names_the_gap(holder.cell.wait(within=30))
             assert cell.wait(within=AWAKE_WITHIN).result == "2", tab.transcript(12)
 
     def test_a_restart_drops_the_variables_and_says_so(self, sleepy: World) -> None:
