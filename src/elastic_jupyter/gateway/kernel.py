@@ -749,7 +749,7 @@ class ElasticKernelManager(ServerKernelManager):
         """
         facts = cast(Facts, self.facts)
         try:
-            with self.hibernation.holding():
+            async with self.hibernation.holding():
                 if facts.snapshot is not None:  # of before: it is not what would be lost now
                     self._take(
                         await self.store.save(self.key, None, uid=facts.uid, epoch=facts.epoch)
@@ -759,6 +759,7 @@ class ElasticKernelManager(ServerKernelManager):
                 snapshot = await self.hibernation.save()
                 if snapshot is not None and self.state is KernelState.RUNNING:
                     await self._write_down(snapshot, facts)
+                    self.hibernation.named()
                     self._ask_to_shut_down()
                     self._fall_asleep()
                     return None

@@ -3,7 +3,7 @@
 | | while it is saved | while it is restored |
 |---|---|---|
 | ``snapshot/blobs/<digest>`` | HEAD: 200 needs no writing, 404; PUT: 201 | GET |
-| ``snapshot/manifest`` | HEAD: 200 it is wanted; PUT: 201 with its ``id``, all is saved | GET |
+| ``snapshot/manifest`` | HEAD: 200 go on, 410 it sleeps; PUT: 201 with ``id``, all is saved | GET |
 
 Below ``/api/kernels/<kernel_id>/``. Everything else is refused with a JSON object whose ``message``
 is a sentence for the user: 403 a wrong token, 409 it has ended, 413 too large, 422 not what its
@@ -44,13 +44,18 @@ class _SnapshotHandler(web.RequestHandler):
         """Do nothing: no browser calls here, and no cookie counts."""
 
     def prepare(self) -> None:
-        """Find the transfer, before a body is read. 403 for a token that opens none."""
+        """Find the transfer, before a body is read.
+
+        403 for a token that opens none, 410 for a HEAD when the kernel sleeps.
+        """
         transfers = cast("Transfers | None", self.settings.get(SETTING))
         token = self.request.headers.get("Authorization", "").removeprefix("token ")
         found = transfers and transfers.find(self.path_kwargs["kernel_id"], token)
         if not found:
             raise web.HTTPError(403, "the token is of no save or restore of this kernel")
         self.transfer = found
+        if self.request.method == "HEAD" and isinstance(found, Saving) and found.named:
+            raise web.HTTPError(410, "the kernel sleeps")
         wanted: type[Transfer] = Restoring if self.request.method == "GET" else Saving
         if not isinstance(found, wanted):
             raise web.HTTPError(403, "the token is not for this")
@@ -233,7 +238,7 @@ class ManifestHandler(_SnapshotHandler):
 
     @allow_unauthenticated
     async def head(self, kernel_id: str) -> None:
-        """Answer 200 as long as the save is wanted; 409 when it is not is ``prepare``'s."""
+        """Answer 200 as long as the save is wanted; what else there is ``prepare`` answers."""
 
     @allow_unauthenticated
     async def get(self, kernel_id: str) -> None:

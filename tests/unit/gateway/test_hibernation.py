@@ -1,5 +1,7 @@
 """A kernel that sleeps, and what fails on its way there and back. Its process is an ipykernel."""
 
+import asyncio
+import contextlib
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -334,3 +336,32 @@ async def test_cells_of_several_tabs_run_in_the_order_in_which_they_came(world: 
     for tab, cell in zip(tabs, cells, strict=True):
         await tab.until(lambda cell=cell: cell.done)
     assert (await tabs[0].run("print(ran)")).text() == f"{list(range(8))}\n"
+
+
+async def test_no_cell_runs_between_a_save_and_the_moment_that_its_snapshot_is_named(
+    world: Loopback, tmp_path: Path
+) -> None:
+    """One of another gateway's: it would be in no snapshot."""
+    file = tmp_path / "ran"
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("x = 1")
+    second = await world.gateway(**NEVER)
+    second.kernels.begin_handover()  # or it would save, too
+    other = await FrontEnd(second).open(kernel_id, session="tab-2")
+    world.store.naming.clear()
+    await suspend(world)
+    await until(lambda: world.store.to_name > 0)
+    cell = await other.execute(f"open({str(file)!r}, 'w'); x = 2")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await other.until(lambda: cell.done)
+    assert not file.exists()
+    world.store.naming.set()
+    await asleep(world)
+    await other.until(lambda: cell.done)
+    assert cell.reply is not None
+    assert cell.reply["content"]["ename"] == "KernelSlept"
+    assert not file.exists()
+    assert (await other.run("print(x)")).text() == "1\n"

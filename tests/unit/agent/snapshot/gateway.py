@@ -22,6 +22,7 @@ class FakeGateway(ThreadingHTTPServer):
         self.manifest: bytes | None = None
         self.refusal: tuple[int, str] | None = None
         self.failures = 0
+        self.wants = 404  # what a gateway says that knows nothing of cells that wait
         self.puts: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}/snapshots/1"
 
@@ -50,6 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(503, b"not ready")
         elif gateway.refusal:
             self._answer(gateway.refusal[0], gateway.refusal[1].encode())
+        elif self.command == "HEAD" and path == "/manifest":
+            self._answer(gateway.wants, b"")
         elif self.command == "PUT":
             gateway.puts.append(path)
             if path == "/manifest":
