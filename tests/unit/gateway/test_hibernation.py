@@ -209,7 +209,8 @@ async def test_a_gateway_that_is_told_to_end_leaves_sleep_to_the_next(world: Loo
     assert phase(world) == "Hibernating"
     second = await world.gateway(**NEVER)
     await asleep(world)
-    assert (await (await FrontEnd(second).open(kernel_id)).run("print(x)")).text() == "1\n"
+    tab = await FrontEnd(second).open(kernel_id, session="tab-2")  # the first's is open yet
+    assert (await tab.run("print(x)")).text() == "1\n"
 
 
 async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
