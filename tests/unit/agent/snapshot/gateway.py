@@ -46,13 +46,13 @@ class _Handler(BaseHTTPRequestHandler):
         gateway, path = self.server, self.path.removeprefix("/snapshots/1")
         if self.headers["Authorization"] != f"token {TOKEN}":
             self._answer(401, b"the token is wrong")
+        elif self.command == "HEAD" and path == "/manifest":
+            self._answer(gateway.wants, b"")
         elif gateway.failures > 0:
             gateway.failures -= 1
             self._answer(503, b"not ready")
         elif gateway.refusal:
             self._answer(gateway.refusal[0], gateway.refusal[1].encode())
-        elif self.command == "HEAD" and path == "/manifest":
-            self._answer(gateway.wants, b"")
         elif self.command == "PUT":
             gateway.puts.append(path)
             if path == "/manifest":
