@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from elastic_jupyter.api.base import ObjectMeta
+from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.gateway import hibernation
 from elastic_jupyter.gateway.kernel import KernelState
 from elastic_jupyter.policy import saves
@@ -253,6 +255,28 @@ async def test_what_was_saved_goes_with_its_kernel(world: Loopback) -> None:
     assert _saved(world.snapshots)
     await front_end.rest("DELETE", f"/api/kernels/{kernel_id}")
     await until(lambda: not _saved(world.snapshots))
+
+
+async def test_a_kernel_of_another_image_is_not_taken_for_what_the_one_before_said(
+    world: Loopback,
+) -> None:
+    """Before it runs, its spec is all that is known of it."""
+    gateway = await world.gateway(**NEVER, lazy=True)
+    front_end = FrontEnd(gateway)
+    said = []
+    for image in ("one:1", "one:1", "two:1"):
+        world.catalog.specs["any"] = JupyterKernelSpec.model_validate(
+            {"metadata": ObjectMeta(name="any"), "spec": {"image": image}}
+        )
+        kernel_id = await front_end.start("any")
+        tab = await front_end.open(kernel_id, session=kernel_id)
+        asked = await tab.send("kernel_info_request", {})
+        await tab.until(lambda asked=asked: asked.idle)
+        replies = [m for m in asked.messages if m["msg_type"] == "kernel_info_reply"]
+        said += [reply["content"]["implementation"] for reply in replies]
+        if len(said) == 1:
+            await tab.run("1")
+    assert said == ["", "ipython", ""]
 
 
 async def test_a_lazy_kernel_starts_with_its_first_cell(world: Loopback) -> None:
