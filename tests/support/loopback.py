@@ -61,6 +61,10 @@ class LoopbackStore:
         # Cleared: no create and no annotate is answered until it is set again.
         self.answering = asyncio.Event()
         self.answering.set()
+        # Cleared: no snapshot is named until it is set again.
+        self.naming = asyncio.Event()
+        self.naming.set()
+        self.to_name = 0
         self._directory = directory
         self._versions = itertools.count(1)
         self._watchers: set[asyncio.Queue[Change]] = set()
@@ -209,6 +213,8 @@ class LoopbackStore:
         if self.failing_saves:
             self.failing_saves -= 1
             raise Unavailable("no answer")
+        self.to_name += snapshot is not None
+        await self.naming.wait()
         kernel = await self.get(key)
         if kernel.metadata.uid != uid:
             raise NotFound(f"{key} not found")

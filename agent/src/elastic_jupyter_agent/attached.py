@@ -59,10 +59,12 @@ def _leftovers() -> dict[str, Any]:
 
 
 def _save(url: str, token: str) -> dict[str, Any]:
-    from elastic_jupyter_agent.interruptible import is_cancelled
+    from elastic_jupyter_agent.interruptible import hold, is_cancelled
 
     return _in_main_thread(
-        lambda: _save_now(url, token), is_cancelled=lambda: is_cancelled(url, token)
+        lambda: _save_now(url, token),
+        is_cancelled=lambda: is_cancelled(url, token),
+        afterwards=lambda: hold(url, token),
     )
 
 
@@ -124,12 +126,16 @@ def _kernel() -> Any:
 
 
 def _in_main_thread(
-    work: Callable[[], dict[str, Any]], *, is_cancelled: Callable[[], bool] = lambda: False
+    work: Callable[[], dict[str, Any]],
+    *,
+    is_cancelled: Callable[[], bool] = lambda: False,
+    afterwards: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Do the work where cells run, so that none runs meanwhile, nor a task of the user's.
 
     A shell that is busy, or becomes so before the work begins, is left alone. What takes long ends
     once it ``is_cancelled``: an interrupt of the user's would wait here, in the control thread.
+    ``afterwards`` is done there, too, after what was done without an error was answered.
     """
     from elastic_jupyter_agent.interruptible import EVERY, Interruptible
 
@@ -148,6 +154,9 @@ def _in_main_thread(
             done.set_result(result)
         except BaseException as error:
             done.set_exception(error)
+            return
+        if not busy:
+            afterwards()
 
     kernel.io_loop.add_callback(begin)
     asked = time.monotonic()

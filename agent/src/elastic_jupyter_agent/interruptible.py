@@ -1,14 +1,19 @@
-"""Work in the main thread that somebody else may end: a user's object may take for ever."""
+"""A save in the main thread, where cells run: how it ends early, and what follows it."""
 
 import http.client
 import signal
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
-#: Seconds between two questions whether a save is still wanted, and for the answer.
+#: Seconds between two questions whether a save is still wanted, and for the answer: a user's object
+#: may take for ever to be pickled.
 EVERY = 1.0
+#: Seconds between two questions what became of a save, and until a gateway is missed that does not
+#: answer: nothing that it began to write is under way any more by then.
+LOOK, MISSED = 0.05, 5.0
 
 
 class Interruptible:
@@ -39,6 +44,30 @@ class Interruptible:
 
 def is_cancelled(url: str, token: str) -> bool:
     """Say whether the gateway has given a save up. One that does not answer has not."""
+    # The next gateway does not know the token.
+    return _answer(url, token) in (http.client.CONFLICT, http.client.FORBIDDEN)
+
+
+def hold(url: str, token: str) -> None:
+    """Return when cells may run again after a save: its gateway has given it up, or is gone.
+
+    Until it knows that the snapshot is named nothing may run, whoever sent it: that would be in no
+    snapshot. Raises ``SystemExit`` then.
+    """
+    missed_since = time.monotonic()
+    while True:
+        status = _answer(url, token)
+        if status == http.client.GONE:
+            raise SystemExit(0)
+        if status == http.client.OK:
+            missed_since = time.monotonic()
+        elif 0 < status < 500 or time.monotonic() > missed_since + MISSED:
+            return
+        time.sleep(LOOK)
+
+
+def _answer(url: str, token: str) -> int:
+    """Return 200 while the save is wanted, 409 when not any more, 410 when it is named, 0: none."""
     parts = urllib.parse.urlsplit(url)
     secure = parts.scheme == "https"
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
@@ -46,9 +75,8 @@ def is_cancelled(url: str, token: str) -> bool:
     headers = {"Authorization": f"token {token}"}
     try:
         connection.request("HEAD", parts.path, headers=headers)
-        # The next gateway does not know the token.
-        return connection.getresponse().status in (http.client.CONFLICT, http.client.FORBIDDEN)
+        return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
+        return 0
     finally:
         connection.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +17,7 @@ from elastic_jupyter.errors import AgentFailed, NoAgent, SnapshotBroken, Snapsho
 from elastic_jupyter.gateway import agent
 from elastic_jupyter.gateway.connection import new_session
 from elastic_jupyter.gateway.facts import Facts
-from elastic_jupyter.gateway.transfers import Transfer, Transfers
+from elastic_jupyter.gateway.transfers import Saving, Transfer, Transfers
 from elastic_jupyter.policy import notices, wakes
 from elastic_jupyter.store.snapshots import SnapshotStore
 
@@ -42,6 +42,7 @@ class Hibernation:
     def __init__(self, manager: ElasticKernelManager) -> None:
         self._manager = manager
         self._cancelled: asyncio.Event | None = None
+        self._saving: Saving | None = None
         # What is complete in the store: of which object, its epoch and digest.
         self._latest: tuple[str, tuple[int, str]] | None = None
         #: What came back with the last wake.
@@ -52,14 +53,25 @@ class Hibernation:
         """Whether variables are being saved: what is to run has to wait, or cancel it."""
         return self._cancelled is not None
 
-    @contextlib.contextmanager
-    def holding(self) -> Iterator[None]:
-        """Have what is to run wait until the end of the block, or cancel the save in it."""
+    @contextlib.asynccontextmanager
+    async def holding(self) -> AsyncIterator[None]:
+        """Have what is to run wait until the end of the block, or cancel the save in it.
+
+        So does the kernel itself with what others send it, from the save to the end of the block;
+        or it ends, where it was said in the block that the snapshot is ``named``.
+        """
         self._cancelled = asyncio.Event()
         try:
             yield
         finally:
-            self._cancelled = None
+            saving, self._saving, self._cancelled = self._saving, None, None
+            if saving is not None:
+                await self._close(saving, _CANCELLED)
+
+    def named(self) -> None:
+        """Say in the block of ``holding`` that the object names what was saved in it."""
+        if self._saving is not None:
+            self._saving.named = True
 
     def cancel(self) -> None:
         """Have a save end as soon as it can, if one is under way; the kernel goes on."""
@@ -78,14 +90,13 @@ class Hibernation:
         cancelled = cast(asyncio.Event, self._cancelled)
         await self._make_room(transfers.store, facts.uid)
         saving = transfers.open_save(self._manager.kernel_id, facts.uid, facts.epoch)
+        self._saving = saving
         try:
             answer = await self._ask("save", saving, cancelled)
         except AgentFailed:
             if not cancelled.is_set():
                 raise
             answer = None
-        finally:
-            await self._close(saving, _CANCELLED)
         if answer is None or cancelled.is_set():
             return None
         if saving.sealed is None or saving.sealed != answer["id"]:
@@ -169,9 +180,12 @@ class Hibernation:
         """
         manager = self._manager
         question = {"ask": what, "url": self._url(), "token": transfer.token}
-        ends = [manager.wait_for_end(), _stand_still(transfer)]
+        saves = cancelled is not None
+        # Another gateway of ours may have saved it.
+        over = manager.wait_for_facts(lambda facts: saves and facts.rests, limited=False)
+        ends: list[Awaitable[object]] = [over, _stand_still(transfer)]
         if cancelled is not None:
-            ends.append(_set(cancelled))
+            ends.append(cancelled.wait())
         with manager._probe_socket("control") as socket:
             session = new_session(manager.session.key)
             answer = asyncio.ensure_future(agent.ask(socket, session, question))
@@ -208,7 +222,3 @@ async def _stand_still(transfer: Transfer) -> None:
             moved, since = transfer.moved, loop.time()
     span = notices.duration(timedelta(seconds=STANDSTILL))
     raise AgentFailed(f"nothing has moved for {span}, in the kernel or in the store")
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()

@@ -392,7 +392,7 @@ class ElasticKernelManager(ServerKernelManager):
         """Make the object of a kernel that gets its pod with its first execution."""
         self.state = KernelState.STARTING
         self._lies_down = True
-        self.kernel_info = self.mapping.kernel_info(self.wish.spec_name)
+        self.kernel_info = self.mapping.kernel_info(self.wish)
         self._launching = self.spawn(self._lie_down())
 
     async def _lie_down(self) -> None:
@@ -426,7 +426,7 @@ class ElasticKernelManager(ServerKernelManager):
             self.last_execution = facts.last_activity
         self.kernel_info = facts.kernel_info or self.kernel_info
         if facts.rests or (facts.suspend and facts.phase is None):
-            self.kernel_info = self.kernel_info or self.mapping.kernel_info(self.wish.spec_name)
+            self.kernel_info = self.kernel_info or self.mapping.kernel_info(self.wish)
             self._rest()
             return
         if facts.ended and self._has_snapshot:  # on its way back
@@ -501,7 +501,7 @@ class ElasticKernelManager(ServerKernelManager):
             iopub.close()
             raise
         self.iopub = iopub
-        self.mapping.note_kernel_info(self.wish.spec_name, self.kernel_info)
+        self.mapping.note_kernel_info(self.wish, self.kernel_info)
         self.state = KernelState.RUNNING
         self.execution_state = "idle"
         self.reason = ""
@@ -749,7 +749,7 @@ class ElasticKernelManager(ServerKernelManager):
         """
         facts = cast(Facts, self.facts)
         try:
-            with self.hibernation.holding():
+            async with self.hibernation.holding():
                 if facts.snapshot is not None:  # of before: it is not what would be lost now
                     self._take(
                         await self.store.save(self.key, None, uid=facts.uid, epoch=facts.epoch)
@@ -759,6 +759,7 @@ class ElasticKernelManager(ServerKernelManager):
                 snapshot = await self.hibernation.save()
                 if snapshot is not None and self.state is KernelState.RUNNING:
                     await self._write_down(snapshot, facts)
+                    self.hibernation.named()
                     self._ask_to_shut_down()
                     self._fall_asleep()
                     return None

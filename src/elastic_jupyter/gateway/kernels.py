@@ -85,8 +85,9 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         """Give the manager its configuration and stores; ``transfers`` None: no kernel is saved."""
         self.settings, self.store, self.tombstones = settings, store, tombstones
         self.transfers = transfers
-        #: What kernels of a spec said of themselves, for those that never ran.
-        self._kernel_infos: dict[str, Mapping[str, Any]] = {}
+        #: What the latest kernel of a spec said of itself, with which image, for those that never
+        #: ran.
+        self._kernel_infos: dict[str, tuple[str, Mapping[str, Any]]] = {}
         self.unserved = UnservedKernels(self, notebooks)
         self.recovered = asyncio.Event()
         #: Whether this gateway is to end, and the next one takes over.
@@ -261,14 +262,15 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
 
     # -- what sleeps
 
-    def note_kernel_info(self, spec_name: str, info: Mapping[str, Any] | None) -> None:
+    def note_kernel_info(self, wish: Wish, info: Mapping[str, Any] | None) -> None:
         """Remember what a kernel said of itself."""
         if info is not None:
-            self._kernel_infos[spec_name] = info
+            self._kernel_infos[wish.spec_name] = (wish.image, info)
 
-    def kernel_info(self, spec_name: str) -> Mapping[str, Any]:
-        """Return what a kernel of this spec would say of itself; before one did, the spec does."""
-        return self._kernel_infos.get(spec_name) or self.specs.kernel_info(spec_name)
+    def kernel_info(self, wish: Wish) -> Mapping[str, Any]:
+        """Return what such a kernel would say of itself; before one did, its spec does."""
+        image, info = self._kernel_infos.get(wish.spec_name, (None, {}))
+        return info if image == wish.image else self.specs.kernel_info(wish.spec_name)
 
     def drop_snapshots(self, uid: str) -> None:
         """Remove, in the background, what was saved of a kernel whose object is gone."""

@@ -16,7 +16,7 @@ from tornado import web
 
 from elastic_jupyter.errors import Conflict
 from elastic_jupyter.gateway import blob_connection
-from elastic_jupyter.gateway.transfers import Transfer, Transfers
+from elastic_jupyter.gateway.transfers import Saving, Transfer, Transfers
 
 #: Where a gateway that keeps snapshots has its ``Transfers`` among the application's settings.
 SETTING = "elastic_jupyter_transfers"
@@ -31,13 +31,18 @@ class SnapshotHandler(web.RequestHandler):
 
     @allow_unauthenticated
     async def head(self, kernel_id: str) -> None:
-        """Say whether it is still wanted: 200, else 403 or 409."""
-        self._find(kernel_id)
+        """Say what the agent is to do: 200 go on, 410 end, since the kernel sleeps; 403, 409."""
+        transfer, _ = self._find(kernel_id)
+        if isinstance(transfer, Saving) and transfer.named:
+            self.set_status(410)
+        else:
+            transfer.require_open()
 
     @allow_unauthenticated
     async def get(self, kernel_id: str) -> None:
         """Hand the connection over. 403, 409, and 426 without the header."""
         transfer, transfers = self._find(kernel_id)
+        transfer.require_open()
         if self.request.headers.get("Upgrade") != PROTOCOL:
             raise web.HTTPError(426, f"a header is missing: Upgrade: {PROTOCOL}")
         await self._hand_over(transfer, transfers)
@@ -48,7 +53,6 @@ class SnapshotHandler(web.RequestHandler):
         transfer = transfers and transfers.find(kernel_id, token)
         if transfers is None or not transfer:
             raise web.HTTPError(403, "the token is of no save or restore of this kernel")
-        transfer.require_open()
         return transfer, transfers
 
     async def _hand_over(self, transfer: Transfer, transfers: Transfers) -> None:

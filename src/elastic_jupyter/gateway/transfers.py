@@ -81,12 +81,14 @@ class Saving(Transfer):
 
     Attributes:
         sealed: the snapshot's id, once all is in the store; None before.
+        named: whether the kernel's object names it: what would run in the kernel now is lost.
     """
 
     def __init__(self, kernel_id: str, save: Save) -> None:
         super().__init__(kernel_id)
         self.save = save
         self.sealed: str | None = None
+        self.named = False
 
 
 class Restoring(Transfer):

@@ -98,6 +98,11 @@ class Wish:
         )
 
     @property
+    def image(self) -> str:
+        """The image of the kernel's container; empty where none is named, as on one machine."""
+        return str(first_container(self.template or {}).get("image") or "")
+
+    @property
     def hibernates(self) -> bool:
         """Whether its variables are to be saved when its resources are taken back."""
         return self.policy is ReclaimPolicy.HIBERNATE

@@ -1,5 +1,7 @@
 """A kernel that sleeps, and what fails on its way there and back. Its process is an ipykernel."""
 
+import asyncio
+import contextlib
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -7,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from elastic_jupyter.api.base import ObjectMeta
+from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.gateway import hibernation
 from elastic_jupyter.gateway.kernel import KernelState
 from elastic_jupyter.policy import saves
@@ -207,7 +211,8 @@ async def test_a_gateway_that_is_told_to_end_leaves_sleep_to_the_next(world: Loo
     assert phase(world) == "Hibernating"
     second = await world.gateway(**NEVER)
     await asleep(world)
-    assert (await (await FrontEnd(second).open(kernel_id)).run("print(x)")).text() == "1\n"
+    tab = await FrontEnd(second).open(kernel_id, session="tab-2")  # the first's is open yet
+    assert (await tab.run("print(x)")).text() == "1\n"
 
 
 async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
@@ -250,6 +255,28 @@ async def test_what_was_saved_goes_with_its_kernel(world: Loopback) -> None:
     assert _saved(world.snapshots)
     await front_end.rest("DELETE", f"/api/kernels/{kernel_id}")
     await until(lambda: not _saved(world.snapshots))
+
+
+async def test_a_kernel_of_another_image_is_not_taken_for_what_the_one_before_said(
+    world: Loopback,
+) -> None:
+    """Before it runs, its spec is all that is known of it."""
+    gateway = await world.gateway(**NEVER, lazy=True)
+    front_end = FrontEnd(gateway)
+    said = []
+    for image in ("one:1", "one:1", "two:1"):
+        world.catalog.specs["any"] = JupyterKernelSpec.model_validate(
+            {"metadata": ObjectMeta(name="any"), "spec": {"image": image}}
+        )
+        kernel_id = await front_end.start("any")
+        tab = await front_end.open(kernel_id, session=kernel_id)
+        asked = await tab.send("kernel_info_request", {})
+        await tab.until(lambda asked=asked: asked.idle)
+        replies = [m for m in asked.messages if m["msg_type"] == "kernel_info_reply"]
+        said += [reply["content"]["implementation"] for reply in replies]
+        if len(said) == 1:
+            await tab.run("1")
+    assert said == ["", "ipython", ""]
 
 
 async def test_a_lazy_kernel_starts_with_its_first_cell(world: Loopback) -> None:
@@ -334,3 +361,32 @@ async def test_cells_of_several_tabs_run_in_the_order_in_which_they_came(world: 
     for tab, cell in zip(tabs, cells, strict=True):
         await tab.until(lambda cell=cell: cell.done)
     assert (await tabs[0].run("print(ran)")).text() == f"{list(range(8))}\n"
+
+
+async def test_no_cell_runs_between_a_save_and_the_moment_that_its_snapshot_is_named(
+    world: Loopback, tmp_path: Path
+) -> None:
+    """One of another gateway's: it would be in no snapshot."""
+    file = tmp_path / "ran"
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("x = 1")
+    second = await world.gateway(**NEVER)
+    second.kernels.begin_handover()  # or it would save, too
+    other = await FrontEnd(second).open(kernel_id, session="tab-2")
+    world.store.naming.clear()
+    await suspend(world)
+    await until(lambda: world.store.to_name > 0)
+    cell = await other.execute(f"open({str(file)!r}, 'w'); x = 2")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await other.until(lambda: cell.done)
+    assert not file.exists()
+    world.store.naming.set()
+    await asleep(world)
+    await other.until(lambda: cell.done)
+    assert cell.reply is not None
+    assert cell.reply["content"]["ename"] == "KernelSlept"
+    assert not file.exists()
+    assert (await other.run("print(x)")).text() == "1\n"

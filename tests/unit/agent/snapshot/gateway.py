@@ -24,6 +24,7 @@ class FakeGateway(ThreadingHTTPServer):
         self.manifest: bytes | None = None
         self.refusal: tuple[int, str] | None = None
         self.failures = 0
+        self.wants = 404  # what a gateway says that knows nothing of cells that wait
         self.puts: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}/snapshots/1"
 
@@ -33,6 +34,9 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # head and body in one packet, or each answer waits for an acknowledgement
     server: FakeGateway
     handed_over = False
+
+    def do_HEAD(self) -> None:
+        self._serve()
 
     def do_GET(self) -> None:
         self._serve()
@@ -45,6 +49,8 @@ class _Handler(BaseHTTPRequestHandler):
         gateway, path = self.server, self.path
         if not self.handed_over and self.headers["Authorization"] != f"token {TOKEN}":
             self._answer(401, b"the token is wrong")
+        elif self.command == "HEAD":
+            self._answer(gateway.wants, b"")
         elif gateway.failures > 0:
             gateway.failures -= 1
             self._answer(503, b"not ready")

@@ -351,3 +351,14 @@ def test_an_object_that_never_ends_pickling_is_interrupted(
     assert kernel.save(gateway) == {"error": "it was interrupted"}
     kernel.run("del a")
     assert "id" in kernel.save(gateway)
+
+
+def test_nothing_runs_after_a_save_until_its_gateway_has_said_what_follows(
+    kernel: Kernel, gateway: FakeGateway
+) -> None:
+    kernel.run("x = 1")
+    gateway.wants = 200
+    assert "id" in kernel.save(gateway)
+    assert "event loop is busy" in kernel.save(gateway)["busy"]
+    gateway.wants = 409
+    kernel.run("x = 2")
