@@ -26,6 +26,8 @@ _LOOK, _GRACE, _PATIENCE = 0.02, 0.3, 5.0
 _counted = 1
 #: The latest snapshot of this process, whose blobs the next one uses again.
 _latest: wire.Manifest | None = None
+#: What of it could not be made anew, for the next one.
+_left: tuple[wire.Group, ...] = ()
 
 
 def answer(document: str) -> str:
@@ -62,14 +64,14 @@ def _save(url: str, token: str) -> dict[str, Any]:
 
 
 def _save_now(url: str, token: str) -> dict[str, Any]:
-    global _latest
+    global _latest, _left
     from elastic_jupyter_agent import snapshot, transfer
 
     with transfer.Gateway(url, token) as gateway:
-        saved = snapshot.save(_kernel().shell, gateway, _latest)
+        saved = snapshot.save(_kernel().shell, gateway, _latest, _left)
         text = saved.manifest.to_json().encode()
         gateway.put_manifest(text)
-    _latest = saved.manifest
+    _latest, _left = saved.manifest, saved.left
     return {
         "id": hashlib.sha256(text).hexdigest(),
         "bytes": sum(blob.size for blob in _latest.blobs),
@@ -84,7 +86,7 @@ def _restore(url: str, token: str) -> dict[str, Any]:
 
 
 def _restore_now(url: str, token: str) -> dict[str, Any]:
-    global _counted, _latest
+    global _counted, _latest, _left
     from elastic_jupyter_agent import snapshot, transfer
 
     shell = _kernel().shell
@@ -93,7 +95,7 @@ def _restore_now(url: str, token: str) -> dict[str, Any]:
     with transfer.Gateway(url, token) as gateway:
         manifest = wire.Manifest.from_json(gateway.get_manifest())
         report = snapshot.restore(shell, manifest, gateway)
-    _counted, _latest = shell.execution_count, manifest
+    _counted, _latest, _left = shell.execution_count, manifest, report.left
     return {
         "restored": report.restored,
         "lost": [vars(lost) for lost in (*manifest.lost, *report.lost)],

@@ -9,19 +9,21 @@ cloudpickle's own attributes are used here and nowhere else; its major version i
 """
 
 import builtins
+import gc
 import io
 import pickle
 import sys
 import types
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
-from elastic_jupyter_agent.snapshot import widgets
+from elastic_jupyter_agent.snapshot import reducers, widgets
 from elastic_jupyter_agent.snapshot.blobs import SAMPLE
-from elastic_jupyter_agent.snapshot.reducers import NotKept, Reducers
+from elastic_jupyter_agent.snapshot.reducers import Reducers
+from elastic_jupyter_agent.snapshot.salvage import Salvage
 
 
 def live_objects(shell: Any) -> list[Any]:
@@ -55,42 +57,90 @@ class _Nothing:
     """Stands where this shell has nothing."""
 
 
-#: Nobody can tell whether two names have the same one. There may be millions, so they go at once.
-_PLAIN = frozenset({str, bytes, int, float, complex, tuple})
+class Output(Protocol):
+    """Where a pickle goes, while it is made."""
+
+    def write(self, data: Any) -> int:
+        """Take a piece of the stream, something like bytes that may change afterwards."""
+
+    def buffer(self, view: memoryview) -> None:
+        """Take a buffer that is not in the stream."""
+
+
+class Kept:
+    """An output that keeps a small pickle in memory, and of a larger one nothing.
+
+    ``most`` is in bytes, buffers included: they may be copies, made for the pickle.
+    """
+
+    def __init__(self, most: int = sys.maxsize) -> None:
+        self._most = most
+        self.size = 0
+        self.stream: list[bytes] = []
+        self.buffers: list[memoryview] = []
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was small enough."""
+        return self.size <= self._most
+
+    def write(self, data: Any) -> int:
+        self.size += len(data)
+        if self.whole:
+            self.stream.append(bytes(data))  # no copy of bytes
+        else:
+            self._forget()
+        return len(data)
+
+    def buffer(self, view: memoryview) -> None:
+        self.size += view.nbytes
+        if self.whole:
+            self.buffers.append(view)
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        self.stream.clear()
+        self.buffers.clear()
+
+    def copy(self, output: Output) -> None:
+        """Give another output what this one has."""
+        for piece in self.stream:
+            output.write(piece)
+        for view in self.buffers:
+            output.buffer(view)
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles some values, once. Raises whatever the object's own hooks raise."""
+    """Pickles values one after the other, all with one memo. Raises what their hooks raise.
 
-    def __init__(self, live: list[Any], reducers: Reducers) -> None:
-        self._file = _Pieces()
-        self._buffers: list[pickle.PickleBuffer] = []
-        super().__init__(self._file, protocol=5, buffer_callback=self._is_small)
+    ``visit`` is called with each object that is pickled, also once more, and returns None.
+    """
+
+    def __init__(
+        self,
+        live: list[Any],
+        reducers: Reducers,
+        output: Output,
+        visit: Callable[[Any], None] | None = None,
+    ) -> None:
+        super().__init__(output, protocol=5, buffer_callback=self._is_small)
+        self._output = output
         self._reducers = reducers
         self._namespace = live[0]
-        self._live = len(live)
         self.memo = {id(value): (place, value) for place, value in enumerate(live)}
+        if visit is not None:
+            # The memo has the same, but can only be copied, which takes as much memory again.
+            self.persistent_id = visit
 
     def _is_small(self, buffer: pickle.PickleBuffer) -> bool:
         """Keep a large buffer apart; a small one stays in the stream, since each is a request."""
-        small = buffer.raw().nbytes < SAMPLE
+        view = buffer.raw()
+        small = view.nbytes < SAMPLE
         if not small:
-            self._buffers.append(buffer)
+            self._output.buffer(view)
+            self._reducers.storages.let_go(buffer)
         return small
-
-    def pickled(self, values: list[Any]) -> "Pickled":
-        """Return the stream, the buffers, and the objects in it that may be shared.
-
-        The stream has a pickle for each value, in order, all with one memo.
-        """
-        for value in values:
-            self.dump(value)
-        objects = [
-            obj
-            for place, obj in self.memo.copy().values()
-            if type(obj) not in _PLAIN and place >= self._live
-        ]
-        return Pickled(self._file.pieces, [b.raw() for b in self._buffers], objects)
 
     def reducer_override(self, obj: Any) -> Any:
         reduced = self._reducers.reduce(obj)
@@ -115,42 +165,42 @@ def _function(code: Any, namespace: dict[str, Any], name: Any, defaults: Any, cl
     return types.FunctionType(code, namespace, name, defaults, closure)
 
 
-class Pickled:
-    """A pickle in memory. It keeps its objects, since their identities are compared by address."""
+class Failed:
+    """Stands for a value that could not be made, or holds what could not be; ``error`` says why."""
 
-    def __init__(self, stream: list[bytes], buffers: list[memoryview], objects: list[Any]) -> None:
-        self.stream = [memoryview(piece) for piece in stream]
-        self.buffers = buffers
-        self.objects = objects
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
 
-class _Pieces:
-    """A file that keeps what is written without joining it."""
+def unpickled(
+    stream: memoryview, buffers: Sequence[Any], live: list[Any], count: int
+) -> list[Any]:
+    """Make ``count`` values of a stream anew, in the order in which they were pickled.
 
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
+    Where one fails, all are made once more, as slowly as it takes to tell which hold what failed:
+    ``Failed`` is in their places. Raises nothing that objects raise, but KeyboardInterrupt.
+    """
+    data = _header(len(live)) + stream
+    told = len(reducers.notices), len(reducers.closed)
+    try:
+        unpickler = _Unpickler(data, buffers, live)
+        return [unpickler.load() for _ in range(count)]
+    except (Exception, SystemExit):
+        del reducers.notices[told[0] :], reducers.closed[told[1] :]
+    # Widgets of the first attempt would take those of the second with them when they go.
+    gc.collect()
+    try:
+        salvage = Salvage(io.BytesIO(data), buffers, live)
+        return [Failed(error) if error else value for value, error in salvage.values(count)]
+    except (Exception, SystemExit) as error:
+        return [Failed(error)] * count
 
-    def write(self, data: bytes) -> int:
-        self.pieces.append(bytes(data))  # no copy of bytes, and nothing else that can change
-        return len(data)
 
-
-class Unpickler(pickle.Unpickler):
-    """Makes the values of a stream anew, one by one in the order in which they were pickled."""
-
-    def __init__(self, stream: memoryview, buffers: Iterable[Any], live: list[Any]) -> None:
-        super().__init__(io.BytesIO(_header(len(live)) + stream), buffers=buffers)
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data: bytes, buffers: Iterable[Any], live: list[Any]) -> None:
+        super().__init__(io.BytesIO(data), buffers=buffers)
         self._live = live
         self.load()
-
-    def unpickled(self, *, after: str = "") -> Any:
-        """Return the next value; raises whatever its own hooks raise.
-
-        Once one has failed, named by ``after``, the others cannot be told from it: ``NotKept``.
-        """
-        if after:
-            raise NotKept(f"it shares objects with {after}, which is lost")
-        return self.load()
 
     def persistent_load(self, place: int) -> Any:
         return self._live[place]

@@ -9,6 +9,7 @@ import random
 import re
 import sys
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from elastic_jupyter_agent.snapshot import widgets
@@ -99,6 +100,16 @@ def _pandas_options(*, changed: bool) -> "list[tuple[str, Any]]":
     options = config._registered_options.items()
     now = [(name, config.get_option(name), option.defval) for name, option in options]
     return [(name, value) for name, value, default in now if not changed or value != default]
+
+
+def let_go(shell: Any, keys: Iterable[str]) -> None:
+    """Forget the callbacks for which there are keys: the same ones come again.
+
+    A restore before this one has put them, or what runs when a kernel starts.
+    """
+    for event in {key.split(":")[1] for key in keys if key.startswith("event:")}:
+        callbacks = shell.events.callbacks.get(event, [])
+        callbacks[:] = [callback for callback in callbacks if not _of_user(callback)]
 
 
 def put(shell: Any, key: str, value: Any) -> None:

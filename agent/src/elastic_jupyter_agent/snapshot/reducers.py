@@ -18,6 +18,8 @@ from elastic_jupyter_agent.snapshot import torch, widgets
 
 #: Told while objects are made anew, for the report: sentences for the user.
 notices: list[str] = []
+#: Files that were made anew closed, and why: for the report, too.
+closed: list[tuple[Any, str]] = []
 
 
 class NotKept(pickle.PicklingError):
@@ -28,7 +30,7 @@ class Reducers:
     """The reducers of one snapshot, all of whose pickles share it."""
 
     def __init__(self) -> None:
-        self._storages = torch.Storages()
+        self.storages = torch.Storages()
 
     def reduce(self, obj: Any) -> Any:
         """Return how to make the object anew, or NotImplemented. Called for most objects."""
@@ -37,7 +39,7 @@ class Reducers:
         if reducer is not None:
             return reducer(obj)
         if kind.__module__.startswith("torch"):
-            return self._storages.reduce(obj)
+            return self.storages.reduce(obj)
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
             return _array(obj)
         if kind.__module__.startswith("pandas") and hasattr(obj, "mgr_locs"):
@@ -150,7 +152,7 @@ def _viewed(data: Any, form: str, shape: Any) -> memoryview:
     return view if form == "B" and len(shape) == 1 else view.cast(form, shape)  # type: ignore
 
 
-# Open files: the same place of the same file, if nobody changed it since.
+# Open files: the same place of the same file, if nobody changed it since; otherwise closed.
 
 
 def _file(file: Any) -> Any:
@@ -186,17 +188,21 @@ def _stamp(found: os.stat_result) -> tuple[int, int]:
 def _open_file(
     name: Any, path: Any, mode: str, buffering: int, text: Any, position: int, stamp: Any
 ) -> Any:
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise NotKept(f"its file {path!r} is gone") from error
-    if _stamp(found) != tuple(stamp):
-        raise NotKept(f"its file {path!r} has changed since")
     kept = ~(os.O_TRUNC | os.O_EXCL | os.O_CREAT)
-    file = open(  # noqa: SIM115
-        name, mode, buffering, **text, opener=lambda _, flags: os.open(path, flags & kept)
-    )
-    file.seek(position)
+    try:
+        if _stamp(os.stat(path)) == tuple(stamp):
+            file = open(  # noqa: SIM115
+                name, mode, buffering, **text, opener=lambda _, flags: os.open(path, flags & kept)
+            )
+            file.seek(position)
+            return file
+        why = "has changed since"
+    except FileNotFoundError:
+        why = "is gone"
+    except OSError as error:
+        why = f"cannot be opened ({error.strerror})"
+    file = _closed_file(name, mode, buffering, text)
+    closed.append((file, f"the file {path!r} {why}, so it is closed"))
     return file
 
 

@@ -5,41 +5,61 @@ import datetime
 import platform
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from elastic_jupyter_agent.snapshot import places, process, reducers, widgets
-from elastic_jupyter_agent.snapshot.blobs import Reader, Sink, Source, Writer
+from elastic_jupyter_agent.snapshot.blobs import CHUNK, SAMPLE, Reader, Sink, Source, Writer
 from elastic_jupyter_agent.snapshot.groups import group
-from elastic_jupyter_agent.snapshot.pickler import Pickled, Pickler, Unpickler, live_objects
+from elastic_jupyter_agent.snapshot.pickler import (
+    Failed,
+    Output,
+    Pickler,
+    live_objects,
+    unpickled,
+)
 from elastic_jupyter_agent.wire import Chunk, Entry, Group, Lost, Manifest, Payload, WireError
+
+#: Where a value that could not be made anew is tried again; elsewhere is another by then.
+_TRIED_AGAIN = ("name:", "out:", "magic:", "widget:", "comm:")
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A manifest whose blobs are stored, and how many bytes of them were not there before."""
+    """A manifest whose blobs are stored, and how many bytes of them were not there before.
+
+    ``left`` are those of its groups that are of an earlier snapshot, see ``Report``.
+    """
 
     manifest: Manifest
     written: int
+    left: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a restore did: the user's names that are back, what is not, sentences to be told."""
+    """What a restore did: the user's names that are back, what is not, sentences to be told.
+
+    ``left`` are the groups with values that could not be made anew, all others being superseded:
+    the next snapshot takes them over.
+    """
 
     restored: list[str]
     lost: list[Lost]
     notices: list[str]
+    left: tuple[Group, ...] = ()
 
 
-def save(shell: Any, sink: Sink, known: Manifest | None = None) -> Saved:
+def save(
+    shell: Any, sink: Sink, known: Manifest | None = None, left: Sequence[Group] = ()
+) -> Saved:
     """Save the state of an IPython shell; to be called in its main thread.
 
-    ``known`` is the manifest of an earlier snapshot, whose blobs are used again. What cannot be
-    saved is in the manifest's ``lost``, and nothing that users' objects raise comes out, but
-    KeyboardInterrupt. Raises what the sink raises.
+    ``known`` is the manifest of an earlier snapshot, whose blobs are used again, and ``left`` what
+    the restore of it could not bring back. What cannot be saved is in the manifest's ``lost``, and
+    nothing that users' objects raise comes out, but KeyboardInterrupt. Raises what the sink raises.
     """
     live = live_objects(shell)
     own = reducers.Reducers()
@@ -54,42 +74,102 @@ def save(shell: Any, sink: Sink, known: Manifest | None = None) -> Saved:
             lost.extend(_lost(Entry(key, type_name(value)), reason(error)))
         told.add(id(value))
 
-    def pickle(values: list[Any]) -> Pickled:
-        return Pickler(live, own).pickled(values)
+    def pickle(
+        several: list[Any], output: Output, visit: Callable[[Any], None] | None = None
+    ) -> bool:
+        own.storages.looking, own.storages.left_out = visit is not None, False
+        pickler = Pickler(live, own, output, visit)
+        for value in several:
+            pickler.dump(value)
+        return not own.storages.left_out
 
-    with _quiet(), Writer(sink, known) as writer:
-        made = [
-            (together.keys, *_written(writer, together.pickled))
-            for together in group(values, pickle, cannot)
-        ]
+    try:
+        with _quiet(), Writer(sink, known) as writer:
+            made = [
+                (tuple(Entry(key, type_name(values[key])) for key in keys), sent)
+                for keys, sent in group(values, live, pickle, lambda: _Sent(writer), cannot)
+            ]
+            for _, sent in made:
+                sent.flush()
+    except _SinkFailed as failed:
+        raise failed.error from None
+    older, gone = _taken_over(left, values, sink)
     manifest = Manifest(
         created=datetime.datetime.now(datetime.UTC).isoformat(),
         python=platform.python_version(),
         packages=process.packages(),
-        groups=tuple(
-            Group(
-                tuple(Entry(key, type_name(values[key])) for key in keys),
-                _payload(stream),
-                tuple(_payload(chunks, readonly) for chunks, readonly in buffers),
-            )
-            for keys, stream, buffers in made
-        ),
-        lost=tuple(lost),
+        # Those before them win where an agent does not know that some are superseded.
+        groups=(*older, *(sent.group(entries) for entries, sent in made)),
+        lost=(*lost, *gone),
         state=process.state(shell),
     )
-    return Saved(manifest, writer.written)
+    return Saved(manifest, writer.written, older)
 
 
-_Chunks = list["Future[Chunk]"]
+class _SinkFailed(BaseException):
+    """Goes through what takes exceptions for those of users' objects."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
-def _written(writer: Writer, pickled: Pickled) -> tuple[_Chunks, list[tuple[_Chunks, bool]]]:
-    buffers = [(writer.add([buffer]), buffer.readonly) for buffer in pickled.buffers]
-    return writer.add(pickled.stream), buffers
+class _Sent:
+    """An output that is stored while it is made."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._stream: list[Future[Chunk]] = []
+        self._buffers: list[tuple[list[Future[Chunk]], bool]] = []
+        self._pieces: list[memoryview] = []
+        self._size = 0
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(memoryview(bytes(data)))  # no copy of bytes
+        self._size += len(data)
+        if len(data) >= SAMPLE or self._size >= CHUNK:  # as the writer cuts
+            self.flush()
+        return len(data)
+
+    def buffer(self, view: memoryview) -> None:
+        self._buffers.append((self._store([view]), view.readonly))
+
+    def flush(self) -> None:
+        """Store what waits to be a chunk."""
+        self._stream += self._store(self._pieces)
+        self._pieces, self._size = [], 0
+
+    def _store(self, pieces: list[memoryview]) -> list[Future[Chunk]]:
+        try:
+            return self._writer.add(pieces)
+        except Exception as error:
+            raise _SinkFailed(error) from error
+
+    def group(self, entries: tuple[Entry, ...]) -> Group:
+        """Return what was stored; waits for it."""
+        buffers = tuple(_payload(chunks, readonly) for chunks, readonly in self._buffers)
+        return Group(entries, _payload(self._stream), buffers)
 
 
-def _payload(chunks: _Chunks, readonly: bool = True) -> Payload:
+def _payload(chunks: "list[Future[Chunk]]", readonly: bool = True) -> Payload:
     return Payload(tuple(chunk.result() for chunk in chunks), readonly)
+
+
+def _taken_over(
+    left: Sequence[Group], keys: Collection[str], sink: Sink
+) -> tuple[tuple[Group, ...], list[Lost]]:
+    """Return what is left of groups, and what is lost of them, when there are values for keys."""
+    groups, lost = [], []
+    for old in left:
+        entries = tuple(replace(e, superseded=e.superseded or e.key in keys) for e in old.entries)
+        wanted = [entry for entry in entries if not entry.superseded]
+        if not wanted:
+            continue
+        if all(sink.has(blob.digest) for blob in old.blobs):
+            groups.append(replace(old, entries=entries))
+        else:
+            for entry in wanted:
+                lost += _lost(entry, "it could not be made anew, and its saved copy is gone")
+    return tuple(groups), lost
 
 
 def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
@@ -105,6 +185,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
             f"them: they come back with Python {_minor(manifest.python)}"
         )
     reducers.notices.clear()
+    reducers.closed.clear()
     restored: list[str] = []
     # As in a cell: a library that is imported asks ``get_ipython`` whether it is in a notebook.
     with _quiet(), shell.builtin_trap, Reader(source) as reader:
@@ -115,29 +196,59 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         process.apply_to_shell(shell, manifest.state)
         widgets.let_go()
         live = live_objects(shell)
-        later = []
+        later: list[tuple[Entry, Any]] = []
+        left: list[Group] = []
+        closed: dict[int, str] = {}
         with process.nothing_drawn():
             for saved in manifest.groups:
                 stream, *buffers = data.pop(0)
-                unpickler = Unpickler(stream, buffers, live)
-                failed = ""
-                for entry in saved.entries:
-                    try:
-                        later.append((entry, unpickler.unpickled(after=failed)))
-                    except (Exception, SystemExit) as error:
-                        lost += _lost(entry, reason(error))
-                        failed = failed or places.shown(entry.key)
+                values = unpickled(stream, buffers, live, len(saved.entries))
+                pairs = [p for p in zip(saved.entries, values, strict=True) if not p[0].superseded]
+                later += [pair for pair in pairs if not isinstance(pair[1], Failed)]
+                failed = {entry.key: v.error for entry, v in pairs if isinstance(v, Failed)}
+                lost += _told(saved, failed)
+                left += _again(saved, failed)
+                made = {id(value) for _, value in pairs}
+                closed |= {
+                    id(file): why
+                    for file, why in reducers.closed
+                    if len(pairs) == len(values) or id(file) in made
+                }
+        places.let_go(shell, [entry.key for entry, _ in later])
         # Making objects may draw random numbers: those come last.
         for entry, value in sorted(later, key=lambda pair: pair[0].key.startswith("random:")):
             try:
                 places.put(shell, entry.key, value)
             except (Exception, SystemExit) as error:
                 lost.append(Lost(places.shown(entry.key), entry.type, reason(error)))
+                continue
+            if id(value) in closed:
+                lost += _lost(entry, closed[id(value)])
             else:
                 restored += [places.shown(entry.key)] * entry.key.startswith("name:")
+        named = {id(value) for _, value in later}
+        notices += [why for file, why in closed.items() if file not in named]
+        reducers.closed.clear()
         widgets.tell(manifest.state.get("comms", ()))
     notices += [*reducers.notices, *_differences(manifest.packages)]
-    return Report(sorted(restored), lost, notices)
+    return Report(sorted(restored), lost, notices, tuple(left))
+
+
+def _told(saved: Group, failed: dict[str, BaseException]) -> Iterator[Lost]:
+    for entry in saved.entries:
+        if entry.key in failed:
+            again = "; its saved copy is kept, and tried again at the next wake"
+            why = reason(failed[entry.key])
+            yield from _lost(entry, why + again * entry.key.startswith(_TRIED_AGAIN))
+
+
+def _again(saved: Group, failed: Collection[str]) -> list[Group]:
+    """Return the group with what is to be tried again, if there is anything."""
+    entries = tuple(
+        replace(e, superseded=not (e.key in failed and e.key.startswith(_TRIED_AGAIN)))
+        for e in saved.entries
+    )
+    return [] if all(e.superseded for e in entries) else [replace(saved, entries=entries)]
 
 
 @contextlib.contextmanager

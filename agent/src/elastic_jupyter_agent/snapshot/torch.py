@@ -14,6 +14,10 @@ class Storages:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, int], _Memory] = {}
+        #: A device's memory is copied to the host once, when it is written, and not to look at it.
+        self.looking = False
+        self.left_out = False  #: whether a copy was left out
+        self._copy: pickle.PickleBuffer | None = None
 
     def reduce(self, obj: Any) -> Any:
         """Return how to make a storage, or a tensor with a gradient, anew; or NotImplemented."""
@@ -30,22 +34,38 @@ class Storages:
     def _memory(self, storage: Any) -> "_Memory":
         key = str(storage.device), storage.data_ptr()
         if not key[1]:  # nothing is shared where there is nothing
-            return _Memory(storage)
-        return self._seen.setdefault(key, _Memory(storage))
+            return _Memory(storage, self)
+        return self._seen.setdefault(key, _Memory(storage, self))
+
+    def on_host(self, storage: Any) -> pickle.PickleBuffer:
+        """Return the memory of a storage, or a copy of it where it is on a device."""
+        copied = str(storage.device) != "cpu"
+        if copied and self.looking:
+            self.left_out = True
+            return pickle.PickleBuffer(b"")
+        host = storage.cpu() if copied else storage
+        torch = sys.modules["torch"]
+        buffer = pickle.PickleBuffer(torch.tensor([], dtype=torch.uint8).set_(host).numpy())
+        if copied:
+            self._copy = buffer
+        return buffer
+
+    def let_go(self, buffer: pickle.PickleBuffer) -> None:
+        """Let a copy go that is on its way to the store: the pickle would keep all of them."""
+        if buffer is self._copy:
+            self._copy = None
+            buffer.release()
 
 
 class _Memory:
     """Becomes the storage itself when it is made anew."""
 
-    def __init__(self, storage: Any) -> None:
+    def __init__(self, storage: Any, storages: Storages) -> None:
         self.storage = storage
+        self._storages = storages
 
     def __reduce__(self) -> Any:
-        device = str(self.storage.device)
-        host = self.storage if device == "cpu" else self.storage.cpu()
-        torch = sys.modules["torch"]
-        array = torch.tensor([], dtype=torch.uint8).set_(host).numpy()
-        return _storage, (pickle.PickleBuffer(array), device)
+        return _storage, (self._storages.on_host(self.storage), str(self.storage.device))
 
 
 def _untyped(storage: Any) -> Any:

@@ -6,9 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elastic_jupyter_agent.snapshot.groups import group
-from elastic_jupyter_agent.snapshot.pickler import Pickler, Unpickler
+from elastic_jupyter_agent.snapshot.pickler import Kept, Pickler, unpickled
 from elastic_jupyter_agent.snapshot.reducers import Reducers
 
+LIVE: list[Any] = [{}]
 #: What a structure is made of: for each node its kind, a plain value, and the nodes it refers to.
 NODES = st.lists(
     st.tuples(
@@ -68,20 +69,25 @@ def shape(roots: list[Any]) -> list[Any]:
     return described
 
 
+def grouped(values: dict[str, Any], lost: list[str]) -> list[tuple[list[str], Kept]]:
+    reducers = Reducers()
+
+    def pickle(several: list[Any], output: Any, visit: Any = None) -> bool:
+        pickler = Pickler(LIVE, reducers, output, visit)
+        for value in several:
+            pickler.dump(value)
+        return True
+
+    return list(group(values, LIVE, pickle, Kept, lambda key, value, error: lost.append(key)))
+
+
 def round_trip(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return what comes back, and what could not be pickled."""
-    live: list[Any] = [{}]
     lost: list[str] = []
-    reducers = Reducers()
     back: dict[str, Any] = {}
-    for together in group(
-        values,
-        lambda several: Pickler(live, reducers).pickled(several),
-        lambda key, value, error: lost.append(key),
-    ):
-        stream = memoryview(b"".join(together.pickled.stream))
-        unpickler = Unpickler(stream, together.pickled.buffers, live)
-        back |= {key: unpickler.unpickled() for key in together.keys}
+    for keys, kept in grouped(values, lost):
+        stream = memoryview(b"".join(kept.stream))
+        back |= zip(keys, unpickled(stream, kept.buffers, LIVE, len(keys)), strict=True)
     return {key: back[key] for key in values if key in back}, lost
 
 
@@ -120,6 +126,4 @@ def test_only_names_that_reach_what_cannot_be_saved_are_lost(
 def test_what_shares_nothing_is_pickled_apart() -> None:
     shared: list[int] = []
     values = {"a": shared, "b": [shared], "c": [1], "d": "text", "e": ["text"]}
-    live: list[Any] = [{}]
-    groups = group(values, lambda v: Pickler(live, Reducers()).pickled(v), lambda *_: None)
-    assert [together.keys for together in groups] == [["a", "b"], ["c"], ["d"], ["e"]]
+    assert [keys for keys, _ in grouped(values, [])] == [["a", "b"], ["c"], ["d"], ["e"]]
