@@ -69,8 +69,8 @@ class Payload:
 class Entry:
     """A value of a group: where it belongs (``name:x``, ``out:3``), and its qualified type.
 
-    One that is ``superseded`` is in the pickle, but has no place any more: the group is of an earlier
-    snapshot, whose other values could not be made anew and are tried again.
+    One that is ``superseded`` is in the pickle, but has no place any more: the group is of an
+    earlier snapshot, whose other values could not be made anew and are tried again.
     """
 
     key: str

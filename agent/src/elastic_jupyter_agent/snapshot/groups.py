@@ -39,7 +39,7 @@ class Pickle(Protocol):
     """
 
     def __call__(
-        self, values: list[Any], output: Output, visit: Callable[[Any], None] | None = None
+        self, several: list[Any], output: Output, visit: Callable[[Any], None] | None = None
     ) -> bool: ...
 
 
@@ -89,7 +89,11 @@ def group(
             pickle([values[key] for key in keys], out)
         return out
 
-    for together in _connected(keys, addresses):
+    groups = _connected(keys, addresses)
+    del addresses
+    for key in [key for together in groups if len(together) > 1 for key in together]:
+        kept.pop(key, None)
+    for together in groups:
         try:
             yield together, written(together)
         except (Exception, SystemExit) as error:

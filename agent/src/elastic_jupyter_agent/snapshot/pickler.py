@@ -9,6 +9,7 @@ cloudpickle's own attributes are used here and nowhere else; its major version i
 """
 
 import builtins
+import functools
 import gc
 import io
 import pickle
@@ -124,23 +125,15 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         output: Output,
         visit: Callable[[Any], None] | None = None,
     ) -> None:
-        super().__init__(output, protocol=5, buffer_callback=self._is_small)
-        self._output = output
+        # No method of its own: all that it has seen would stay until it is found to be garbage.
+        small = functools.partial(_is_small, output, reducers)
+        super().__init__(output, protocol=5, buffer_callback=small)
         self._reducers = reducers
         self._namespace = live[0]
         self.memo = {id(value): (place, value) for place, value in enumerate(live)}
         if visit is not None:
             # The memo has the same, but can only be copied, which takes as much memory again.
             self.persistent_id = visit
-
-    def _is_small(self, buffer: pickle.PickleBuffer) -> bool:
-        """Keep a large buffer apart; a small one stays in the stream, since each is a request."""
-        view = buffer.raw()
-        small = view.nbytes < SAMPLE
-        if not small:
-            self._output.buffer(view)
-            self._reducers.storages.let_go(buffer)
-        return small
 
     def reducer_override(self, obj: Any) -> Any:
         reduced = self._reducers.reduce(obj)
@@ -160,6 +153,16 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return _function, arguments, (state, slots), None, None, internals._function_setstate
 
 
+def _is_small(output: Output, reducers: Reducers, buffer: pickle.PickleBuffer) -> bool:
+    """Keep a large buffer apart; a small one stays in the stream, since each is a request."""
+    view = buffer.raw()
+    small = view.nbytes < SAMPLE
+    if not small:
+        output.buffer(view)
+        reducers.storages.let_go(buffer)
+    return small
+
+
 def _function(code: Any, namespace: dict[str, Any], name: Any, defaults: Any, closure: Any) -> Any:
     namespace.setdefault("__builtins__", builtins)
     return types.FunctionType(code, namespace, name, defaults, closure)
@@ -172,9 +175,7 @@ class Failed:
         self.error = error
 
 
-def unpickled(
-    stream: memoryview, buffers: Sequence[Any], live: list[Any], count: int
-) -> list[Any]:
+def unpickled(stream: memoryview, buffers: Sequence[Any], live: list[Any], count: int) -> list[Any]:
     """Make ``count`` values of a stream anew, in the order in which they were pickled.
 
     Where one fails, all are made once more, as slowly as it takes to tell which hold what failed:

@@ -1,4 +1,4 @@
-"""An unpickler for a stream in which something fails: what does not hold it comes back all the same.
+"""An unpickler for a stream in which something fails: what does not hold that comes back.
 
 It is Python's own in Python, thirty times slower than the one in C, with a note of which object is
 in which. What cannot be made is replaced by a placeholder; what holds one, directly or by others,
@@ -12,8 +12,7 @@ from typing import Any
 
 #: They hold nothing, and may be the same everywhere.
 _ATOMS = (str, bytes, int, float, complex, bool, type(None), types.EllipsisType, types.ModuleType)
-#: typeshed does not know it.
-_Python: Any = pickle._Unpickler  # type: ignore[attr-defined]
+_Python: Any = pickle._Unpickler
 
 
 class _Missing:
@@ -86,7 +85,9 @@ class Salvage(_Python):  # type: ignore[misc]
                 self._why[one] = error
                 todo += self._holders.get(one, ())
 
-    def _change(self, op: Callable[[Any], None], obj: Any, parts: list[Any], *, marked: bool) -> None:
+    def _change(
+        self, op: Callable[[Any], None], obj: Any, parts: list[Any], *, marked: bool
+    ) -> None:
         """Put parts into an object; both are on the stack, the parts above a mark or alone."""
         if not self._hold(obj, parts):
             if marked:

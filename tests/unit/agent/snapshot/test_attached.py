@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
+from elastic_jupyter_agent import wire
 from tests.unit.agent.snapshot.gateway import TOKEN, FakeGateway, a_gateway
 from tests.unit.agent.test_kernel import AGENT, await_ready
 
@@ -324,6 +325,92 @@ def test_nothing_is_restored_over_what_has_run(
         other.run("x = 2")
         assert other.restore(gateway)["ran"] is True
         assert other.run("print(x)") == "2\n"
+
+
+def test_a_callback_is_there_once_after_two_restores(
+    kernel: Kernel, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    kernel.run(
+        "calls = []; events = get_ipython().events\n"
+        "for n in range(2): events.register('pre_run_cell', lambda info, n=n: calls.append(n))"
+    )
+    kernel.save(gateway)
+    with a_kernel(tmp_path / "other") as other:
+        for _gateway in range(2):
+            assert other.restore(gateway)["lost"] == []
+        assert other.run("print(calls)") == "[0, 1]\n"
+
+
+@pytest.fixture
+def later(gateway: FakeGateway, tmp_path: Path) -> Iterator[Kernel]:
+    """A kernel that woke without a module that some of its variables need."""
+    folder = tmp_path / "later"
+    with a_kernel(folder) as first:
+        (folder / "mine.py").write_text("class C:\n  n = 3\n")
+        first.run(
+            "import numpy, mine; a, b, shared = mine.C(), mine.C(), [1]\n"
+            "a.shared, b.shared, l = shared, shared, [shared]; del mine\n"
+            "big = numpy.arange(100_000); a.big = big; a"
+        )
+        assert first.save(gateway)["lost"] == []
+    (folder / "mine.py").rename(folder / "gone.py")
+    with a_kernel(folder) as second:
+        restored = second.restore(gateway)
+        assert [lost["name"] for lost in restored["lost"]] == ["a", "b", "Out[1]"]
+        for lost in restored["lost"]:
+            assert lost["reason"] == (
+                "ModuleNotFoundError: No module named 'mine'; "
+                "its saved copy is kept, and tried again at the next wake"
+            )
+        assert restored["restored"] == ["big", "l", "numpy", "shared"]
+        yield second
+
+
+def test_what_could_not_be_made_anew_is_tried_again(
+    later: Kernel, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    later.run("assert l[0] is shared; shared.append(2); b = 'anew'; del big")
+    for _save in range(2):
+        saved = later.save(gateway)
+        assert saved["lost"] == []
+        assert saved["names"] == ["a", "b", "l", "numpy", "shared"]
+    assert gateway.manifest is not None
+    manifest = wire.Manifest.from_json(gateway.manifest)
+    needed = {blob.digest for blob in manifest.blobs}
+    gateway.blobs = {digest: blob for digest, blob in gateway.blobs.items() if digest in needed}
+    (tmp_path / "later/gone.py").rename(tmp_path / "later/mine.py")
+    with a_kernel(tmp_path / "later") as third:
+        restored = third.restore(gateway)
+        assert (restored["lost"], restored["notices"]) == ([], [])
+        assert restored["restored"] == saved["names"]
+        seen = third.run(
+            "print(a.n, a.shared, a.big[7], Out[1] is a, b, l[0] is shared, shared, 'big' in dir())"
+        )
+    assert seen == "3 [1] 7 True anew True [1, 2] False\n"
+
+
+def test_a_kept_copy_that_is_gone_loses_no_save(later: Kernel, gateway: FakeGateway) -> None:
+    gateway.blobs.clear()
+    saved = later.save(gateway)
+    assert [lost["name"] for lost in saved["lost"]] == ["a", "b", "Out[1]"]
+    assert {lost["reason"] for lost in saved["lost"]} == {
+        "it could not be made anew, and its saved copy is gone"
+    }
+    assert saved["names"] == ["big", "l", "numpy", "shared"]
+
+
+def test_a_file_that_changed_is_closed_in_a_list(
+    kernel: Kernel, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    kernel.run("f = open('log', 'w'); x = [1]; l = [f, x]; del f")
+    kernel.save(gateway)
+    (tmp_path / "kernel/log").write_text("more")
+    with a_kernel(tmp_path / "other") as other:
+        restored = other.restore(gateway)
+        assert restored["lost"] == []
+        [notice] = restored["notices"]
+        assert "log' has changed since, so it is closed" in notice
+        assert other.run("print(l[0].closed, l[1] is x)") == "True True\n"
 
 
 def test_what_another_python_saved_stays_saved(

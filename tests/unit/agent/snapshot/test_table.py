@@ -21,7 +21,7 @@ def _cases() -> list[dict[str, str]]:
     lost = [
         {"code": code, "check": "ok" if "ok = 1" in code else "True"} for code, *_ in cases.LOST
     ]
-    later = [{"code": code, "check": "ok == 1"} for code, *_ in cases.LOST_LATER]
+    later = [{"code": code, "check": check} for code, *_, check in cases.LOST_LATER]
     return [
         {"id": f"{table}-{place}"} | case
         for table, several in {"kept": kept, "lost": lost, "later": later}.items()
@@ -103,7 +103,7 @@ def test_reports_what_cannot_be_saved(seen: tuple[Seen, Seen], place: int) -> No
 
 @_table(cases.LOST_LATER)
 def test_reports_what_cannot_be_restored(seen: tuple[Seen, Seen], place: int) -> None:
-    _, _, name, reason = cases.LOST_LATER[place]
+    _, _, name, reason, _ = cases.LOST_LATER[place]
     saved, restored = (side[f"later-{place}"] for side in seen)
     assert saved["lost"] == []
     [lost] = restored["lost"]
