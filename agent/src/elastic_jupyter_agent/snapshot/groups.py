@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from cloudpickle import cloudpickle as internals
 
-from elastic_jupyter_agent.snapshot.pickler import Kept, Output
+from elastic_jupyter_agent.snapshot.outputs import Kept, Output
 
 #: Nobody can tell whether two names have the same one of these, or it is found by its name.
 _NOT_SHARED = (

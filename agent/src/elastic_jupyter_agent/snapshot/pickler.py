@@ -16,13 +16,14 @@ import pickle
 import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
 from elastic_jupyter_agent.snapshot import reducers, widgets
 from elastic_jupyter_agent.snapshot.blobs import SAMPLE
+from elastic_jupyter_agent.snapshot.outputs import Output
 from elastic_jupyter_agent.snapshot.reducers import Reducers
 from elastic_jupyter_agent.snapshot.salvage import Salvage
 
@@ -56,60 +57,6 @@ def live_objects(shell: Any) -> list[Any]:
 
 class _Nothing:
     """Stands where this shell has nothing."""
-
-
-class Output(Protocol):
-    """Where a pickle goes, while it is made."""
-
-    def write(self, data: Any) -> int:
-        """Take a piece of the stream, something like bytes that may change afterwards."""
-
-    def buffer(self, view: memoryview) -> None:
-        """Take a buffer that is not in the stream."""
-
-
-class Kept:
-    """An output that keeps a small pickle in memory, and of a larger one nothing.
-
-    ``most`` is in bytes, buffers included: they may be copies, made for the pickle.
-    """
-
-    def __init__(self, most: int = sys.maxsize) -> None:
-        self._most = most
-        self.size = 0
-        self.stream: list[bytes] = []
-        self.buffers: list[memoryview] = []
-
-    @property
-    def whole(self) -> bool:
-        """Whether it was small enough."""
-        return self.size <= self._most
-
-    def write(self, data: Any) -> int:
-        self.size += len(data)
-        if self.whole:
-            self.stream.append(bytes(data))  # no copy of bytes
-        else:
-            self._forget()
-        return len(data)
-
-    def buffer(self, view: memoryview) -> None:
-        self.size += view.nbytes
-        if self.whole:
-            self.buffers.append(view)
-        else:
-            self._forget()
-
-    def _forget(self) -> None:
-        self.stream.clear()
-        self.buffers.clear()
-
-    def copy(self, output: Output) -> None:
-        """Give another output what this one has."""
-        for piece in self.stream:
-            output.write(piece)
-        for view in self.buffers:
-            output.buffer(view)
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -184,8 +131,7 @@ def unpickled(stream: memoryview, buffers: Sequence[Any], live: list[Any], count
     data = _header(len(live)) + stream
     told = len(reducers.notices), len(reducers.closed)
     try:
-        unpickler = _Unpickler(data, buffers, live)
-        return [unpickler.load() for _ in range(count)]
+        return _loaded(data, buffers, live, count)
     except (Exception, SystemExit):
         del reducers.notices[told[0] :], reducers.closed[told[1] :]
     # Widgets of the first attempt would take those of the second with them when they go.
@@ -195,6 +141,11 @@ def unpickled(stream: memoryview, buffers: Sequence[Any], live: list[Any], count
         return [Failed(error) if error else value for value, error in salvage.values(count)]
     except (Exception, SystemExit) as error:
         return [Failed(error)] * count
+
+
+def _loaded(data: bytes, buffers: Sequence[Any], live: list[Any], count: int) -> list[Any]:
+    unpickler = _Unpickler(data, buffers, live)
+    return [unpickler.load() for _ in range(count)]
 
 
 class _Unpickler(pickle.Unpickler):

@@ -6,21 +6,15 @@ import platform
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 
 from elastic_jupyter_agent.snapshot import places, process, reducers, widgets
-from elastic_jupyter_agent.snapshot.blobs import CHUNK, SAMPLE, Reader, Sink, Source, Writer
+from elastic_jupyter_agent.snapshot.blobs import Reader, Sink, Source, Writer
 from elastic_jupyter_agent.snapshot.groups import group
-from elastic_jupyter_agent.snapshot.pickler import (
-    Failed,
-    Output,
-    Pickler,
-    live_objects,
-    unpickled,
-)
-from elastic_jupyter_agent.wire import Chunk, Entry, Group, Lost, Manifest, Payload, WireError
+from elastic_jupyter_agent.snapshot.outputs import Output, Sent, SinkFailed
+from elastic_jupyter_agent.snapshot.pickler import Failed, Pickler, live_objects, unpickled
+from elastic_jupyter_agent.wire import Entry, Group, Lost, Manifest, WireError
 
 #: Where a value that could not be made anew is tried again; elsewhere is another by then.
 _TRIED_AGAIN = ("name:", "out:", "magic:", "widget:", "comm:")
@@ -85,13 +79,11 @@ def save(
 
     try:
         with _quiet(), Writer(sink, known) as writer:
-            made = [
-                (tuple(Entry(key, type_name(values[key])) for key in keys), sent)
-                for keys, sent in group(values, live, pickle, lambda: _Sent(writer), cannot)
-            ]
-            for _, sent in made:
+            made = []
+            for keys, sent in group(values, live, pickle, lambda: Sent(writer), cannot):
                 sent.flush()
-    except _SinkFailed as failed:
+                made.append((tuple(Entry(key, type_name(values[key])) for key in keys), sent))
+    except SinkFailed as failed:
         raise failed.error from None
     older, gone = _taken_over(left, values, sink)
     manifest = Manifest(
@@ -104,54 +96,6 @@ def save(
         state=process.state(shell),
     )
     return Saved(manifest, writer.written, older)
-
-
-class _SinkFailed(BaseException):
-    """Goes through what takes exceptions for those of users' objects."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
-class _Sent:
-    """An output that is stored while it is made."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self._stream: list[Future[Chunk]] = []
-        self._buffers: list[tuple[list[Future[Chunk]], bool]] = []
-        self._pieces: list[memoryview] = []
-        self._size = 0
-
-    def write(self, data: Any) -> int:
-        self._pieces.append(memoryview(bytes(data)))  # no copy of bytes
-        self._size += len(data)
-        if len(data) >= SAMPLE or self._size >= CHUNK:  # as the writer cuts
-            self.flush()
-        return len(data)
-
-    def buffer(self, view: memoryview) -> None:
-        self._buffers.append((self._store([view]), view.readonly))
-
-    def flush(self) -> None:
-        """Store what waits to be a chunk."""
-        self._stream += self._store(self._pieces)
-        self._pieces, self._size = [], 0
-
-    def _store(self, pieces: list[memoryview]) -> list[Future[Chunk]]:
-        try:
-            return self._writer.add(pieces)
-        except Exception as error:
-            raise _SinkFailed(error) from error
-
-    def group(self, entries: tuple[Entry, ...]) -> Group:
-        """Return what was stored; waits for it."""
-        buffers = tuple(_payload(chunks, readonly) for chunks, readonly in self._buffers)
-        return Group(entries, _payload(self._stream), buffers)
-
-
-def _payload(chunks: "list[Future[Chunk]]", readonly: bool = True) -> Payload:
-    return Payload(tuple(chunk.result() for chunk in chunks), readonly)
 
 
 def _taken_over(

@@ -728,7 +728,7 @@ LOST_LATER = [
         "",
         "l",
         "ZeroDivisionError",
-        "v.base is n and n[7] == 7 and n.flags.writeable and ok[0] is v and ok[2] is globals()",
+        "n[5] = 9; v[0] == 9 and n[7] == 7 and ok[0] is v and ok[2] is globals()",
     ),
     (
         "__import__('pathlib').Path('later_module.py').write_text('class C: pass')\n"

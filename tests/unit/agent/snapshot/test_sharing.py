@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elastic_jupyter_agent.snapshot.groups import group
-from elastic_jupyter_agent.snapshot.pickler import Failed, Kept, Pickler, unpickled
+from elastic_jupyter_agent.snapshot.outputs import Kept
+from elastic_jupyter_agent.snapshot.pickler import Failed, Pickler, unpickled
 from elastic_jupyter_agent.snapshot.reducers import Reducers
 
 LIVE: list[Any] = [{}]
