@@ -10,7 +10,6 @@ cloudpickle's own attributes are used here and nowhere else; its major version i
 
 import builtins
 import functools
-import gc
 import io
 import pickle
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
-from elastic_jupyter_agent.snapshot import reducers, widgets
+from elastic_jupyter_agent.snapshot import widgets
 from elastic_jupyter_agent.snapshot.blobs import SAMPLE
 from elastic_jupyter_agent.snapshot.outputs import Output
 from elastic_jupyter_agent.snapshot.reducers import Reducers
@@ -122,30 +121,39 @@ class Failed:
         self.error = error
 
 
-def unpickled(stream: memoryview, buffers: Sequence[Any], live: list[Any], count: int) -> list[Any]:
+def unpickled(
+    stream: memoryview,
+    buffers: Sequence[Any],
+    live: list[Any],
+    count: int,
+    begin: Callable[[int], None] = lambda place: None,
+) -> list[Any]:
     """Make ``count`` values of a stream anew, in the order in which they were pickled.
 
-    Where one fails, all are made once more, as slowly as it takes to tell which hold what failed:
-    ``Failed`` is in their places. Raises nothing that objects raise, but KeyboardInterrupt.
+    ``begin`` is called before each, with its place. Where one fails, all are made once more, as
+    slowly as it takes to tell which hold what failed: ``Failed`` is in their places. Raises nothing
+    that objects raise, but KeyboardInterrupt.
     """
     data = _header(len(live)) + stream
-    told = len(reducers.notices), len(reducers.closed)
     try:
-        return _loaded(data, buffers, live, count)
+        return _loaded(_Unpickler(data, buffers, live).load, count, begin)
     except (Exception, SystemExit):
-        del reducers.notices[told[0] :], reducers.closed[told[1] :]
-    # Widgets of the first attempt would take those of the second with them when they go.
-    gc.collect()
+        pass
     try:
         salvage = Salvage(io.BytesIO(data), buffers, live)
-        return [Failed(error) if error else value for value, error in salvage.values(count)]
+        values = _loaded(salvage.load, count, begin)
+        errors = [salvage.error(value) for value in values]
     except (Exception, SystemExit) as error:
         return [Failed(error)] * count
+    return [Failed(e) if e else value for value, e in zip(values, errors, strict=True)]
 
 
-def _loaded(data: bytes, buffers: Sequence[Any], live: list[Any], count: int) -> list[Any]:
-    unpickler = _Unpickler(data, buffers, live)
-    return [unpickler.load() for _ in range(count)]
+def _loaded(load: Callable[[], Any], count: int, begin: Callable[[int], None]) -> list[Any]:
+    values = []
+    for place in range(count):
+        begin(place)
+        values.append(load())
+    return values
 
 
 class _Unpickler(pickle.Unpickler):

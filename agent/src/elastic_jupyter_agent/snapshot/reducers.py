@@ -18,8 +18,10 @@ from elastic_jupyter_agent.snapshot import torch, widgets
 
 #: Told while objects are made anew, for the report: sentences for the user.
 notices: list[str] = []
-#: Files that were made anew closed, and why: for the report, too.
-closed: list[tuple[Any, str]] = []
+#: What is made anew now, as the user knows it, and files that came back closed: each with what was
+#: made, and why.
+making = ""
+closed: list[tuple[Any, str, str]] = []
 
 
 class NotKept(pickle.PicklingError):
@@ -202,7 +204,7 @@ def _open_file(
     except OSError as error:
         why = f"cannot be opened ({error.strerror})"
     file = _closed_file(name, mode, buffering, text)
-    closed.append((file, f"the file {path!r} {why}, so it is closed"))
+    closed.append((file, making, f"the file {path!r} {why}, so it is closed"))
     return file
 
 

@@ -33,10 +33,9 @@ class Salvage(_Python):  # type: ignore[misc]
         self._called: tuple[Any, Any] = (None, ())
         self.load()
 
-    def values(self, count: int) -> list[tuple[Any, BaseException | None]]:
-        """Return the next values, each with what was raised by something that it holds."""
-        made = [self.load() for _ in range(count)]
-        return [(value, self._why.get(id(value))) for value in made]
+    def error(self, value: Any) -> BaseException | None:
+        """Return what was raised by something that a value holds, when all have been read."""
+        return self._why.get(id(value))
 
     def persistent_load(self, place: int) -> Any:
         return self._live[place]

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import gc
 import platform
 import re
 import warnings
@@ -130,7 +131,6 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         )
     reducers.notices.clear()
     reducers.closed.clear()
-    restored: list[str] = []
     # As in a cell: a library that is imported asks ``get_ipython`` whether it is in a notebook.
     with _quiet(), shell.builtin_trap, Reader(source) as reader:
         reading = [reader.read([g.stream, *g.buffers]) for g in manifest.groups]
@@ -142,40 +142,60 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         live = live_objects(shell)
         later: list[tuple[Entry, Any]] = []
         left: list[Group] = []
-        closed: dict[int, str] = {}
         with process.nothing_drawn():
             for saved in manifest.groups:
                 stream, *buffers = data.pop(0)
-                values = unpickled(stream, buffers, live, len(saved.entries))
+                values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved))
                 pairs = [p for p in zip(saved.entries, values, strict=True) if not p[0].superseded]
                 later += [pair for pair in pairs if not isinstance(pair[1], Failed)]
                 failed = {entry.key: v.error for entry, v in pairs if isinstance(v, Failed)}
                 lost += _told(saved, failed)
                 left += _again(saved, failed)
-                made = {id(value) for _, value in pairs}
-                closed |= {
-                    id(file): why
-                    for file, why in reducers.closed
-                    if len(pairs) == len(values) or id(file) in made
-                }
+        if lost:  # a widget that was made in vain takes the one of its id with it when it goes
+            gc.collect()
         places.let_go(shell, [entry.key for entry, _ in later])
-        # Making objects may draw random numbers: those come last.
-        for entry, value in sorted(later, key=lambda pair: pair[0].key.startswith("random:")):
-            try:
-                places.put(shell, entry.key, value)
-            except (Exception, SystemExit) as error:
-                lost.append(Lost(places.shown(entry.key), entry.type, reason(error)))
-                continue
-            if id(value) in closed:
-                lost += _lost(entry, closed[id(value)])
-            else:
-                restored += [places.shown(entry.key)] * entry.key.startswith("name:")
+        restored, not_put = _put(shell, later, {id(file): why for file, _, why in reducers.closed})
+        lost += not_put
         named = {id(value) for _, value in later}
-        notices += [why for file, why in closed.items() if file not in named]
+        inside = [pair for file, *pair in reducers.closed if id(file) not in named]
+        notices += dict.fromkeys(f"{where}: {why}" for where, why in inside if where)
         reducers.closed.clear()
         widgets.tell(manifest.state.get("comms", ()))
     notices += [*reducers.notices, *_differences(manifest.packages)]
-    return Report(sorted(restored), lost, notices, tuple(left))
+    return Report(restored, lost, notices, tuple(left))
+
+
+def _begin(saved: Group) -> Callable[[int], None]:
+    """Return what notes which value is made, if anybody will see it."""
+
+    def begin(place: int) -> None:
+        entry = saved.entries[place]
+        reducers.making = "" if entry.superseded else places.shown(entry.key)
+
+    return begin
+
+
+def _put(
+    shell: Any, later: list[tuple[Entry, Any]], closed: dict[int, str]
+) -> tuple[list[str], list[Lost]]:
+    """Put values in their places; return the user's names that are back, and what is not.
+
+    ``closed`` has the files that are closed now, by their addresses, and why.
+    """
+    restored: list[str] = []
+    lost: list[Lost] = []
+    # Making objects may draw random numbers: those come last.
+    for entry, value in sorted(later, key=lambda pair: pair[0].key.startswith("random:")):
+        try:
+            places.put(shell, entry.key, value)
+        except (Exception, SystemExit) as error:
+            lost.append(Lost(places.shown(entry.key), entry.type, reason(error)))
+            continue
+        if id(value) in closed:
+            lost += _lost(entry, closed[id(value)])
+        else:
+            restored += [places.shown(entry.key)] * entry.key.startswith("name:")
+    return sorted(restored), lost
 
 
 def _told(saved: Group, failed: dict[str, BaseException]) -> Iterator[Lost]:

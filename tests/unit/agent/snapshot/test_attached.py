@@ -409,7 +409,7 @@ def test_a_file_that_changed_is_closed_in_a_list(
         restored = other.restore(gateway)
         assert restored["lost"] == []
         [notice] = restored["notices"]
-        assert "log' has changed since, so it is closed" in notice
+        assert notice == f"l: the file '{tmp_path}/kernel/log' has changed since, so it is closed"
         assert other.run("print(l[0].closed, l[1] is x)") == "True True\n"
 
 
