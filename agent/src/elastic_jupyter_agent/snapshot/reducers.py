@@ -5,7 +5,9 @@ snapshots: none is renamed or taken away.
 """
 
 import functools
+import importlib
 import io
+import logging
 import os
 import pickle
 import sys
@@ -14,10 +16,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import torch, widgets
-
-#: Told while objects are made anew, for the report: sentences for the user.
-notices: list[str] = []
+from elastic_jupyter_agent.snapshot import logs, memory, torch, widgets
 
 
 class NotKept(pickle.PicklingError):
@@ -28,25 +27,44 @@ class Reducers:
     """The reducers of one snapshot, all of whose pickles share it."""
 
     def __init__(self) -> None:
-        self._storages = torch.Storages()
+        self._arrays = memory.Arrays()
+        self._storages = torch.Storages(self._arrays)
 
     def reduce(self, obj: Any) -> Any:
         """Return how to make the object anew, or NotImplemented. Called for most objects."""
+        try:
+            return self._reduce(obj)
+        except memory.NotShared as error:
+            raise NotKept(str(error)) from error
+
+    def _reduce(self, obj: Any) -> Any:
         kind = type(obj)
         reducer = _BY_TYPE.get(kind)
         if reducer is not None:
             return reducer(obj)
         if kind.__module__.startswith("torch"):
             return self._storages.reduce(obj)
-        if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
-            return _array(obj)
+        if kind.__module__ == "numpy" and kind.__name__ in ("ndarray", "memmap"):
+            return self._array(obj)
         if kind.__module__.startswith("pandas") and hasattr(obj, "mgr_locs"):
             return _block(obj)
         if kind is types.GeneratorType and obj.gi_frame is None:
             return _used_up, (obj.__name__, obj.__qualname__)
         if isinstance(obj, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType):
             raise NotKept(f"a {kind.__name__} stands in the middle of its code")
+        if isinstance(obj, logging.Handler):
+            return logs.reduce(obj)
+        if kind.__name__ in _SINGLE_TYPES and (place := _single(obj)):
+            return _found, place
         return widgets.reduce(obj)
+
+    def _array(self, array: Any) -> Any:
+        reduced = memory.reduce_array(array, self._storages.at)
+        if reduced is NotImplemented and type(array).__name__ == "ndarray":
+            reduced = _array(array)
+            if reduced is NotImplemented and array.nbytes:
+                self._arrays.note(array)
+        return reduced
 
 
 def _used_up(name: str, qualified: str) -> Any:
@@ -80,8 +98,10 @@ def _set_cell(cell: Any, content: tuple[Any]) -> None:
 
 
 def _weak(reference: "weakref.ref[Any]") -> Any:
-    target = reference()
-    return (_dead, ()) if target is None else (weakref.ref, (target,))
+    target, callback = reference(), reference.__callback__
+    if target is None:
+        return _dead, ()
+    return weakref.ref, (target,) if callback is None else (target, callback)
 
 
 class _Target:
@@ -95,6 +115,26 @@ def _dead() -> "weakref.ref[Any]":
 def _weak_method(reference: "weakref.WeakMethod[Any]") -> Any:
     method = reference()
     return (_dead, ()) if method is None else (weakref.WeakMethod, (method,))
+
+
+def _finalizer(finalizer: "weakref.finalize[..., Any]") -> Any:
+    alive = finalizer.peek()
+    if alive is None:
+        return _finalized, ()
+    target, function, arguments, named = alive
+    return _finalize, (target, function, arguments, named, finalizer.atexit)
+
+
+def _finalize(target: Any, function: Any, arguments: Any, named: Any, atexit: bool) -> Any:
+    finalizer = weakref.finalize(target, function, *arguments, **named)
+    finalizer.atexit = atexit
+    return finalizer
+
+
+def _finalized() -> Any:
+    finalizer = weakref.finalize(_Target(), print)
+    finalizer.detach()
+    return finalizer
 
 
 def _weak_keys(mapping: "weakref.WeakKeyDictionary[Any, Any]") -> Any:
@@ -140,6 +180,9 @@ def _importable(obj: Any) -> bool:
 
 
 def _memoryview(view: memoryview) -> Any:
+    shared = memory.reduce_memoryview(view)
+    if shared is not NotImplemented:
+        return shared
     data = view.tobytes()
     content = data if view.readonly else bytearray(data)
     return _viewed, (content, view.format, view.shape)
@@ -208,6 +251,48 @@ def _closed_file(name: Any, mode: str, buffering: int, text: Any) -> Any:
     return file
 
 
+# What a library has once, and users import by name: ``from random import randint`` is a method of
+# it, ``from matplotlib import rcParams`` it itself.
+
+_SINGLES = (
+    ("random", "_inst"),
+    ("numpy.random", "mtrand._rand"),
+    ("os", "environ"),
+    ("os", "environb"),
+    ("matplotlib", "rcParams"),
+    ("matplotlib", "rcParamsDefault"),
+    ("matplotlib", "colormaps"),
+    ("pandas", "options"),
+    ("torch", "default_generator"),
+)
+
+
+#: Most objects are told from these by their type.
+_SINGLE_TYPES = {
+    "Random",
+    "RandomState",
+    "_Environ",
+    "RcParams",
+    "ColormapRegistry",
+    "DictWrapper",
+    "Generator",
+}
+
+
+def _single(obj: Any) -> tuple[str, str] | None:
+    for module, path in _SINGLES:
+        if module in sys.modules and _found(module, path) is obj:
+            return module, path
+    return None
+
+
+def _found(module: str, path: str) -> Any:
+    place: Any = importlib.import_module(module)
+    for name in path.split("."):
+        place = getattr(place, name, None)
+    return place
+
+
 # numpy: views of one array stay views of one array.
 
 
@@ -259,6 +344,7 @@ _BY_TYPE: dict[type, Callable[[Any], Any]] = {
     types.CellType: _cell,
     weakref.ref: _weak,
     weakref.WeakMethod: _weak_method,
+    weakref.finalize: _finalizer,
     weakref.WeakKeyDictionary: _weak_keys,
     weakref.WeakValueDictionary: _weak_values,
     functools._lru_cache_wrapper: _cached_function,

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import places, process, reducers, widgets
+from elastic_jupyter_agent.snapshot import places, process, reducers, settings, telling, widgets
 from elastic_jupyter_agent.snapshot.blobs import Reader, Sink, Source, Writer
 from elastic_jupyter_agent.snapshot.groups import group
 from elastic_jupyter_agent.snapshot.pickler import Pickled, Pickler, Unpickler, live_objects
@@ -104,7 +104,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
             f"they were saved by Python {manifest.python}, and this is {here}, which cannot read "
             f"them: they come back with Python {_minor(manifest.python)}"
         )
-    reducers.notices.clear()
+    telling.begin()
     restored: list[str] = []
     # As in a cell: a library that is imported asks ``get_ipython`` whether it is in a notebook.
     with _quiet(), shell.builtin_trap, Reader(source) as reader:
@@ -122,6 +122,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
                 unpickler = Unpickler(stream, buffers, live)
                 failed = ""
                 for entry in saved.entries:
+                    telling.making(places.shown(entry.key))
                     try:
                         later.append((entry, unpickler.unpickled(after=failed)))
                     except (Exception, SystemExit) as error:
@@ -136,7 +137,8 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
             else:
                 restored += [places.shown(entry.key)] * entry.key.startswith("name:")
         widgets.tell(manifest.state.get("comms", ()))
-    notices += [*reducers.notices, *_differences(manifest.packages)]
+    settings.put_filters()
+    notices += [*telling.told(), *_differences(manifest.packages)]
     return Report(sorted(restored), lost, notices)
 
 
