@@ -52,6 +52,8 @@ def reduce_array(array: Any, of_tensor: Callable[[Any], Any]) -> Any:
     root = array
     while (base := _base(root)) is not None and isinstance(base, numpy.ndarray):
         root = base
+        if type(root) not in (numpy.ndarray, numpy.memmap):
+            break  # it is pickled in a way of its own, with a memory of its own
     if type(root) is numpy.memmap:
         return (
             _mapped(root)
@@ -66,6 +68,13 @@ def reduce_array(array: Any, of_tensor: Callable[[Any], Any]) -> Any:
     source: Any = base.obj if type(base) is memoryview else None
     if type(source) is bytearray or type(source).__module__ == "array":
         return _over, (source, *_place(array, _address(numpy.frombuffer(source, numpy.uint8))))
+    gapless = root.flags.c_contiguous or root.flags.f_contiguous
+    if (
+        root is not array
+        and gapless
+        and (type(root) is not numpy.ndarray or type(array.base) is memoryview)
+    ):
+        return _in_array, (root, *_place(array, _address(root)))
     if (found := of_tensor(root)) is not None:
         memory, start = found
         return _over_storage, (memory, *_place(array, start))
@@ -100,6 +109,10 @@ def _look(flat: Any, dtype: Any, offset: int, shape: Any, strides: Any, writeabl
 def _over(source: Any, *place: Any) -> Any:
     numpy = sys.modules["numpy"]
     return _look(numpy.frombuffer(source, numpy.uint8), *place)
+
+
+def _in_array(root: Any, *place: Any) -> Any:
+    return _look(flat(root), *place)
 
 
 def _over_storage(storage: Any, *place: Any) -> Any:

@@ -108,8 +108,8 @@ def apply_to_shell(shell: Any, saved: dict[str, Any]) -> None:
             shell.user_ns[name] = text
         history._i00, history._i = ([*raw, ""][len(raw) - 1] if raw else ""), shell.user_ns["_ii"]
         history._ii, history._iii = shell.user_ns["_iii"], ""
-    if "directories" in saved:
-        shell.user_ns.get("_dh", [])[:] = [Path(path) for path in saved["directories"]]
+        if "directories" in saved:
+            history.dir_hist[:] = [Path(path) for path in saved["directories"]]
     shell.execution_count = saved.get("execution_count", shell.execution_count)
     for name, command in saved.get("aliases", ()):
         shell.alias_manager.define_alias(name, command)
@@ -205,7 +205,7 @@ _STATE: dict[str, Callable[[Any], Any]] = {
     "execution_count": lambda shell: shell.execution_count,
     "input": _inputs("input_hist_parsed"),
     "input_raw": _inputs("input_hist_raw"),
-    "directories": lambda shell: [str(path) for path in shell.user_ns.get("_dh", [])],
+    "directories": lambda shell: [str(path) for path in shell.history_manager.dir_hist],
     "cwd": lambda _: _cwd(),
     "sys_path": lambda _: [path for path in sys.path if isinstance(path, str)],
     "environment": lambda _: _environment(),
