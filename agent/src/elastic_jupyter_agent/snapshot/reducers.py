@@ -261,6 +261,7 @@ _SINGLES = (
     ("os", "environb"),
     ("matplotlib", "rcParams"),
     ("matplotlib", "rcParamsDefault"),
+    ("matplotlib", "rcParamsOrig"),
     ("matplotlib", "colormaps"),
     ("pandas", "options"),
     ("torch", "default_generator"),
