@@ -2,7 +2,8 @@
 
 A key says the place: ``name:x``, ``out:3``, ``under:_``, ``magic:line:shout``,
 ``event:post_run_cell:0``, ``random:numpy``, ``settings:matplotlib``, ``log:mine``,
-``widget:5f0c``, ``comm:5f0c``; ``hidden:array`` is a name that ``%who`` does not show.
+``widget:5f0c``, ``comm:5f0c``; ``hidden:array`` is a name that ``%who`` does not show,
+and ``imported:`` all those of modules and of what is in them.
 """
 
 import re
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from elastic_jupyter_agent.snapshot import logs, settings, widgets
+from elastic_jupyter_agent.snapshot.reducers import importable
 
 #: Names that IPython and Python set anew in any case, and with each cell.
 _OWN = re.compile(
@@ -22,12 +24,20 @@ _UNDERS = ("_", "__", "___")
 
 def collect(shell: Any) -> dict[str, Any]:
     """Return the values to save by their keys."""
-    namespace = shell.user_ns
-    values = {
-        f"{_kind(shell, name, value)}:{name}": value
-        for name, value in list(namespace.items())
-        if isinstance(name, str) and not _is_own(shell, name, value)
-    }
+    namespace, hidden = shell.user_ns, shell.user_ns_hidden
+    values: dict[str, Any] = {}
+    imported: dict[str, Any] = {}
+    for name, value in list(namespace.items()):
+        if not isinstance(name, str) or _is_own(shell, name, value):
+            continue
+        if name not in hidden or hidden[name] is not value:
+            values[f"name:{name}"] = value
+        elif _is_imported(value):
+            imported[name] = value
+        else:
+            values[f"hidden:{name}"] = value
+    if imported:
+        values["imported:"] = imported
     history = shell.history_manager
     if history:
         values |= {f"out:{count}": value for count, value in history.output_hist.items()}
@@ -40,10 +50,15 @@ def collect(shell: Any) -> dict[str, Any]:
     return values | widgets.collect() | settings.collect()
 
 
-def _kind(shell: Any, name: str, value: Any) -> str:
-    """Return whether a name is the user's or came by a startup file or by ``%pylab``."""
-    hidden = shell.user_ns_hidden
-    return "hidden" if name in hidden and hidden[name] is value else "name"
+def _is_imported(value: Any) -> bool:
+    """Say whether a value is pickled by its name in a library: ``%pylab`` brings 900 of those."""
+    if isinstance(value, types.BuiltinFunctionType):
+        return value.__self__ is None or isinstance(value.__self__, types.ModuleType)
+    if isinstance(value, types.FunctionType | type):
+        return importable(value)
+    return isinstance(value, types.ModuleType | int | float | str) or (
+        type(value).__name__ in ("ufunc", "_ArrayFunctionDispatcher")  # numpy's
+    )
 
 
 def _is_own(shell: Any, name: str, value: Any) -> bool:
@@ -107,6 +122,11 @@ def _put_event(shell: Any, event_and_place: str, value: Any) -> None:
     shell.events.register(event_and_place.partition(":")[0], value)
 
 
+def _put_imported(shell: Any, _: str, values: dict[str, Any]) -> None:
+    shell.user_ns.update(values)
+    shell.user_ns_hidden.update(values)
+
+
 def _put_hidden(shell: Any, name: str, value: Any) -> None:
     shell.user_ns[name] = shell.user_ns_hidden[name] = value
 
@@ -122,6 +142,7 @@ _PUT = {
     "magic": _put_magic,
     "event": _put_event,
     "hidden": _put_hidden,
+    "imported": _put_imported,
     "random": _put_setting("random"),
     "settings": _put_setting("settings"),
     "log": lambda shell, name, value: logs.put(name, value),
@@ -142,6 +163,8 @@ def shown(key: str) -> str:
         return name
     if kind in ("widget", "comm"):
         return f"a {kind}"
+    if kind == "imported":
+        return "what %pylab or a startup file imported"
     if kind == "log":
         return f"handlers of logger {name or 'root'!r}"
     return {"random": "random numbers of ", "settings": "settings of ", "event": "callback for "}[

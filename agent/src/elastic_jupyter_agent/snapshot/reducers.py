@@ -149,7 +149,7 @@ def _weak_values(mapping: "weakref.WeakValueDictionary[Any, Any]") -> Any:
 
 
 def _cached_function(wrapper: Any) -> Any:
-    if _importable(wrapper):
+    if importable(wrapper):
         return wrapper.__qualname__  # by reference
     parameters = wrapper.cache_parameters()
     state = {k: v for k, v in vars(wrapper).items() if k not in ("__wrapped__", "cache_parameters")}
@@ -170,7 +170,8 @@ def _property(function: Any, name: str | None) -> Any:
     return descriptor
 
 
-def _importable(obj: Any) -> bool:
+def importable(obj: Any) -> bool:
+    """Say whether a function or class is found by its name, in another module than the user's."""
     place: Any = sys.modules.get(getattr(obj, "__module__", "") or "")
     if place is None or place.__name__ == "__main__":
         return False
