@@ -19,7 +19,13 @@ _NOT_SHARED = (
     types.ModuleType | types.BuiltinFunctionType | types.CodeType | types.EllipsisType,
 )
 #: Of libraries that are not imported for this; both are made once and shared by all.
-_NOT_SHARED_NAMES = {"numpy.dtype", "numpy.dtypes", "pickle.PickleBuffer"}
+_NOT_SHARED_NAMES = {
+    "numpy.dtype",
+    "numpy.dtypes",
+    "pickle.PickleBuffer",
+    "torch.device",
+    "torch.dtype",
+}
 
 
 @dataclass

@@ -46,7 +46,7 @@ class Arrays:
 def reduce_array(array: Any, of_tensor: Callable[[Any], Any]) -> Any:
     """Return how to make an array anew that looks at other memory; NotImplemented: it has its own.
 
-    ``of_tensor`` returns the memory of torch's that an array has, and its address, or None.
+    ``of_tensor`` says whose memory an array has, as ``torch.Storages.at``.
     """
     numpy = sys.modules["numpy"]
     root = array
@@ -76,8 +76,9 @@ def reduce_array(array: Any, of_tensor: Callable[[Any], Any]) -> Any:
     ):
         return _in_array, (root, *_place(array, _address(root)))
     if (found := of_tensor(root)) is not None:
-        memory, start = found
-        return _over_storage, (memory, *_place(array, start))
+        owner, start = found
+        make = _in_array if isinstance(owner, numpy.ndarray) else _over_storage
+        return make, (owner, *_place(array, start))
     return NotImplemented
 
 

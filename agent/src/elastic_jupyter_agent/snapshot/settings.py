@@ -92,7 +92,7 @@ _FLAGS = (
 
 def _torch(torch: Any) -> dict[str, Any]:
     said = {
-        "dtype": torch.get_default_dtype(),
+        "dtype": str(torch.get_default_dtype()),
         "gradients": torch.is_grad_enabled(),
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
@@ -107,7 +107,7 @@ def _torch(torch: Any) -> dict[str, Any]:
 
 
 def _set_torch(torch: Any, said: dict[str, Any]) -> None:
-    torch.set_default_dtype(said["dtype"])
+    torch.set_default_dtype(getattr(torch, said["dtype"].rpartition(".")[2]))
     torch.set_grad_enabled(said["gradients"])
     if said["threads"] != torch.get_num_threads():
         torch.set_num_threads(said["threads"])

@@ -41,11 +41,17 @@ class Storages:
             self._seen[key] = _Memory(storage, at, seen)
         return self._seen[key]
 
-    def at(self, array: Any) -> "tuple[_Memory, int] | None":
-        """Return the memory of torch's that an array has, and its address; None: not torch's."""
+    def at(self, array: Any) -> "tuple[Any, int] | None":
+        """Return whose memory an array has, and where that begins; None: it is the array's own.
+
+        It is torch's, or of another array that a tensor was made of.
+        """
         start = array.__array_interface__["data"][0]
         if type(array.base).__module__.startswith("torch"):
             seen: _Memory | None = self._memory(_storage_of(array.base))
+            if seen is not None and seen.array is not None:
+                owner = seen.array[0]
+                return owner, owner.__array_interface__["data"][0]
         else:  # the other way round: torch's tensor of an array, and came first
             seen = self._seen.get(("cpu", start))
         if seen is None or seen.array is not None:
