@@ -17,11 +17,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from elastic_jupyter_agent import wire
+from elastic_jupyter_agent import upstream, wire
 
 #: Seconds between two looks whether the shell is busy. It is when it has been so for the grace: a
 #: cell that has sent its reply, or a completion, needs less. An event loop may be busy without it.
 _LOOK, _GRACE, _PATIENCE = 0.02, 0.3, 5.0
+#: Told where it is not known in which context cells run.
+_NO_CONTEXT = "settings of numpy's errors and of decimal did not come back: ipykernel is too new"
 #: How far the shell had counted when variables were given to it; before that, to its first cell.
 _counted = 1
 #: The latest snapshot of this process, whose blobs the next one uses again.
@@ -34,11 +36,16 @@ def answer(document: str) -> str:
     """Answer a question in JSON, in JSON of ASCII. Never raises.
 
     ``{"ask": "hello" | "leftovers"}``, ``{"ask": "save" | "restore", "url", "token"}``. Every
-    answer may be ``{"error": sentence}``, those to save and restore ``{"busy": sentence}``.
+    answer may be ``{"error": sentence}``; those to save and restore ``{"busy": sentence}``, and all
+    but that to leftovers ``{"unsavable": sentence}``, for a kernel that can never be saved.
     """
     try:
         question = json.loads(document)
-        return json.dumps(_QUESTIONS[question.pop("ask")](**question))
+        ask = question.pop("ask")
+        upstream.leave_hooks_alone(kernel := _kernel())
+        if ask != "leftovers" and (why := upstream.missing(kernel)):
+            return json.dumps({"unsavable": why})
+        return json.dumps(_QUESTIONS[ask](**question))
     except BaseException as error:
         return json.dumps({"error": _sentence(error)})
 
@@ -96,10 +103,11 @@ def _restore_now(url: str, token: str) -> dict[str, Any]:
         manifest = wire.Manifest.from_json(gateway.get_manifest())
         report = snapshot.restore(shell, manifest, gateway)
     _counted, _latest, _left = shell.execution_count, manifest, report.left
+    unknown = upstream.of_cells(_kernel()) is None
     return {
         "restored": report.restored,
         "lost": [vars(lost) for lost in (*manifest.lost, *report.lost)],
-        "notices": report.notices,
+        "notices": [*report.notices, *[_NO_CONTEXT] * unknown],
     }
 
 
@@ -134,54 +142,21 @@ def _in_main_thread(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if not done.set_running_or_notify_cancel():
             return
         try:
-            busy = _busy(kernel)  # an asynchronous cell may have begun, and waits
-            result = {"busy": busy} if busy else _of_cells(kernel).run(_interruptible, work)
-            done.set_result(result)
+            busy = upstream.busy(kernel)  # an asynchronous cell may have begun, and waits
+            context = upstream.of_cells(kernel) or contextvars.copy_context()
+            done.set_result({"busy": busy} if busy else context.run(_interruptible, work))
         except BaseException as error:
             done.set_exception(error)
 
     kernel.io_loop.add_callback(begin)
     asked = time.monotonic()
-    while True:
-        try:
-            return done.result(timeout=None if done.running() else _LOOK)
-        except TimeoutError:
-            busy = _busy(kernel)
-            late = time.monotonic() - asked > (_GRACE if busy else _PATIENCE)
-            if late and done.cancel():
-                return {"busy": busy or "the kernel's event loop is busy"}
-
-
-def _busy(kernel: Any) -> str:
-    """Return why the shell or a subshell cannot be saved now; empty: it can."""
-    if kernel._main_asyncio_lock.locked():
-        return "a cell is running"
-    channel = getattr(kernel, "shell_channel_thread", None)
-    if channel is not None:
-        for subshell in channel.manager.list_subshell():
-            try:
-                lock = channel.manager.get_subshell_asyncio_lock(subshell)
-            except KeyError:  # it ended meanwhile
-                continue
-            if lock.locked():
-                return "a cell is running in a subshell"
-    return ""
-
-
-def _of_cells(kernel: Any) -> contextvars.Context:
-    """Return the context in which cells run: numpy's settings, for one, are variables of it.
-
-    ipykernel 7.4 has it in a closure only; without it the settings of the process are saved.
-    """
-    try:
-        stream = kernel.shell_channel_thread.manager._shell_channel_to_main.to_stream
-        callback = stream._recv_callback
-        closure = zip(callback.__code__.co_freevars, callback.__closure__, strict=True)
-        context = dict(closure)["context"].cell_contents
-    except (AttributeError, KeyError, TypeError, ValueError):
-        context = None
-    known = isinstance(context, contextvars.Context)
-    return context if known else contextvars.copy_context()
+    # The work itself may raise a TimeoutError, so whether it is done is not told by one.
+    while not concurrent.futures.wait([done], None if done.running() else _LOOK).done:
+        busy = upstream.busy(kernel)
+        late = time.monotonic() - asked > (_GRACE if busy else _PATIENCE)
+        if late and done.cancel():
+            return {"busy": busy or "the kernel's event loop is busy"}
+    return done.result()
 
 
 def _interruptible(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -80,6 +80,8 @@ def _answer(content: Mapping[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(ast.literal_eval(said["data"]["text/plain"]))
     except (KeyError, TypeError, ValueError, SyntaxError) as error:
         raise AgentFailed(f"its answer cannot be read: {error!r}") from error
+    if "unsavable" in answer:
+        raise NoAgent(str(answer["unsavable"]))
     for failure in ("error", "busy"):
         if failure in answer:
             raise AgentFailed(str(answer[failure]))

@@ -22,7 +22,13 @@ _NOT_SHARED = (
     types.ModuleType | types.BuiltinFunctionType | types.CodeType | types.EllipsisType,
 )
 #: Of libraries that are not imported for this; both are made once and shared by all.
-_NOT_SHARED_NAMES = {"numpy.dtype", "numpy.dtypes", "pickle.PickleBuffer"}
+_NOT_SHARED_NAMES = {
+    "numpy.dtype",
+    "numpy.dtypes",
+    "pickle.PickleBuffer",
+    "torch.device",
+    "torch.dtype",
+}
 #: Bytes of all pickles that are kept. What is larger is pickled again, at 0.2 GB/s.
 KEPT = 32 * 1024 * 1024
 #: Addresses are compared in so many parts, with a table of one part at a time.

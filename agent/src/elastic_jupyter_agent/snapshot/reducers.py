@@ -5,7 +5,9 @@ snapshots: none is renamed or taken away.
 """
 
 import functools
+import importlib
 import io
+import logging
 import os
 import pickle
 import sys
@@ -14,13 +16,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import torch, widgets
+from elastic_jupyter_agent.snapshot import logs, memory, telling, torch, widgets
 
-#: Told while objects are made anew, for the report: sentences for the user.
-notices: list[str] = []
-#: What is made anew now, as the user knows it, and files that came back closed: each with what was
-#: made, and why.
-making = ""
+#: Files that came back closed: each with what was made when it was, and why.
 closed: list[tuple[Any, str, str]] = []
 
 
@@ -32,25 +30,44 @@ class Reducers:
     """The reducers of one snapshot, all of whose pickles share it."""
 
     def __init__(self) -> None:
-        self.storages = torch.Storages()
+        self._arrays = memory.Arrays()
+        self.storages = torch.Storages(self._arrays)
 
     def reduce(self, obj: Any) -> Any:
         """Return how to make the object anew, or NotImplemented. Called for most objects."""
+        try:
+            return self._reduce(obj)
+        except memory.NotShared as error:
+            raise NotKept(str(error)) from error
+
+    def _reduce(self, obj: Any) -> Any:
         kind = type(obj)
         reducer = _BY_TYPE.get(kind)
         if reducer is not None:
             return reducer(obj)
         if kind.__module__.startswith("torch"):
             return self.storages.reduce(obj)
-        if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
-            return _array(obj)
+        if kind.__module__ == "numpy" and kind.__name__ in ("ndarray", "memmap"):
+            return self._array(obj)
         if kind.__module__.startswith("pandas") and hasattr(obj, "mgr_locs"):
             return _block(obj)
         if kind is types.GeneratorType and obj.gi_frame is None:
             return _used_up, (obj.__name__, obj.__qualname__)
         if isinstance(obj, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType):
             raise NotKept(f"a {kind.__name__} stands in the middle of its code")
+        if isinstance(obj, logging.Handler):
+            return logs.reduce(obj)
+        if kind.__name__ in _SINGLE_TYPES and (place := _single(obj)):
+            return _found, place
         return widgets.reduce(obj)
+
+    def _array(self, array: Any) -> Any:
+        reduced = memory.reduce_array(array, self.storages.at)
+        if reduced is NotImplemented and type(array).__name__ == "ndarray":
+            reduced = _array(array)
+            if reduced is NotImplemented and array.nbytes:
+                self._arrays.note(array)
+        return reduced
 
 
 def _used_up(name: str, qualified: str) -> Any:
@@ -84,8 +101,10 @@ def _set_cell(cell: Any, content: tuple[Any]) -> None:
 
 
 def _weak(reference: "weakref.ref[Any]") -> Any:
-    target = reference()
-    return (_dead, ()) if target is None else (weakref.ref, (target,))
+    target, callback = reference(), reference.__callback__
+    if target is None:
+        return _dead, ()
+    return weakref.ref, (target,) if callback is None else (target, callback)
 
 
 class _Target:
@@ -101,6 +120,26 @@ def _weak_method(reference: "weakref.WeakMethod[Any]") -> Any:
     return (_dead, ()) if method is None else (weakref.WeakMethod, (method,))
 
 
+def _finalizer(finalizer: "weakref.finalize[..., Any]") -> Any:
+    alive = finalizer.peek()
+    if alive is None:
+        return _finalized, ()
+    target, function, arguments, named = alive
+    return _finalize, (target, function, arguments, named, finalizer.atexit)
+
+
+def _finalize(target: Any, function: Any, arguments: Any, named: Any, atexit: bool) -> Any:
+    finalizer = weakref.finalize(target, function, *arguments, **named)
+    finalizer.atexit = atexit
+    return finalizer
+
+
+def _finalized() -> Any:
+    finalizer = weakref.finalize(_Target(), print)
+    finalizer.detach()
+    return finalizer
+
+
 def _weak_keys(mapping: "weakref.WeakKeyDictionary[Any, Any]") -> Any:
     return weakref.WeakKeyDictionary, (), None, None, iter(list(mapping.items()))
 
@@ -113,7 +152,7 @@ def _weak_values(mapping: "weakref.WeakValueDictionary[Any, Any]") -> Any:
 
 
 def _cached_function(wrapper: Any) -> Any:
-    if _importable(wrapper):
+    if importable(wrapper):
         return wrapper.__qualname__  # by reference
     parameters = wrapper.cache_parameters()
     state = {k: v for k, v in vars(wrapper).items() if k not in ("__wrapped__", "cache_parameters")}
@@ -134,7 +173,8 @@ def _property(function: Any, name: str | None) -> Any:
     return descriptor
 
 
-def _importable(obj: Any) -> bool:
+def importable(obj: Any) -> bool:
+    """Say whether a function or class is found by its name, in another module than the user's."""
     place: Any = sys.modules.get(getattr(obj, "__module__", "") or "")
     if place is None or place.__name__ == "__main__":
         return False
@@ -144,6 +184,9 @@ def _importable(obj: Any) -> bool:
 
 
 def _memoryview(view: memoryview) -> Any:
+    shared = memory.reduce_memoryview(view)
+    if shared is not NotImplemented:
+        return shared
     data = view.tobytes()
     content = data if view.readonly else bytearray(data)
     return _viewed, (content, view.format, view.shape)
@@ -204,7 +247,7 @@ def _open_file(
     except OSError as error:
         why = f"cannot be opened ({error.strerror})"
     file = _closed_file(name, mode, buffering, text)
-    closed.append((file, making, f"the file {path!r} {why}, so it is closed"))
+    closed.append((file, telling.current(), f"the file {path!r} {why}, so it is closed"))
     return file
 
 
@@ -214,6 +257,49 @@ def _closed_file(name: Any, mode: str, buffering: int, text: Any) -> Any:
     )
     file.close()
     return file
+
+
+# What a library has once, and users import by name: ``from random import randint`` is a method of
+# it, ``from matplotlib import rcParams`` it itself.
+
+_SINGLES = (
+    ("random", "_inst"),
+    ("numpy.random", "mtrand._rand"),
+    ("os", "environ"),
+    ("os", "environb"),
+    ("matplotlib", "rcParams"),
+    ("matplotlib", "rcParamsDefault"),
+    ("matplotlib", "rcParamsOrig"),
+    ("matplotlib", "colormaps"),
+    ("pandas", "options"),
+    ("torch", "default_generator"),
+)
+
+
+#: Most objects are told from these by their type.
+_SINGLE_TYPES = {
+    "Random",
+    "RandomState",
+    "_Environ",
+    "RcParams",
+    "ColormapRegistry",
+    "DictWrapper",
+    "Generator",
+}
+
+
+def _single(obj: Any) -> tuple[str, str] | None:
+    for module, path in _SINGLES:
+        if module in sys.modules and _found(module, path) is obj:
+            return module, path
+    return None
+
+
+def _found(module: str, path: str) -> Any:
+    place: Any = importlib.import_module(module)
+    for name in path.split("."):
+        place = getattr(place, name, None)
+    return place
 
 
 # numpy: views of one array stay views of one array.
@@ -267,6 +353,7 @@ _BY_TYPE: dict[type, Callable[[Any], Any]] = {
     types.CellType: _cell,
     weakref.ref: _weak,
     weakref.WeakMethod: _weak_method,
+    weakref.finalize: _finalizer,
     weakref.WeakKeyDictionary: _weak_keys,
     weakref.WeakValueDictionary: _weak_values,
     functools._lru_cache_wrapper: _cached_function,

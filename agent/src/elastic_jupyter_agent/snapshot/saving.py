@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import places, process, reducers, widgets
+from elastic_jupyter_agent.snapshot import places, process, reducers, settings, telling, widgets
 from elastic_jupyter_agent.snapshot.blobs import Reader, Sink, Source, Writer
 from elastic_jupyter_agent.snapshot.groups import group
 from elastic_jupyter_agent.snapshot.outputs import Output, Sent, SinkFailed
@@ -18,7 +18,7 @@ from elastic_jupyter_agent.snapshot.pickler import Failed, Pickler, live_objects
 from elastic_jupyter_agent.wire import Entry, Group, Lost, Manifest, WireError
 
 #: Where a value that could not be made anew is tried again; elsewhere is another by then.
-_TRIED_AGAIN = ("name:", "out:", "magic:", "widget:", "comm:")
+_TRIED_AGAIN = ("name:", "hidden:", "out:", "magic:", "widget:", "comm:")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
             f"they were saved by Python {manifest.python}, and this is {here}, which cannot read "
             f"them: they come back with Python {_minor(manifest.python)}"
         )
-    reducers.notices.clear()
+    telling.begin()
     reducers.closed.clear()
     # As in a cell: a library that is imported asks ``get_ipython`` whether it is in a notebook.
     with _quiet(), shell.builtin_trap, Reader(source) as reader:
@@ -161,7 +161,8 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         notices += dict.fromkeys(f"{where}: {why}" for where, why in inside if where)
         reducers.closed.clear()
         widgets.tell(manifest.state.get("comms", ()))
-    notices += [*reducers.notices, *_differences(manifest.packages)]
+    settings.put_filters()
+    notices += [*telling.told(), *_differences(manifest.packages)]
     return Report(restored, lost, notices, tuple(left))
 
 
@@ -170,7 +171,7 @@ def _begin(saved: Group) -> Callable[[int], None]:
 
     def begin(place: int) -> None:
         entry = saved.entries[place]
-        reducers.making = "" if entry.superseded else places.shown(entry.key)
+        telling.making("" if entry.superseded else places.shown(entry.key))
 
     return begin
 

@@ -5,6 +5,8 @@
 """
 # ruff: noqa: E501 - a case is a line
 
+from tests.unit.agent.snapshot import cases_beside
+
 BUILTINS = [
     ("x = None", "x is None"),
     ("x = True; y = False", "x is True and y is False"),
@@ -691,6 +693,7 @@ LOST = [
     ("import select\np = select.epoll()", "p", "epoll", "cannot pickle"),
     ("import tempfile\nt = tempfile.TemporaryFile()", "t", "BufferedRandom", "without a path"),
     ("import csv\nr = csv.reader(['a'])", "r", "reader", "cannot pickle"),
+    *cases_beside.LOST,
 ]
 #: Saved, and lost when it is restored: (code, what happens in between, name, reason, check).
 LOST_LATER = [
@@ -754,6 +757,7 @@ LOST_LATER = [
         "AttributeError",
         "q[0] is q[1] is l",
     ),
+    *cases_beside.LOST_LATER,
 ]
 
 IMPORTS = "import numpy as np, pandas as pd, polars as pl, pyarrow as pa\n"
@@ -764,5 +768,6 @@ KEPT = [
     *CLASSES,
     *STANDARD,
     *FILES,
+    *cases_beside.KEPT,
     *((IMPORTS + code, check) for code, check in [*NUMPY, *FRAMES, *LIBRARIES]),
 ]

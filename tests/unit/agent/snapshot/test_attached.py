@@ -438,3 +438,86 @@ def test_an_object_that_never_ends_pickling_is_interrupted(
     assert kernel.save(gateway) == {"error": "it was interrupted"}
     kernel.run("del a")
     assert "id" in kernel.save(gateway)
+
+
+def test_a_time_out_of_what_is_saved_ends_the_save(kernel: Kernel, gateway: FakeGateway) -> None:
+    kernel.run(
+        "from elastic_jupyter_agent import snapshot\n"
+        "kept = snapshot.save\n"
+        "def late(*_):\n"
+        "  snapshot.save = kept\n"
+        "  raise TimeoutError('too late')\n"
+        "snapshot.save = late"
+    )
+    assert kernel.save(gateway) == {"error": "too late"}
+    assert "id" in kernel.save(gateway), "the control thread goes on"
+
+
+HOOKS = """
+import matplotlib.pyplot as plt
+ran = []
+for event in ("pre_execute", "post_execute", "pre_run_cell", "post_run_cell"):
+    get_ipython().events.register(event, lambda *_, event=event: ran.append(event))
+"""
+DRAWS = """
+import time
+from pathlib import Path
+%matplotlib inline
+figure, axes = plt.subplots(); axes.plot([1, 2])
+Path("on").touch()
+while not Path("off").exists(): time.sleep(.01)
+ran.clear(); print(plt.fignum_exists(figure.number))
+"""
+
+
+def test_a_question_runs_no_hook_of_cells_nor_shows_half_a_figure(
+    gateway: FakeGateway, tmp_path: Path
+) -> None:
+    folder = tmp_path / "kernel"
+    with a_kernel(folder) as kernel:
+        kernel.ask("hello")
+        kernel.run(HOOKS)
+        printed: list[str] = []
+        running = kernel.client.execute(DRAWS)
+        while not (folder / "on").exists():
+            assert kernel.process.poll() is None
+        assert "agent" in kernel.ask("hello")
+        assert "leftovers" in kernel.ask("leftovers")
+        assert kernel.save(gateway) == {"busy": "a cell is running"}
+        (folder / "off").touch()
+        while (message := kernel.client.get_iopub_msg(timeout=PATIENCE))["parent_header"].get(
+            "msg_id"
+        ) != running or message["content"].get("execution_state") != "idle":
+            if message["msg_type"] == "stream":
+                printed.append(message["content"]["text"])
+        kernel.client._recv_reply(running, timeout=PATIENCE)
+        assert printed == ["True\n"]
+        kernel.ask("leftovers")
+        assert "id" in kernel.save(gateway)
+        assert kernel.run("print(ran[:3])") == (
+            "['post_execute', 'post_run_cell', 'pre_execute']\n"
+        ), "what ran is of the two cells"
+
+
+def test_an_ipykernel_that_is_not_known_says_so_when_it_is_greeted(
+    kernel: Kernel, gateway: FakeGateway
+) -> None:
+    kernel.run("get_ipython().kernel._main_asyncio_lock = None")
+    for answer in (kernel.ask("hello"), kernel.save(gateway)):
+        assert "it has no the main lock" in answer["unsavable"]
+    assert kernel.ask("leftovers") == {"leftovers": []}
+
+
+def test_pylab_comes_back_hidden(gateway: FakeGateway, tmp_path: Path) -> None:
+    with a_kernel(tmp_path / "one") as kernel:
+        kernel.run("%pylab inline\nx = array([1])")
+        saved = kernel.save(gateway)
+        assert saved["names"] == ["x"]
+        assert saved["lost"] == []
+    with a_kernel(tmp_path / "other") as other:
+        restored = other.restore(gateway)
+        assert restored["lost"] == []
+        assert restored["restored"] == ["x"]
+        seen = "rand.__self__ is np.random.mtrand._rand, rcParams is matplotlib.rcParams"
+        assert other.run(f"print(array([1]) + x, {seen})") == "[2] True True\n"
+        assert other.run("%who") == "x\t \n"

@@ -2,18 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.agent.snapshot import cases
-
-ROOT = Path(__file__).parents[4]
-Seen = dict[str, dict[str, Any]]
+from tests.unit.agent.snapshot.sides import Seen, one_side
 
 
 def _cases() -> list[dict[str, str]]:
@@ -29,26 +24,6 @@ def _cases() -> list[dict[str, str]]:
     ]
 
 
-def _side(side: str, root: Path) -> Seen:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "agent/src")]),
-        "MPLCONFIGDIR": str(root),
-        "IPYTHONDIR": str(root),
-    }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # both sides import the same libraries
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.agent.snapshot.child", side, str(root)],
-        cwd=root / "work",
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    seen = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    ended = {"raised": f"the process ended with {done.returncode}: {done.stderr[-2000:]}"}
-    return {case["id"]: ended for case in _cases()} | {one["id"]: one for one in seen}
-
-
 @pytest.fixture(scope="session")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Seen, Seen]:
     """What was seen of all cases when they were saved, and when they were restored."""
@@ -56,7 +31,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Seen, Seen]:
     (root / "work").mkdir()
     (root / "work/read.txt").write_text("one\ntwo\nthree\n")
     (root / "cases.json").write_text(json.dumps(_cases()))
-    saved = _side("save", root)
+    saved = one_side("save", root)
     before = os.getcwd()
     os.chdir(root / "work")
     try:
@@ -64,7 +39,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Seen, Seen]:
             exec(between)
     finally:
         os.chdir(before)
-    return saved, _side("restore", root)
+    return saved, one_side("restore", root)
 
 
 def _title(code: str) -> str:
