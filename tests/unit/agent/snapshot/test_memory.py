@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.agent.snapshot.torch_python import python_with_torch
+
 ROOT = Path(__file__).parents[4]
 
 #: Prints the bytes of the pickles, and the most memory that the save took beside the namespace.
@@ -66,3 +68,44 @@ def test_a_save_takes_little_memory(code: str, want: float) -> None:
     assert done.returncode == 0, done.stderr
     stream, buffers, most = json.loads(done.stdout)
     assert most < 8_000_000 + want * stream, (stream, buffers, most)
+
+
+#: A storage that says it is on a device, held by two names. Prints how often it was copied.
+DEVICE = """
+import torch
+from elastic_jupyter_agent import snapshot
+from tests.unit.agent.snapshot.child import a_shell
+
+class UntypedStorage:
+    device, copies = "cuda:0", 0
+    def data_ptr(self): return 4096
+    def nbytes(self): return 100_000
+    def cpu(self):
+        UntypedStorage.copies += 1
+        ones = torch.ones(100_000, dtype=torch.uint8)
+        return getattr(ones, "untyped_storage", lambda: ones.storage()._storage)()
+UntypedStorage.__module__ = "torch"
+
+class Blobs(dict):
+    has, put = dict.__contains__, dict.__setitem__
+
+shell, blobs = a_shell(), Blobs()
+shell.user_ns["x"] = [UntypedStorage()]
+shell.user_ns["y"] = shell.user_ns["x"] * 2
+groups = snapshot.save(shell, blobs).manifest.groups
+lengths = [b.length for g in groups for b in g.buffers]
+print(UntypedStorage.copies, lengths)
+"""
+
+
+def test_what_is_on_a_device_is_copied_once_and_when_it_is_written(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [python_with_torch(), "-c", DEVICE],
+        env=os.environ
+        | {"PYTHONPATH": f"{ROOT}:{ROOT / 'agent/src'}", "IPYTHONDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "1 [100000]\n", done.stderr

@@ -30,47 +30,6 @@ def _side(side: str, folder: Path) -> Seen:
     return {line["id"]: line for line in lines}
 
 
-#: A storage that says it is on a device, held by two names. Prints how often it was copied.
-DEVICE = """
-import torch
-from elastic_jupyter_agent import snapshot
-from tests.unit.agent.snapshot.child import a_shell
-
-class UntypedStorage:
-    device, copies = "cuda:0", 0
-    def data_ptr(self): return 4096
-    def nbytes(self): return 100_000
-    def cpu(self):
-        UntypedStorage.copies += 1
-        ones = torch.ones(100_000, dtype=torch.uint8)
-        return getattr(ones, "untyped_storage", lambda: ones.storage()._storage)()
-UntypedStorage.__module__ = "torch"
-
-class Blobs(dict):
-    has, put = dict.__contains__, dict.__setitem__
-
-shell, blobs = a_shell(), Blobs()
-shell.user_ns["x"] = [UntypedStorage()]
-shell.user_ns["y"] = shell.user_ns["x"] * 2
-groups = snapshot.save(shell, blobs).manifest.groups
-lengths = [b.length for g in groups for b in g.buffers]
-print(UntypedStorage.copies, lengths)
-"""
-
-
-def test_what_is_on_a_device_is_copied_once_and_when_it_is_written(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [python_with_torch(), "-c", DEVICE],
-        env=os.environ
-        | {"PYTHONPATH": f"{ROOT}:{ROOT / 'agent/src'}", "IPYTHONDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.stdout == "1 [100000]\n", done.stderr
-
-
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Seen, Seen]:
     folder = tmp_path_factory.mktemp("torch")
