@@ -168,10 +168,11 @@ LOST = [
 
 LOST_LATER = [
     (
-        "import numpy as np\nm = np.memmap('later.bin', 'i4', 'w+', shape=3); ok = 1",
+        "import numpy as np\nm = np.memmap('later.bin', 'i4', 'w+', shape=3); l = [1]; k = [l]",
         "__import__('pathlib').Path('later.bin').write_bytes(bytes(13))",
         "m",
         "has changed since",
+        "k[0] is l",
     ),
 ]
 

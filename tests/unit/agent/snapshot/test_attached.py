@@ -331,8 +331,8 @@ def test_a_callback_is_there_once_after_two_restores(
     kernel: Kernel, gateway: FakeGateway, tmp_path: Path
 ) -> None:
     kernel.run(
-        "calls = []; events = get_ipython().events\n"
-        "for n in range(2): events.register('pre_run_cell', lambda info, n=n: calls.append(n))"
+        "calls = []\nfor n in range(2):\n"
+        "  get_ipython().events.register('pre_run_cell', lambda info, n=n: calls.append(n))"
     )
     kernel.save(gateway)
     with a_kernel(tmp_path / "other") as other:
