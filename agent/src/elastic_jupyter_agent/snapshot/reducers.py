@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import sys
+import tempfile
 import types
 import weakref
 from collections.abc import Callable
@@ -244,6 +245,16 @@ def _open_file(
     return file
 
 
+def _folder(folder: "tempfile.TemporaryDirectory[str]") -> Any:
+    return _same_folder, (folder.name,), vars(folder)
+
+
+def _same_folder(name: str) -> Any:
+    if not os.path.isdir(name):  # as a rule it ended with the process that it was of
+        raise NotKept(f"its directory {name!r} is gone")
+    return tempfile.TemporaryDirectory.__new__(tempfile.TemporaryDirectory)
+
+
 def _closed_file(name: Any, mode: str, buffering: int, text: Any) -> Any:
     file = open(  # noqa: SIM115
         name, mode, buffering, **text, opener=lambda *_: os.open(os.devnull, os.O_RDWR)
@@ -357,4 +368,5 @@ _BY_TYPE: dict[type, Callable[[Any], Any]] = {
     io.BufferedWriter: _file,
     io.BufferedRandom: _file,
     io.FileIO: _file,
+    tempfile.TemporaryDirectory: _folder,
 }

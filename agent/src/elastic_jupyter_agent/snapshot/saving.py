@@ -114,6 +114,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         data = [read() for read in reading]
         process.apply_to_shell(shell, manifest.state)
         widgets.let_go()
+        places.let_go()
         live = live_objects(shell)
         later = []
         with process.nothing_drawn():
