@@ -43,6 +43,8 @@ class Reducers:
         reducer = _BY_TYPE.get(kind)
         if reducer is not None:
             return reducer(obj)
+        if kind.__name__ in _SINGLE_TYPES and (place := _single(obj)):
+            return _found, place
         if kind.__module__.startswith("torch"):
             return self._storages.reduce(obj)
         if kind.__module__ == "numpy" and kind.__name__ in ("ndarray", "memmap"):
@@ -55,8 +57,6 @@ class Reducers:
             raise NotKept(f"a {kind.__name__} stands in the middle of its code")
         if isinstance(obj, logging.Handler):
             return logs.reduce(obj)
-        if kind.__name__ in _SINGLE_TYPES and (place := _single(obj)):
-            return _found, place
         return widgets.reduce(obj)
 
     def _array(self, array: Any) -> Any:
