@@ -8,6 +8,7 @@ and ``imported:`` all those of modules and of what is in them.
 
 import re
 import types
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -47,6 +48,7 @@ def collect(shell: Any) -> dict[str, Any]:
     for event, callbacks in shell.events.callbacks.items():
         mine = [callback for callback in callbacks if _of_user(callback)]
         values |= {f"event:{event}:{place}": callback for place, callback in enumerate(mine)}
+    values |= {f"finalizer:{place}": one for place, one in enumerate(finalizers())}
     return values | widgets.collect() | settings.collect()
 
 
@@ -87,6 +89,17 @@ def _is_own(shell: Any, name: str, value: Any) -> bool:
     return False
 
 
+def finalizers() -> "list[weakref.finalize[..., Any]]":
+    """Return the user's, which nobody needs to hold: of his objects, or that call his functions."""
+    known = list(getattr(weakref.finalize, "_registry", ()))
+    alive = [(finalizer, finalizer.peek()) for finalizer in known]
+    return [
+        finalizer
+        for finalizer, seen in alive
+        if seen and (type(seen[0]).__module__ == "__main__" or _of_user(seen[1]))
+    ]
+
+
 def _of_user(function: Any) -> bool:
     if isinstance(function, types.MethodType):
         return type(function.__self__).__module__ == "__main__"
@@ -107,6 +120,12 @@ def put(shell: Any, key: str, value: Any) -> None:
     """Put a value where its key says. Raises what a library raises that does not take it."""
     kind, _, name = key.partition(":")
     _PUT[kind](shell, name, value)
+
+
+def let_go() -> None:
+    """Have nothing called for objects of a restore before this one, which are replaced."""
+    for finalizer in finalizers():
+        finalizer.detach()
 
 
 def _put_name(shell: Any, name: str, value: Any) -> None:
@@ -153,6 +172,7 @@ _PUT = {
     "event": _put_event,
     "hidden": _put_hidden,
     "imported": _put_imported,
+    "finalizer": lambda *_: None,  # it is where it was made
     "random": _put_setting("random"),
     "settings": _put_setting("settings"),
     "log": lambda shell, name, value: logs.put(name, value),
@@ -173,6 +193,8 @@ def shown(key: str) -> str:
         return name
     if kind in ("widget", "comm"):
         return f"a {kind}"
+    if kind == "finalizer":
+        return "callback of weakref.finalize"
     if kind == "imported":
         return "what %pylab or a startup file imported"
     if kind == "log":

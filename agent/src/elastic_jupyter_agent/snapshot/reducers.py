@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import sys
+import tempfile
 import types
 import weakref
 from collections.abc import Callable
@@ -45,6 +46,8 @@ class Reducers:
         reducer = _BY_TYPE.get(kind)
         if reducer is not None:
             return reducer(obj)
+        if kind.__name__ in _SINGLE_TYPES and (place := _single(obj)):
+            return _found, place
         if kind.__module__.startswith("torch"):
             return self.storages.reduce(obj)
         if kind.__module__ == "numpy" and kind.__name__ in ("ndarray", "memmap"):
@@ -57,8 +60,6 @@ class Reducers:
             raise NotKept(f"a {kind.__name__} stands in the middle of its code")
         if isinstance(obj, logging.Handler):
             return logs.reduce(obj)
-        if kind.__name__ in _SINGLE_TYPES and (place := _single(obj)):
-            return _found, place
         return widgets.reduce(obj)
 
     def _array(self, array: Any) -> Any:
@@ -251,6 +252,16 @@ def _open_file(
     return file
 
 
+def _folder(folder: "tempfile.TemporaryDirectory[str]") -> Any:
+    return _same_folder, (folder.name,), vars(folder)
+
+
+def _same_folder(name: str) -> Any:
+    if not os.path.isdir(name):  # as a rule it ended with the process that it was of
+        raise NotKept(f"its directory {name!r} is gone")
+    return tempfile.TemporaryDirectory.__new__(tempfile.TemporaryDirectory)
+
+
 def _closed_file(name: Any, mode: str, buffering: int, text: Any) -> Any:
     file = open(  # noqa: SIM115
         name, mode, buffering, **text, opener=lambda *_: os.open(os.devnull, os.O_RDWR)
@@ -364,4 +375,5 @@ _BY_TYPE: dict[type, Callable[[Any], Any]] = {
     io.BufferedWriter: _file,
     io.BufferedRandom: _file,
     io.FileIO: _file,
+    tempfile.TemporaryDirectory: _folder,
 }

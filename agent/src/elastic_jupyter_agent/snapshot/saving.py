@@ -139,6 +139,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         data = [read() for read in reading]
         process.apply_to_shell(shell, manifest.state)
         widgets.let_go()
+        places.let_go()
         live = live_objects(shell)
         later: list[tuple[Entry, Any]] = []
         left: list[Group] = []

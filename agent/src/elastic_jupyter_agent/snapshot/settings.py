@@ -4,10 +4,12 @@ Only of libraries that were imported; none is imported for it. One that cannot b
 user set something odd or it changed its ways, loses no other: it is told by its name.
 """
 
+import contextlib
 import decimal
 import gc
 import importlib
 import locale
+import os
 import random
 import signal
 import sys
@@ -91,14 +93,18 @@ _FLAGS = (
 
 
 def _torch(torch: Any) -> dict[str, Any]:
-    said = {
+    said: dict[str, Any] = {
         "dtype": str(torch.get_default_dtype()),
         "gradients": torch.is_grad_enabled(),
-        "threads": torch.get_num_threads(),
+        # By default there are as many as processors, of which the next kernel may have others.
+        "threads": (torch.get_num_threads(), _processors()),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "printing": dict(vars(torch._tensor_str.PRINT_OPTS)),
-        "flags": {name: _attribute(torch, name) for name in _FLAGS},
+        "flags": {},
     }
+    for name in _FLAGS:
+        with contextlib.suppress(Exception):  # torch 2.9 refuses some, once others were set
+            said["flags"][name] = _attribute(torch, name)
     if hasattr(torch, "get_float32_matmul_precision"):
         said["precision"] = torch.get_float32_matmul_precision()
     if hasattr(torch, "get_default_device"):  # since 2.3
@@ -109,8 +115,9 @@ def _torch(torch: Any) -> dict[str, Any]:
 def _set_torch(torch: Any, said: dict[str, Any]) -> None:
     torch.set_default_dtype(getattr(torch, said["dtype"].rpartition(".")[2]))
     torch.set_grad_enabled(said["gradients"])
-    if said["threads"] != torch.get_num_threads():
-        torch.set_num_threads(said["threads"])
+    threads, processors = said["threads"]
+    if processors == _processors() and threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(said["deterministic"])
     vars(torch._tensor_str.PRINT_OPTS).update(said["printing"])
     for name, value in said["flags"].items():
@@ -121,6 +128,10 @@ def _set_torch(torch: Any, said: dict[str, Any]) -> None:
         torch.set_float32_matmul_precision(said["precision"])
     if said.get("device", "cpu") != "cpu":
         torch.set_default_device(said["device"])
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
 def _attribute(owner: Any, path: str) -> Any:

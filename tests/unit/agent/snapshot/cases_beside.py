@@ -83,6 +83,10 @@ REFERENCES = [
         "f.alive; del a; import gc; gc.collect(); seen == [3] and not f.alive",
     ),
     (
+        "import weakref\nclass A: pass\na = A(); seen = []; weakref.finalize(a, seen.append, 3) and None",
+        "early = list(seen); del a; import gc; gc.collect(); (early, seen) == ([], [3])",
+    ),
+    (
         "import weakref\nclass A: pass\na = A(); f = weakref.finalize(a, print); _ = f.detach()",
         "not f.alive",
     ),
@@ -174,6 +178,7 @@ LOST_LATER = [
         "has changed since",
         "k[0] is l",
     ),
+    ("import tempfile\nt = tempfile.TemporaryDirectory(dir='.'); ok = 1", "", "t", "is gone"),
 ]
 
 KEPT = [*HIDDEN, *SINGLE, *SETTINGS, *REFERENCES, *SHARED, *MAPPED]

@@ -303,6 +303,14 @@ del b
         told="x: tensors that shared memory have each their own",
     ),
     Case(
+        "default generator",
+        """
+import torch
+g = torch.default_generator
+""",
+        "g is torch.default_generator",
+    ),
+    Case(
         "settings",
         """
 import torch
