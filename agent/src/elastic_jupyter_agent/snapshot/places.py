@@ -102,7 +102,7 @@ def _pandas_options(*, changed: bool) -> "list[tuple[str, Any]]":
     return [(name, value) for name, value, default in now if not changed or value != default]
 
 
-def let_go(shell: Any, keys: Iterable[str]) -> None:
+def forget_callbacks(shell: Any, keys: Iterable[str]) -> None:
     """Forget the callbacks for which there are keys: the same ones come again.
 
     A restore before this one has put them, or what runs when a kernel starts.
