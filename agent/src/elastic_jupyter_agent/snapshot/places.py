@@ -106,7 +106,7 @@ def _of_user(function: Any) -> bool:
     return getattr(function, "__module__", None) == "__main__"
 
 
-def let_go(shell: Any, keys: Iterable[str]) -> None:
+def forget_callbacks(shell: Any, keys: Iterable[str]) -> None:
     """Forget the callbacks for which there are keys: the same ones come again.
 
     A restore before this one has put them, or what runs when a kernel starts.

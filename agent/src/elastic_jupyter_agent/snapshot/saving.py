@@ -154,7 +154,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
                 left += _again(saved, failed)
         if lost:  # a widget that was made in vain takes the one of its id with it when it goes
             gc.collect()
-        places.let_go(shell, [entry.key for entry, _ in later])
+        places.forget_callbacks(shell, [entry.key for entry, _ in later])
         restored, not_put = _put(shell, later, {id(file): why for file, _, why in reducers.closed})
         lost += not_put
         named = {id(value) for _, value in later}
