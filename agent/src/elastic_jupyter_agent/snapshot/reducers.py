@@ -132,7 +132,22 @@ def _finalizer(finalizer: "weakref.finalize[..., Any]") -> Any:
 def _finalize(target: Any, function: Any, arguments: Any, named: Any, atexit: bool) -> Any:
     finalizer = weakref.finalize(target, function, *arguments, **named)
     finalizer.atexit = atexit
+    _waiting.append((finalizer, _registry().pop(finalizer)))
     return finalizer
+
+
+#: Finalizers begin when all is back: of what was made in vain none is called.
+_waiting: list[tuple[Any, Any]] = []
+
+
+def _registry() -> dict[Any, Any]:
+    return weakref.finalize._registry  # type: ignore[attr-defined,no-any-return]
+
+
+def begin_finalizers() -> None:
+    """Have the finalizers that were made anew called when their objects go, which are back."""
+    _registry().update(pair for pair in _waiting if pair[1].weakref() is not None)
+    _waiting.clear()
 
 
 def _finalized() -> Any:

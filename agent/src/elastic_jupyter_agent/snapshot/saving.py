@@ -152,11 +152,14 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
                 failed = {entry.key: v.error for entry, v in pairs if isinstance(v, Failed)}
                 lost += _told(saved, failed)
                 left += _again(saved, failed)
-        if lost:  # a widget that was made in vain takes the one of its id with it when it goes
+        # A widget that was made in vain takes the one of its id with it when it goes.
+        if lost or len(later) < sum(len(saved.entries) for saved in manifest.groups):
+            values, pairs = [], []
             gc.collect()
         places.forget_callbacks(shell, [entry.key for entry, _ in later])
         restored, not_put = _put(shell, later, {id(file): why for file, _, why in reducers.closed})
         lost += not_put
+        reducers.begin_finalizers()
         named = {id(value) for _, value in later}
         inside = [pair for file, *pair in reducers.closed if id(file) not in named]
         notices += dict.fromkeys(f"{where}: {why}" for where, why in inside if where)
