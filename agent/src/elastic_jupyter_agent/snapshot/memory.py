@@ -24,18 +24,18 @@ class Arrays:
     """The arrays of a snapshot that own memory, by their addresses."""
 
     def __init__(self) -> None:
-        self._starts: list[int] = []
         self._arrays: dict[int, weakref.ref[Any]] = {}
+        self._starts: list[int] = []
 
     def note(self, array: Any) -> None:
-        """Remember an array as long as it lives, in case that something else looks at it."""
-        start = _address(array)
-        if start not in self._arrays:
-            bisect.insort(self._starts, start)
-        self._arrays[start] = weakref.ref(array)
+        """Remember an array without gaps, as long as it lives: something else may look at it."""
+        if array.flags.c_contiguous or array.flags.f_contiguous:
+            self._arrays[_address(array)] = weakref.ref(array)
 
     def at(self, address: int, length: int) -> tuple[Any, int] | None:
         """Return the array that has this memory, and where in it; None: none is known."""
+        if len(self._starts) != len(self._arrays):
+            self._starts = sorted(self._arrays)
         place = bisect.bisect(self._starts, address)
         start = self._starts[place - 1] if place else 0
         array = self._arrays[start]() if place else None
@@ -54,26 +54,21 @@ def reduce_array(array: Any, of_tensor: Callable[[Any], Any]) -> Any:
         root = base
         if type(root) not in (numpy.ndarray, numpy.memmap):
             break  # it is pickled in a way of its own, with a memory of its own
-    if type(root) is numpy.memmap:
-        return (
-            _mapped(root)
-            if root is array
-            else (
-                _of_map,
-                (root, type(array), *_place(array, _address(root))),
-            )
-        )
+    if type(root) is numpy.memmap and root._mmap is not None:  # and no copy of one
+        if root is array:
+            return _mapped(root)
+        return _of_map, (root, type(array), *_place(array, _address(root)))
+    if type(array) is numpy.memmap:
+        return NotImplemented
     if array.dtype.hasobject or root.dtype.hasobject or not array.nbytes:
         return NotImplemented
     source: Any = base.obj if type(base) is memoryview else None
     if type(source) is bytearray or type(source).__module__ == "array":
         return _over, (source, *_place(array, _address(numpy.frombuffer(source, numpy.uint8))))
+    # Views that numpy made of plain arrays are made anew by numpy's own means.
+    other = type(root) is not numpy.ndarray or type(array.base) is memoryview
     gapless = root.flags.c_contiguous or root.flags.f_contiguous
-    if (
-        root is not array
-        and gapless
-        and (type(root) is not numpy.ndarray or type(array.base) is memoryview)
-    ):
+    if root is not array and other and gapless:
         return _in_array, (root, *_place(array, _address(root)))
     if (found := of_tensor(root)) is not None:
         owner, start = found

@@ -66,7 +66,7 @@ class Reducers:
         reduced = memory.reduce_array(array, self.storages.at)
         if reduced is NotImplemented and type(array).__name__ == "ndarray":
             reduced = _array(array)
-            if reduced is NotImplemented and array.nbytes:
+            if reduced is NotImplemented and array.nbytes and "torch" in sys.modules:
                 self._arrays.note(array)
         return reduced
 

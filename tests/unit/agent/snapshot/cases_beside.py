@@ -131,8 +131,8 @@ MAPPED = [
         "m.tolist() == [9, 1, 2, 3] and m.mode == 'c' and np.fromfile('c.bin', 'i4')[0] == 0 and n.flags.f_contiguous and n[1, 0] == 1",
     ),
     (
-        "import numpy as np\nm = np.memmap('sum.bin', 'i4', 'w+', shape=3) + 1",
-        "m.tolist() == [1, 1, 1]",
+        "import numpy as np\nm = np.memmap('sum.bin', 'i4', 'w+', shape=3); c = m.copy(); v = c[1:]; m = m + 1",
+        "m.tolist() == [1, 1, 1] and c.tolist() == [0, 0, 0] and v.shape == (2,)",
     ),
 ]
 
