@@ -16,27 +16,36 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from elastic_jupyter_agent import wire
+from elastic_jupyter_agent import upstream, wire
 
 #: Seconds between two looks whether the shell is busy. It is when it has been so for the grace: a
 #: cell that has sent its reply, or a completion, needs less. An event loop may be busy without it.
 _LOOK, _GRACE, _PATIENCE = 0.02, 0.3, 5.0
+#: Told where it is not known in which context cells run.
+_NO_CONTEXT = "settings of numpy's errors and of decimal did not come back: ipykernel is too new"
 #: How far the shell had counted when variables were given to it; before that, to its first cell.
 _counted = 1
 #: The latest snapshot of this process, whose blobs the next one uses again.
 _latest: wire.Manifest | None = None
+#: What of it could not be made anew, for the next one.
+_left: tuple[wire.Group, ...] = ()
 
 
 def answer(document: str) -> str:
     """Answer a question in JSON, in JSON of ASCII. Never raises.
 
     ``{"ask": "hello" | "leftovers"}``, ``{"ask": "save" | "restore", "url", "token"}``. Every
-    answer may be ``{"error": sentence}``, those to save and restore ``{"busy": sentence}``; of a
-    snapshot that came otherwise than it was saved ``{"error": sentence, "damaged": true}``.
+    answer may be ``{"error": sentence}``, with ``"damaged": true`` about a snapshot that came
+    otherwise than it was saved; those to save and restore ``{"busy": sentence}``, and all but that
+    to leftovers ``{"unsavable": sentence}``, for a kernel that can never be saved.
     """
     try:
         question = json.loads(document)
-        return json.dumps(_QUESTIONS[question.pop("ask")](**question))
+        ask = question.pop("ask")
+        upstream.leave_hooks_alone(kernel := _kernel())
+        if ask != "leftovers" and (why := upstream.missing(kernel)):
+            return json.dumps({"unsavable": why})
+        return json.dumps(_QUESTIONS[ask](**question))
     except BaseException as error:
         damaged = {"damaged": True} if isinstance(error, wire.DamagedBlob) else {}
         return json.dumps({"error": _sentence(error), **damaged})
@@ -69,14 +78,14 @@ def _save(url: str, token: str) -> dict[str, Any]:
 
 
 def _save_now(url: str, token: str) -> dict[str, Any]:
-    global _latest
+    global _latest, _left
     from elastic_jupyter_agent import snapshot, transfer
 
     with transfer.Gateway(url, token) as gateway:
-        saved = snapshot.save(_kernel().shell, gateway, _latest)
+        saved = snapshot.save(_kernel().shell, gateway, _latest, _left)
         text = saved.manifest.to_json().encode()
         gateway.put_manifest(text)
-    _latest = saved.manifest
+    _latest, _left = saved.manifest, saved.left
     return {
         "id": hashlib.sha256(text).hexdigest(),
         "bytes": sum(blob.size for blob in _latest.blobs),
@@ -91,7 +100,7 @@ def _restore(url: str, token: str) -> dict[str, Any]:
 
 
 def _restore_now(url: str, token: str) -> dict[str, Any]:
-    global _counted, _latest
+    global _counted, _latest, _left
     from elastic_jupyter_agent import snapshot, transfer
 
     shell = _kernel().shell
@@ -100,11 +109,12 @@ def _restore_now(url: str, token: str) -> dict[str, Any]:
     with transfer.Gateway(url, token) as gateway:
         manifest = wire.Manifest.from_json(gateway.get_manifest())
         report = snapshot.restore(shell, manifest, gateway)
-    _counted, _latest = shell.execution_count, manifest
+    _counted, _latest, _left = shell.execution_count, manifest, report.left
+    unknown = upstream.of_cells(_kernel()) is None
     return {
         "restored": report.restored,
         "lost": [vars(lost) for lost in (*manifest.lost, *report.lost)],
-        "notices": report.notices,
+        "notices": [*report.notices, *[_NO_CONTEXT] * unknown],
     }
 
 
@@ -149,9 +159,9 @@ def _in_main_thread(
         if not done.set_running_or_notify_cancel():
             return
         try:
-            busy = _busy(kernel)  # an asynchronous cell may have begun, and waits
-            result = {"busy": busy} if busy else _of_cells(kernel).run(interruptible)
-            done.set_result(result)
+            busy = upstream.busy(kernel)  # an asynchronous cell may have begun, and waits
+            context = upstream.of_cells(kernel) or contextvars.copy_context()
+            done.set_result({"busy": busy} if busy else context.run(interruptible))
         except BaseException as error:
             done.set_exception(error)
             return
@@ -160,52 +170,17 @@ def _in_main_thread(
 
     kernel.io_loop.add_callback(begin)
     asked = time.monotonic()
-    while True:
-        try:
-            return done.result(timeout=EVERY if done.running() else _LOOK)
-        except TimeoutError:
-            if done.done():  # it is the work's own
-                raise
-            if done.running():
-                if is_cancelled():
-                    interruptible.interrupt()
-                continue
-            busy = _busy(kernel)
-            late = time.monotonic() - asked > (_GRACE if busy else _PATIENCE)
-            if late and done.cancel():
-                return {"busy": busy or "the kernel's event loop is busy"}
-
-
-def _busy(kernel: Any) -> str:
-    """Return why the shell or a subshell cannot be saved now; empty: it can."""
-    if kernel._main_asyncio_lock.locked():
-        return "a cell is running"
-    channel = getattr(kernel, "shell_channel_thread", None)
-    if channel is not None:
-        for subshell in channel.manager.list_subshell():
-            try:
-                lock = channel.manager.get_subshell_asyncio_lock(subshell)
-            except KeyError:  # it ended meanwhile
-                continue
-            if lock.locked():
-                return "a cell is running in a subshell"
-    return ""
-
-
-def _of_cells(kernel: Any) -> contextvars.Context:
-    """Return the context in which cells run: numpy's settings, for one, are variables of it.
-
-    ipykernel 7.4 has it in a closure only; without it the settings of the process are saved.
-    """
-    try:
-        stream = kernel.shell_channel_thread.manager._shell_channel_to_main.to_stream
-        callback = stream._recv_callback
-        closure = zip(callback.__code__.co_freevars, callback.__closure__, strict=True)
-        context = dict(closure)["context"].cell_contents
-    except (AttributeError, KeyError, TypeError, ValueError):
-        context = None
-    known = isinstance(context, contextvars.Context)
-    return context if known else contextvars.copy_context()
+    # The work itself may raise a TimeoutError, so whether it is done is not told by one.
+    while not concurrent.futures.wait([done], EVERY if done.running() else _LOOK).done:
+        if done.running():
+            if is_cancelled():
+                interruptible.interrupt()
+            continue
+        busy = upstream.busy(kernel)
+        late = time.monotonic() - asked > (_GRACE if busy else _PATIENCE)
+        if late and done.cancel():
+            return {"busy": busy or "the kernel's event loop is busy"}
+    return done.result()
 
 
 def _sentence(error: BaseException) -> str:

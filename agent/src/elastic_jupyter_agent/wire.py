@@ -71,10 +71,15 @@ class Payload:
 
 @dataclass(frozen=True)
 class Entry:
-    """A value of a group: where it belongs (``name:x``, ``out:3``), and its qualified type."""
+    """A value of a group: where it belongs (``name:x``, ``out:3``), and its qualified type.
+
+    One that is ``superseded`` is in the pickle, but has no place any more: the group is of an
+    earlier snapshot, whose other values could not be made anew and are tried again.
+    """
 
     key: str
     type: str
+    superseded: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,12 @@ class Group:
     entries: tuple[Entry, ...]
     stream: Payload
     buffers: tuple[Payload, ...] = ()
+
+    @property
+    def blobs(self) -> list[Blob]:
+        """Each blob once, in the order of use."""
+        chunks = (chunk for p in (self.stream, *self.buffers) for chunk in p.chunks)
+        return list({c.digest: Blob(c.digest, c.size) for c in chunks}.values())
 
 
 @dataclass(frozen=True)
@@ -101,15 +112,15 @@ class Manifest:
     @property
     def names(self) -> list[str]:
         """The user's names that were saved."""
-        keys = (entry.key for group in self.groups for entry in group.entries)
+        entries = (entry for group in self.groups for entry in group.entries)
+        keys = [entry.key for entry in entries if not entry.superseded]
         return sorted(key.removeprefix("name:") for key in keys if key.startswith("name:"))
 
     @property
     def blobs(self) -> list[Blob]:
         """Each blob once, in the order of use."""
-        payloads = (p for group in self.groups for p in (group.stream, *group.buffers))
-        found = {c.digest: Blob(c.digest, c.size) for payload in payloads for c in payload.chunks}
-        return list(found.values())
+        blobs = (blob for group in self.groups for blob in group.blobs)
+        return list({blob.digest: blob for blob in blobs}.values())
 
     def to_json(self) -> str:
         """Return the document that is stored and signed; the same manifest, the same text."""

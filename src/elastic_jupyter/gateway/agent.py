@@ -81,6 +81,8 @@ def _answer(content: Mapping[str, Any]) -> dict[str, Any]:
         raise AgentFailed(f"its answer cannot be read: {error!r}") from error
     if answer.get("damaged"):
         raise SnapshotBroken(str(answer.get("error")))
+    if "unsavable" in answer:
+        raise NoAgent(str(answer["unsavable"]))
     for failure in ("error", "busy"):
         if failure in answer:
             raise AgentFailed(str(answer[failure]))

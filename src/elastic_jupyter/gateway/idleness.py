@@ -54,15 +54,23 @@ class Idleness:
     def begin(self, *, recovered: bool) -> None:
         """Start anew with an incarnation that runs.
 
-        ``recovered``: it ran before this gateway did, and what was left running may still run.
+        ``recovered``: it ran before this gateway did, and what was left running may still run, as a
+        cell may: it is greeted when it is known that none does.
         """
         self._forget()
         manager = self._manager
         facts = manager.facts
         if recovered and facts is not None and facts.left_running:
             self.left_running, self.left_running_at = facts.left_running, datetime.now(UTC)
-        if manager.wish.hibernates:
-            manager.spawn(self._greet())
+        if not recovered:  # no cell has run, or what ran was restored, which greets, too
+            self.greet()
+
+    def greet(self) -> None:
+        """Greet the agent; to be called while no cell runs.
+
+        From then on no question runs the hooks of cells, which the greeting itself may.
+        """
+        self._manager.spawn(self._greet())
 
     @property
     def outcome(self) -> WhenIdle:

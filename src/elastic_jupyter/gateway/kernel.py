@@ -634,6 +634,7 @@ class ElasticKernelManager(ServerKernelManager):
             asked = datetime.now(UTC)
             await socket.recv_multipart()
         self._busy_unknown = False
+        self.idleness.greet()
         if ran or datetime.now(UTC) - asked > timedelta(seconds=1):
             self.touch()
         self._tell_the_end()

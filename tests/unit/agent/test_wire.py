@@ -1,5 +1,6 @@
 """Manifests: what is written can be read, by this version and by those to come."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -43,6 +44,16 @@ def test_a_manifest_lists_names_and_each_blob_once() -> None:
     document = json.loads(A_MANIFEST.to_json())
     assert document["names"] == ["a"]
     assert document["blobs"] == [{"digest": "d1", "size": 10}, {"digest": "d2", "size": 5}]
+
+
+def test_a_superseded_entry_is_no_name_of_the_snapshot() -> None:
+    [group] = A_MANIFEST.groups
+    entries = (dataclasses.replace(group.entries[0], superseded=True), wire.Entry("name:b", "int"))
+    manifest = dataclasses.replace(
+        A_MANIFEST, groups=(dataclasses.replace(group, entries=entries),)
+    )
+    assert manifest.names == ["b"]
+    assert wire.Manifest.from_json(manifest.to_json()) == manifest
 
 
 def test_fields_of_a_later_agent_are_left_out() -> None:

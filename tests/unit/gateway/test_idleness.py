@@ -146,11 +146,27 @@ async def test_a_kernel_that_cannot_be_saved_says_early_what_becomes_of_it(
     assert "it was released by request, and its variables could not be saved" in told
 
 
-async def test_one_that_lost_its_agent_is_kept_where_that_is_the_fallback(world: Loopback) -> None:
+ANOTHER_LOCK = """
+import asyncio
+get_ipython().kernel._main_asyncio_lock = asyncio.Semaphore(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (LOSE_AGENT, "elastic-jupyter-agent is not installed"),
+        (ANOTHER_LOCK, "is not one that the agent knows: it has no the main lock"),
+    ],
+    ids=["its agent", "what its agent needs of ipykernel"],
+)
+async def test_one_that_lost_its_agent_is_kept_where_that_is_the_fallback(
+    world: Loopback, code: str, why: str
+) -> None:
     tab = await a_tab(world, **SOON, fallback=Fallback.KEEP)
-    await tab.run(f"{LOSE_AGENT}x = 1")
+    await tab.run(f"{code}x = 1")
     await until(lambda: activity(world).get("whenIdle") == "Keep")
-    assert "elastic-jupyter-agent is not installed" in activity(world)["unsavable"]
+    assert why in activity(world)["unsavable"]
     assert activity(world).get("reclaimAt") is None
     assert not world.store.objects[only_key(world)]["spec"].get("suspend")
     assert (await tab.run("print(x)")).text() == "1\n"
@@ -216,3 +232,36 @@ async def test_another_gateway_takes_what_was_left_running_to_run_still(
     [kernel] = second.kernels.kernels.values()
     await until(lambda: kernel.verdict(datetime.now(UTC)).reason != "Busy")
     assert kernel.verdict(datetime.now(UTC)).reason == "LeftRunning"
+
+
+HOOKED = """
+import os, threading, time
+del get_ipython().events.trigger  # as if it had not been greeted
+ran = []
+get_ipython().events.register("post_execute", lambda: ran.append(
+    (threading.current_thread() is threading.main_thread(), os.path.exists({file!r}))))
+while not os.path.exists({file!r}): time.sleep(0.02)
+"""
+
+
+async def test_another_gateway_greets_no_kernel_in_which_a_cell_runs(
+    world: Loopback, tmp_path: Path
+) -> None:
+    file = tmp_path / "end"
+    first = await world.gateway(**NEVER)
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("1")
+    await tab.execute(HOOKED.format(file=str(file)))
+    await until(lambda: first.kernels.get_kernel(kernel_id).busy)
+    await world.end(first)
+    second = await world.gateway(**NEVER)
+    [kernel] = second.kernels.kernels.values()
+    await until(lambda: kernel.state.value == "running")
+    await kernel._learn_subshells()  # by control, which answers in order
+    file.touch()
+    tab = await FrontEnd(second).open(kernel_id)
+    await until(lambda: not kernel.busy)
+    await kernel.idleness.look()  # answered after the greeting
+    assert (await tab.run("print(ran)")).text() == "[(True, True), (False, True)]\n"

@@ -21,6 +21,8 @@ from elastic_jupyter_agent.wire import Chunk, DamagedBlob, Manifest, Payload
 
 #: Bytes. Smaller writes less after a small change; each costs a question and a file.
 CHUNK = 4 * 1024 * 1024
+#: A piece of so many bytes begins a chunk. pickle writes frames of 64 KiB, which are joined.
+LARGE = 1024 * 1024
 #: A sample of so many bytes from the middle says whether the chunk is worth compressing.
 SAMPLE = 64 * 1024
 #: Level 1 compresses 0.25 to 1 GB/s; what shrinks by less than a tenth is stored as it is.
@@ -122,14 +124,14 @@ def cut(pieces: Iterable[memoryview]) -> Iterator[memoryview]:
     """
     small = bytearray()
     for piece in pieces:
-        if len(piece) < SAMPLE:
+        if len(piece) < LARGE:
             small += piece
             if len(small) < CHUNK:
                 continue
         if small:
             yield memoryview(bytes(small))
             small = bytearray()
-        if len(piece) >= SAMPLE:
+        if len(piece) >= LARGE:
             yield from (piece[at : at + CHUNK] for at in range(0, len(piece), CHUNK))
     if small:
         yield memoryview(bytes(small))

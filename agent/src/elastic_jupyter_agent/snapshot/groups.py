@@ -1,105 +1,218 @@
 """Which values share objects, and are pickled together so that they still do afterwards.
 
 Each value is pickled alone first. That says whether it can be at all, so that one value which
-cannot loses no other; and the pickle's memo says which objects it holds, in C and not in Python.
+cannot loses no other; and which objects it holds. Of those only the addresses are kept, and of the
+pickle nothing but where it is small: there may be millions of objects in a kernel whose memory is
+nearly full.
 """
 
+import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 from cloudpickle import cloudpickle as internals
 
-from elastic_jupyter_agent.snapshot.pickler import Pickled
+from elastic_jupyter_agent.snapshot.outputs import Kept, Output
 
 #: Nobody can tell whether two names have the same one of these, or it is found by its name.
 _NOT_SHARED = (
-    str | bytes | int | float | complex | frozenset | range | slice,
+    str | bytes | int | float | complex | tuple | frozenset | range | slice | None,
     types.ModuleType | types.BuiltinFunctionType | types.CodeType | types.EllipsisType,
 )
 #: Of libraries that are not imported for this; both are made once and shared by all.
-_NOT_SHARED_NAMES = {"numpy.dtype", "numpy.dtypes", "pickle.PickleBuffer"}
+_NOT_SHARED_NAMES = {
+    "numpy.dtype",
+    "numpy.dtypes",
+    "pickle.PickleBuffer",
+    "torch.device",
+    "torch.dtype",
+}
+#: Bytes of all pickles that are kept. What is larger is pickled again, at 0.2 GB/s.
+KEPT = 32 * 1024 * 1024
+#: Addresses are compared in so many parts, with a table of one part at a time.
+_PARTS = 64
+
+Out = TypeVar("Out", bound=Output)
 
 
-@dataclass
-class Together:
-    """Keys whose values go into one pickle, which is there already where there is one key."""
+class Pickle(Protocol):
+    """Writes a pickle of some values; ``visit`` is called with each object, and returns None.
 
-    keys: list[str]
-    pickled: Pickled
+    Returns whether it is whole: with ``visit`` costly parts may be left out. Raises whatever the
+    objects' own hooks raise.
+    """
+
+    def __call__(
+        self, several: list[Any], output: Output, visit: Callable[[Any], None] | None = None
+    ) -> bool: ...
 
 
 def group(
     values: Mapping[str, Any],
-    pickle: Callable[[list[Any]], Pickled],
+    live: list[Any],
+    pickle: Pickle,
+    output: Callable[[], Out],
     cannot: Callable[[str, Any, BaseException], None],
-) -> Iterator[Together]:
-    """Yield what goes together. ``cannot`` is told of each key whose value cannot be pickled.
+) -> Iterator[tuple[list[str], Out]]:
+    """Yield the keys whose values go together, and the output that has their pickle.
 
-    ``pickle`` makes one of a list of values. Nothing that users' objects raise comes out of here,
-    but what is meant for the process, as a KeyboardInterrupt.
+    ``live`` are objects that nobody's pickle holds. ``cannot`` is told of each key whose value
+    cannot be pickled. Nothing that users' objects raise comes out of here, but what is meant for
+    the process, as a KeyboardInterrupt.
     """
-    alone: dict[str, Pickled] = {}
-    members: dict[str, list[int]] = {}
+    keys, kept, room = list(values), dict[str, Kept](), KEPT
+    roots = {id(value) for value in values.values()}
     known: set[int] = set()
-    for key, value in values.items():
+    addresses, kinds, own = _Addresses(), _Kinds(), {id(obj) for obj in live}
+    for place, key in enumerate(keys):
+        value = values[key]
         if id(value) in known:  # as a part of another; of two hundred widgets each may hold all
-            members[key] = [id(value)]
+            addresses.add(id(value), place)
             continue
+        look = _Look(own, kinds, room)
         try:
-            alone[key] = pickle([value])
+            whole = pickle([value], look, look.visited.append)
         except (Exception, SystemExit) as error:
             cannot(key, value, error)
+            keys[place] = ""
             continue
-        members[key] = _shared(alone[key].objects)
-        known.update(members[key])
-    for keys in _connected(members):
-        if len(keys) == 1:
-            yield Together(keys, alone[keys[0]])
-            continue
+        if whole and look.kept.whole:
+            kept[key] = look.kept
+            room -= look.kept.size
+        for address in _of_others(look.objects):
+            addresses.add(address, place)
+            if address in roots:
+                known.add(address)
+
+    def written(keys: list[str]) -> Out:
+        out = output()
+        alone = kept.pop(keys[0], None) if len(keys) == 1 else None
+        if alone:
+            alone.copy(out)
+        else:
+            pickle([values[key] for key in keys], out)
+        return out
+
+    groups = _connected(keys, addresses)
+    del addresses
+    for key in [key for together in groups if len(together) > 1 for key in together]:
+        kept.pop(key, None)
+    for together in groups:
         try:
-            yield Together(keys, pickle([values[key] for key in keys]))
-        except (Exception, SystemExit):  # each could alone
-            for key in keys:
+            yield together, written(together)
+        except (Exception, SystemExit) as error:
+            if len(together) == 1:
+                cannot(together[0], values[together[0]], error)
+                continue
+            for key in together:  # each could alone
                 try:
-                    yield Together([key], alone.get(key) or pickle([values[key]]))
+                    yield [key], written([key])
                 except (Exception, SystemExit) as error:
                     cannot(key, values[key], error)
 
 
-def _shared(objects: Iterable[Any]) -> list[int]:
-    return [id(obj) for obj in objects if _may_be_shared(obj)]
+class _Look:
+    """An output that keeps what is small, and which of the visited objects may be shared.
+
+    A pickle is written by pieces of 64 KB, so few objects wait to be looked at.
+    """
+
+    def __init__(self, live: set[int], kinds: "_Kinds", room: int) -> None:
+        self.visited: list[Any] = []
+        self.objects: list[Any] = []  #: each at least once, those that hold others first
+        self.kept = Kept(room)
+        self._live, self._kinds = live, kinds
+
+    def write(self, data: Any) -> int:
+        kinds = self._kinds
+        found = {id(obj): obj for obj in self.visited if kinds[type(obj)]}
+        self.visited.clear()
+        self.objects += [
+            obj for at, obj in found.items() if at not in self._live and _may_be_shared(obj)
+        ]
+        return self.kept.write(data)
+
+    def buffer(self, view: memoryview) -> None:
+        self.kept.buffer(view)
+
+
+class _Kinds(dict[type, bool]):
+    """Types, and whether objects of them may be shared."""
+
+    def __missing__(self, kind: type) -> bool:
+        self[kind] = not (
+            issubclass(kind, _NOT_SHARED[0])
+            or issubclass(kind, _NOT_SHARED[1])
+            or kind.__module__ in _NOT_SHARED_NAMES
+            or f"{kind.__module__}.{kind.__qualname__}" in _NOT_SHARED_NAMES
+        )
+        return self[kind]
 
 
 def _may_be_shared(obj: Any) -> bool:
+    """Say whether a class or a function is pickled itself, and not its name."""
     kind = type(obj)
-    if issubclass(kind, _NOT_SHARED[0]) or issubclass(kind, _NOT_SHARED[1]):
-        return False
     if issubclass(kind, type) and obj in internals._BUILTIN_TYPE_NAMES:
         return False
     if issubclass(kind, type) or kind is types.FunctionType:
         return not internals._should_pickle_by_reference(obj)
-    return kind.__module__ not in _NOT_SHARED_NAMES and (
-        f"{kind.__module__}.{kind.__qualname__}" not in _NOT_SHARED_NAMES
-    )
+    return True
 
 
-def _connected(members: Mapping[str, list[int]]) -> list[list[str]]:
-    """Return the keys in groups that share a member, directly or by others; each in order."""
-    leader = {key: key for key in members}
+def _of_others(objects: list[Any]) -> Iterator[int]:
+    """Empty the list, and yield the addresses of what is still there.
 
-    def find(key: str) -> str:
-        while leader[key] != key:
-            leader[key] = leader[leader[key]]
-            key = leader[key]
-        return key
+    What was made for the pickle goes, those that hold others first: another may be made at its
+    address. Of what stays nobody else is made there.
+    """
+    objects.reverse()
+    while objects:
+        there = sys.getrefcount(objects[-1]) > 2  # the list's and the call's own
+        address = id(objects.pop())
+        if there:
+            yield address
 
-    first: dict[int, str] = {}
-    for key, ids in members.items():
-        for member in ids:
-            leader[find(key)] = find(first.setdefault(member, key))
-    groups: dict[str, list[str]] = {}
-    for key in members:
-        groups.setdefault(find(key), []).append(key)
+
+class _Addresses:
+    """Which objects each value holds: twelve bytes for each, where a table takes a hundred."""
+
+    def __init__(self) -> None:
+        self._parts = [(array("Q"), array("I")) for _ in range(_PARTS)]
+
+    def add(self, address: int, place: int) -> None:
+        addresses, places = self._parts[(address >> 4) % _PARTS]
+        addresses.append(address)
+        places.append(place)
+
+    def shared(self) -> Iterator[tuple[int, int]]:
+        """Yield two places where one object is, so that all of its places are connected."""
+        for addresses, places in self._parts:
+            first: dict[int, int] = {}
+            for address, place in zip(addresses, places, strict=True):
+                other = first.setdefault(address, place)
+                if other != place:
+                    yield other, place
+
+
+def _connected(keys: list[str], addresses: _Addresses) -> list[list[str]]:
+    """Return the keys in groups that share an object, directly or by others; each in order.
+
+    An empty key stands for none.
+    """
+    leader = list(range(len(keys)))
+
+    def find(place: int) -> int:
+        while leader[place] != place:
+            leader[place] = leader[leader[place]]
+            place = leader[place]
+        return place
+
+    for one, other in addresses.shared():
+        leader[find(other)] = find(one)
+    groups: dict[int, list[str]] = {}
+    for place, key in enumerate(keys):
+        if key:
+            groups.setdefault(find(place), []).append(key)
     return list(groups.values())

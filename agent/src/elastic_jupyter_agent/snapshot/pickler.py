@@ -9,11 +9,12 @@ cloudpickle's own attributes are used here and nowhere else; its major version i
 """
 
 import builtins
+import functools
 import io
 import pickle
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import cloudpickle
@@ -21,7 +22,9 @@ from cloudpickle import cloudpickle as internals
 
 from elastic_jupyter_agent.snapshot import widgets
 from elastic_jupyter_agent.snapshot.blobs import SAMPLE
-from elastic_jupyter_agent.snapshot.reducers import NotKept, Reducers
+from elastic_jupyter_agent.snapshot.outputs import Output
+from elastic_jupyter_agent.snapshot.reducers import Reducers
+from elastic_jupyter_agent.snapshot.salvage import Salvage
 
 
 def live_objects(shell: Any) -> list[Any]:
@@ -55,42 +58,28 @@ class _Nothing:
     """Stands where this shell has nothing."""
 
 
-#: Nobody can tell whether two names have the same one. There may be millions, so they go at once.
-_PLAIN = frozenset({str, bytes, int, float, complex, tuple})
-
-
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles some values, once. Raises whatever the object's own hooks raise."""
+    """Pickles values one after the other, all with one memo. Raises what their hooks raise.
 
-    def __init__(self, live: list[Any], reducers: Reducers) -> None:
-        self._file = _Pieces()
-        self._buffers: list[pickle.PickleBuffer] = []
-        super().__init__(self._file, protocol=5, buffer_callback=self._is_small)
+    ``visit`` is called with each object that is pickled, also once more, and returns None.
+    """
+
+    def __init__(
+        self,
+        live: list[Any],
+        reducers: Reducers,
+        output: Output,
+        visit: Callable[[Any], None] | None = None,
+    ) -> None:
+        # No method of its own: all that it has seen would stay until it is found to be garbage.
+        small = functools.partial(_is_small, output, reducers)
+        super().__init__(output, protocol=5, buffer_callback=small)
         self._reducers = reducers
         self._namespace = live[0]
-        self._live = len(live)
         self.memo = {id(value): (place, value) for place, value in enumerate(live)}
-
-    def _is_small(self, buffer: pickle.PickleBuffer) -> bool:
-        """Keep a large buffer apart; a small one stays in the stream, since each is a request."""
-        small = buffer.raw().nbytes < SAMPLE
-        if not small:
-            self._buffers.append(buffer)
-        return small
-
-    def pickled(self, values: list[Any]) -> "Pickled":
-        """Return the stream, the buffers, and the objects in it that may be shared.
-
-        The stream has a pickle for each value, in order, all with one memo.
-        """
-        for value in values:
-            self.dump(value)
-        objects = [
-            obj
-            for place, obj in self.memo.copy().values()
-            if type(obj) not in _PLAIN and place >= self._live
-        ]
-        return Pickled(self._file.pieces, [b.raw() for b in self._buffers], objects)
+        if visit is not None:
+            # The memo has the same, but can only be copied, which takes as much memory again.
+            self.persistent_id = visit
 
     def reducer_override(self, obj: Any) -> Any:
         reduced = self._reducers.reduce(obj)
@@ -110,47 +99,68 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return _function, arguments, (state, slots), None, None, internals._function_setstate
 
 
+def _is_small(output: Output, reducers: Reducers, buffer: pickle.PickleBuffer) -> bool:
+    """Keep a large buffer apart; a small one stays in the stream, since each is a request."""
+    view = buffer.raw()
+    small = view.nbytes < SAMPLE
+    if not small:
+        output.buffer(view)
+        reducers.storages.let_go(buffer)
+    return small
+
+
 def _function(code: Any, namespace: dict[str, Any], name: Any, defaults: Any, closure: Any) -> Any:
     namespace.setdefault("__builtins__", builtins)
     return types.FunctionType(code, namespace, name, defaults, closure)
 
 
-class Pickled:
-    """A pickle in memory. It keeps its objects, since their identities are compared by address."""
+class Failed:
+    """Stands for a value that could not be made, or holds what could not be; ``error`` says why."""
 
-    def __init__(self, stream: list[bytes], buffers: list[memoryview], objects: list[Any]) -> None:
-        self.stream = [memoryview(piece) for piece in stream]
-        self.buffers = buffers
-        self.objects = objects
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
 
-class _Pieces:
-    """A file that keeps what is written without joining it."""
+def unpickled(
+    stream: memoryview,
+    buffers: Sequence[Any],
+    live: list[Any],
+    count: int,
+    begin: Callable[[int], None] = lambda place: None,
+) -> list[Any]:
+    """Make ``count`` values of a stream anew, in the order in which they were pickled.
 
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
+    ``begin`` is called before each, with its place. Where one fails, all are made once more, as
+    slowly as it takes to tell which hold what failed: ``Failed`` is in their places. Raises nothing
+    that objects raise, but KeyboardInterrupt.
+    """
+    data = _header(len(live)) + stream
+    try:
+        return _loaded(_Unpickler(data, buffers, live).load, count, begin)
+    except (Exception, SystemExit):
+        pass
+    try:
+        salvage = Salvage(io.BytesIO(data), buffers, live)
+        values = _loaded(salvage.load, count, begin)
+        errors = [salvage.error(value) for value in values]
+    except (Exception, SystemExit) as error:
+        return [Failed(error)] * count
+    return [Failed(e) if e else value for value, e in zip(values, errors, strict=True)]
 
-    def write(self, data: bytes) -> int:
-        self.pieces.append(bytes(data))  # no copy of bytes, and nothing else that can change
-        return len(data)
+
+def _loaded(load: Callable[[], Any], count: int, begin: Callable[[int], None]) -> list[Any]:
+    values = []
+    for place in range(count):
+        begin(place)
+        values.append(load())
+    return values
 
 
-class Unpickler(pickle.Unpickler):
-    """Makes the values of a stream anew, one by one in the order in which they were pickled."""
-
-    def __init__(self, stream: memoryview, buffers: Iterable[Any], live: list[Any]) -> None:
-        super().__init__(io.BytesIO(_header(len(live)) + stream), buffers=buffers)
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data: bytes, buffers: Iterable[Any], live: list[Any]) -> None:
+        super().__init__(io.BytesIO(data), buffers=buffers)
         self._live = live
         self.load()
-
-    def unpickled(self, *, after: str = "") -> Any:
-        """Return the next value; raises whatever its own hooks raise.
-
-        Once one has failed, named by ``after``, the others cannot be told from it: ``NotKept``.
-        """
-        if after:
-            raise NotKept(f"it shares objects with {after}, which is lost")
-        return self.load()
 
     def persistent_load(self, place: int) -> Any:
         return self._live[place]

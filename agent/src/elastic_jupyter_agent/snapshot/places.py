@@ -1,34 +1,44 @@
 """Where values are in a kernel: names, ``Out``, and what libraries and IPython keep for the user.
 
 A key says the place: ``name:x``, ``out:3``, ``under:_``, ``magic:line:shout``,
-``event:post_run_cell:0``, ``random:numpy``, ``settings:matplotlib``,
-``widget:5f0c``, ``comm:5f0c``.
+``event:post_run_cell:0``, ``random:numpy``, ``settings:matplotlib``, ``log:mine``,
+``widget:5f0c``, ``comm:5f0c``; ``hidden:array`` is a name that ``%who`` does not show,
+and ``imported:`` all those of modules and of what is in them.
 """
 
-import random
 import re
-import sys
 import types
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import widgets
+from elastic_jupyter_agent.snapshot import logs, settings, widgets
+from elastic_jupyter_agent.snapshot.reducers import importable
 
-#: Names that IPython and Python set themselves, beside those of the history.
+#: Names that IPython and Python set anew in any case, and with each cell.
 _OWN = re.compile(
-    r"In|Out|_ih|_oh|_dh|get_ipython|exit|quit|open|_i{1,3}|_i?\d+|_{1,3}|__session__"
-    r"|__(name|doc|builtins?|package|loader|spec|annotations|vsc_ipynb_file)__"
+    r"_i{1,3}|__session__|__(name|doc|builtins?|package|loader|spec|annotations|vsc_ipynb_file)__"
 )
+_COUNTED = re.compile(r"_(i?)(\d+)")
 _UNDERS = ("_", "__", "___")
 
 
 def collect(shell: Any) -> dict[str, Any]:
     """Return the values to save by their keys."""
     namespace, hidden = shell.user_ns, shell.user_ns_hidden
-    values = {
-        f"name:{name}": value
-        for name, value in list(namespace.items())
-        if isinstance(name, str) and not _is_own(name, value, hidden)
-    }
+    values: dict[str, Any] = {}
+    imported: dict[str, Any] = {}
+    for name, value in list(namespace.items()):
+        if not isinstance(name, str) or _is_own(shell, name, value):
+            continue
+        if name not in hidden or hidden[name] is not value:
+            values[f"name:{name}"] = value
+        elif _is_imported(value):
+            imported[name] = value
+        else:
+            values[f"hidden:{name}"] = value
+    if imported:
+        values["imported:"] = imported
     history = shell.history_manager
     if history:
         values |= {f"out:{count}": value for count, value in history.output_hist.items()}
@@ -38,15 +48,56 @@ def collect(shell: Any) -> dict[str, Any]:
     for event, callbacks in shell.events.callbacks.items():
         mine = [callback for callback in callbacks if _of_user(callback)]
         values |= {f"event:{event}:{place}": callback for place, callback in enumerate(mine)}
-    return values | widgets.collect() | _of_libraries()
+    values |= {f"finalizer:{place}": one for place, one in enumerate(finalizers())}
+    return values | widgets.collect() | settings.collect()
 
 
-def _is_own(name: str, value: Any, hidden: dict[str, Any]) -> bool:
-    if name in hidden and hidden[name] is value:
+def _is_imported(value: Any) -> bool:
+    """Say whether a value is pickled by its name in a library: ``%pylab`` brings 900 of those."""
+    if isinstance(value, types.BuiltinFunctionType):
+        return value.__self__ is None or isinstance(value.__self__, types.ModuleType)
+    if isinstance(value, types.FunctionType | type):
+        return importable(value)
+    return isinstance(value, types.ModuleType | int | float | str) or (
+        type(value).__name__ in ("ufunc", "_ArrayFunctionDispatcher")  # numpy's
+    )
+
+
+def _is_own(shell: Any, name: str, value: Any) -> bool:
+    """Say whether a name stands for what a fresh shell has there, or is another place's."""
+    if name in _UNDERS or _OWN.fullmatch(name):
         return True
+    history = shell.history_manager
+    if name in ("In", "_ih"):
+        return history is not None and value is history.input_hist_parsed
+    if name in ("Out", "_oh"):
+        return history is not None and value is history.output_hist
+    if name == "_dh":
+        return history is not None and value is history.dir_hist
+    if name in ("exit", "quit"):
+        return value is shell.exiter
+    if name == "get_ipython":
+        return getattr(value, "__self__", None) is shell
     if name == "open":  # IPython's own, or the user's
-        return getattr(value, "__module__", "").startswith("IPython") or value is open
-    return _OWN.fullmatch(name) is not None
+        return value is open or value is shell.user_ns_hidden.get("open")
+    if history is not None and (counted := _COUNTED.fullmatch(name)):
+        count = int(counted[2])
+        if counted[1]:
+            inputs = history.input_hist_raw
+            return type(value) is str and inputs[count : count + 1] == [value]
+        return count in history.output_hist and history.output_hist[count] is value
+    return False
+
+
+def finalizers() -> "list[weakref.finalize[..., Any]]":
+    """Return the user's, which nobody needs to hold: of his objects, or that call his functions."""
+    known = list(getattr(weakref.finalize, "_registry", ()))
+    alive = [(finalizer, finalizer.peek()) for finalizer in known]
+    return [
+        finalizer
+        for finalizer, seen in alive
+        if seen and (type(seen[0]).__module__ == "__main__" or _of_user(seen[1]))
+    ]
 
 
 def _of_user(function: Any) -> bool:
@@ -55,50 +106,14 @@ def _of_user(function: Any) -> bool:
     return getattr(function, "__module__", None) == "__main__"
 
 
-def _of_libraries() -> dict[str, Any]:
-    """Return the state of libraries that were imported; none is imported for it."""
-    values: dict[str, Any] = {"random:python": random.getstate()}
-    if numpy := sys.modules.get("numpy"):
-        if "numpy.random" in sys.modules:
-            values["random:numpy"] = numpy.random.get_state()
-        values["settings:numpy"] = numpy.get_printoptions()
-    if (torch := sys.modules.get("torch")) and hasattr(torch, "get_rng_state"):
-        values["random:torch"] = torch.get_rng_state()
-        if torch.cuda.is_initialized():
-            values["random:torch.cuda"] = torch.cuda.get_rng_state_all()
-    if (matplotlib := sys.modules.get("matplotlib")) and hasattr(matplotlib, "rcParamsDefault"):
-        default = matplotlib.rcParamsDefault
-        values["settings:matplotlib"] = {
-            name: value
-            for name, value in dict.items(matplotlib.rcParams)
-            if not name.startswith("backend") and value != dict.get(default, name)
-        }
-    if pylab := sys.modules.get("matplotlib._pylab_helpers"):
-        values["settings:pyplot"] = [(m.num, m.canvas.figure) for m in pylab.Gcf.figs.values()]
-    if backend := _inline_backend():
-        values["settings:inline figures"] = {n: getattr(backend, n) for n in _INLINE}
-    if "pandas" in sys.modules:
-        values["settings:pandas"] = dict(_pandas_options(changed=True))
-    return values
+def forget_callbacks(shell: Any, keys: Iterable[str]) -> None:
+    """Forget the callbacks for which there are keys: the same ones come again.
 
-
-#: What ``%config InlineBackend`` sets.
-_INLINE = ("figure_formats", "print_figure_kwargs", "close_figures")
-
-
-def _inline_backend(**new: Any) -> Any:
-    """Return what has the settings of ``%matplotlib inline``, or None where nobody used it."""
-    config = sys.modules.get("matplotlib_inline.config")
-    known = config is not None and (new or config.InlineBackend.initialized())
-    return config.InlineBackend.instance(**new) if config is not None and known else None
-
-
-def _pandas_options(*, changed: bool) -> "list[tuple[str, Any]]":
-    from pandas._config import config
-
-    options = config._registered_options.items()
-    now = [(name, config.get_option(name), option.defval) for name, option in options]
-    return [(name, value) for name, value, default in now if not changed or value != default]
+    A restore before this one has put them, or what runs when a kernel starts.
+    """
+    for event in {key.split(":")[1] for key in keys if key.startswith("event:")}:
+        callbacks = shell.events.callbacks.get(event, [])
+        callbacks[:] = [callback for callback in callbacks if not _of_user(callback)]
 
 
 def put(shell: Any, key: str, value: Any) -> None:
@@ -107,13 +122,19 @@ def put(shell: Any, key: str, value: Any) -> None:
     _PUT[kind](shell, name, value)
 
 
+def let_go() -> None:
+    """Have nothing called for objects of a restore before this one, which are replaced."""
+    for finalizer in finalizers():
+        finalizer.detach()
+
+
 def _put_name(shell: Any, name: str, value: Any) -> None:
     shell.user_ns[name] = value
 
 
 def _put_output(shell: Any, count: str, value: Any) -> None:
     shell.history_manager.output_hist[int(count)] = value
-    shell.user_ns[f"_{count}"] = value
+    shell.user_ns.setdefault(f"_{count}", value)  # the user may have another one there
 
 
 def _put_under(shell: Any, name: str, value: Any) -> None:
@@ -130,40 +151,17 @@ def _put_event(shell: Any, event_and_place: str, value: Any) -> None:
     shell.events.register(event_and_place.partition(":")[0], value)
 
 
-def _put_random(shell: Any, library: str, value: Any) -> None:
-    if library == "python":
-        random.setstate(value)
-    elif library == "numpy":
-        sys.modules["numpy"].random.set_state(value)
-    elif library == "torch":
-        sys.modules["torch"].set_rng_state(value)
-    elif library == "torch.cuda" and sys.modules["torch"].cuda.is_available():
-        sys.modules["torch"].cuda.set_rng_state_all(value)
+def _put_imported(shell: Any, _: str, values: dict[str, Any]) -> None:
+    shell.user_ns.update(values)
+    shell.user_ns_hidden.update(values)
 
 
-def _put_settings(shell: Any, library: str, value: Any) -> None:
-    if library == "numpy":
-        sys.modules["numpy"].set_printoptions(**value)
-    elif library == "matplotlib":
-        sys.modules["matplotlib"].rcParams.update(value)
-    elif library == "pyplot":
-        _put_figures(value)
-    elif library == "inline figures":
-        for name, setting in value.items():
-            setattr(_inline_backend(parent=shell), name, setting)
-    elif library == "pandas":
-        for name, option in value.items():
-            sys.modules["pandas"].set_option(name, option)
+def _put_hidden(shell: Any, name: str, value: Any) -> None:
+    shell.user_ns[name] = shell.user_ns_hidden[name] = value
 
 
-def _put_figures(figures: "list[tuple[int, Any]]") -> None:
-    """Have pyplot know the figures by their numbers, the current one last."""
-    managers = sys.modules["matplotlib._pylab_helpers"].Gcf.figs
-    managers.clear()
-    for number, figure in figures:
-        manager = figure.canvas.manager
-        manager.num = figure.number = number
-        managers[number] = manager
+def _put_setting(kind: str) -> Callable[[Any, str, Any], None]:
+    return lambda shell, name, value: settings.put(f"{kind}:{name}", value)
 
 
 _PUT = {
@@ -172,8 +170,12 @@ _PUT = {
     "under": _put_under,
     "magic": _put_magic,
     "event": _put_event,
-    "random": _put_random,
-    "settings": _put_settings,
+    "hidden": _put_hidden,
+    "imported": _put_imported,
+    "finalizer": lambda *_: None,  # it is where it was made
+    "random": _put_setting("random"),
+    "settings": _put_setting("settings"),
+    "log": lambda shell, name, value: logs.put(name, value),
     "widget": widgets.put,
     "comm": widgets.put,
 }
@@ -187,10 +189,16 @@ def shown(key: str) -> str:
     if kind == "magic":
         kind, _, name = name.partition(":")
         return ("%" if kind == "line" else "%%") + name
-    if kind in ("name", "under"):
+    if kind in ("name", "hidden", "under"):
         return name
     if kind in ("widget", "comm"):
         return f"a {kind}"
+    if kind == "finalizer":
+        return "callback of weakref.finalize"
+    if kind == "imported":
+        return "what %pylab or a startup file imported"
+    if kind == "log":
+        return f"handlers of logger {name or 'root'!r}"
     return {"random": "random numbers of ", "settings": "settings of ", "event": "callback for "}[
         kind
     ] + name.partition(":")[0]

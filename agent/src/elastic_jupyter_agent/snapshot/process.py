@@ -4,8 +4,9 @@ import contextlib
 import importlib
 import os
 import sys
+import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +19,32 @@ _FLAGS = ("automagic", "autocall", "ast_node_interactivity")
 
 
 def state(shell: Any) -> dict[str, Any]:
-    """Return the state of this process and of its shell."""
-    history = shell.history_manager
+    """Return the state of this process and of its shell.
+
+    What cannot be read is left out, and named with its reason under ``unread``.
+    """
+    found: dict[str, Any] = {}
+    unread: dict[str, str] = {}
+    for name, read in _STATE.items():
+        try:
+            found[name] = read(shell)
+        except (Exception, SystemExit) as error:
+            unread[name.replace("_", " ")] = f"{type(error).__name__}: {error}"
+    return found | {"unread": unread}
+
+
+def _inputs(kind: str) -> Callable[[Any], list[str]]:
+    return lambda shell: list(getattr(shell.history_manager, kind, ()))
+
+
+def _text(shell: Any) -> dict[str, Any]:
     text = shell.display_formatter.formatters["text/plain"]
-    return {
-        "execution_count": shell.execution_count,
-        "input": list(history.input_hist_parsed) if history else [],
-        "input_raw": list(history.input_hist_raw) if history else [],
-        "directories": [str(path) for path in shell.user_ns.get("_dh", [])],
-        "cwd": _cwd(),
-        "sys_path": [path for path in sys.path if isinstance(path, str)],
-        "environment": _environment(),
-        "modules": _modules(shell.user_ns),
-        "extensions": sorted(shell.extension_manager.loaded),
-        "autoreload": _autoreload(shell),
-        "aliases": [
-            [name, command]
-            for name, command in shell.alias_manager.aliases
-            if (name, command) not in shell.alias_manager.default_aliases
-        ],
-        "flags": {name: getattr(shell, name) for name in _FLAGS},
-        "text": {"pprint": text.pprint, "float_precision": text.float_precision},
-        "traceback": shell.InteractiveTB.mode,
-        "matplotlib_backend": _backend(),
-        "comms": widgets.ids(),
-    }
+    return {"pprint": text.pprint, "float_precision": text.float_precision}
+
+
+def _aliases(shell: Any) -> list[list[str]]:
+    manager = shell.alias_manager
+    return [[n, c] for n, c in manager.aliases if (n, c) not in manager.default_aliases]
 
 
 def packages() -> dict[str, str]:
@@ -63,25 +65,29 @@ def packages() -> dict[str, str]:
 
 def apply(shell: Any, saved: dict[str, Any]) -> tuple[list[Lost], list[str]]:
     """Bring this process to a saved state, before objects come. Return losses and notices."""
-    lost: list[Lost] = []
+    unread = saved.get("unread", {})
+    lost = [Lost(f"the kernel's {name}", "setting", why) for name, why in unread.items()]
     notices: list[str] = []
-    environment = saved["environment"]
+    environment = saved.get("environment", {"set": {}, "unset": []})
     os.environ.update(environment["set"])
     for name in environment["unset"]:
         os.environ.pop(name, None)
-    sys.path[:] = saved["sys_path"] + [p for p in sys.path if p not in saved["sys_path"]]
-    if saved["cwd"] is not None:
+    if hasattr(time, "tzset"):
+        time.tzset()
+    path = saved.get("sys_path", [])
+    sys.path[:] = path + [p for p in sys.path if p not in path]
+    if (cwd := saved.get("cwd")) is not None:
         try:
-            os.chdir(saved["cwd"])
+            os.chdir(cwd)
         except OSError as error:
-            notices.append(f"the working directory {saved['cwd']!r} is gone: {error.strerror}")
-    for name in saved["modules"]:
+            notices.append(f"the working directory {cwd!r} is gone: {error.strerror}")
+    for name in saved.get("modules", ()):
         if name not in sys.modules:
             # What misses it says so itself when it is restored.
             with contextlib.suppress(Exception, SystemExit):
                 importlib.import_module(name)
-    _use_backend(saved["matplotlib_backend"], notices)
-    for extension in saved["extensions"]:
+    _use_backend(saved.get("matplotlib_backend"), notices)
+    for extension in saved.get("extensions", ()):
         if extension not in shell.extension_manager.loaded:
             try:
                 shell.extension_manager.load_extension(extension)
@@ -94,26 +100,27 @@ def apply_to_shell(shell: Any, saved: dict[str, Any]) -> None:
     """Bring a shell's history, counter and settings to a saved state; after ``apply``."""
     history = shell.history_manager
     if history:
-        history.input_hist_parsed[:] = saved["input"]
-        history.input_hist_raw[:] = saved["input_raw"]
-        raw = saved["input_raw"]
+        history.input_hist_parsed[:] = saved.get("input", [""])
+        history.input_hist_raw[:] = raw = saved.get("input_raw", [""])
         shell.user_ns.update({f"_i{n}": text for n, text in enumerate(raw) if n})
         for back, name in enumerate(("_i", "_ii", "_iii"), start=1):
             text = raw[-back] if len(raw) > back else ""
             shell.user_ns[name] = text
         history._i00, history._i = ([*raw, ""][len(raw) - 1] if raw else ""), shell.user_ns["_ii"]
         history._ii, history._iii = shell.user_ns["_iii"], ""
-    shell.user_ns.get("_dh", [])[:] = [Path(path) for path in saved["directories"]]
-    shell.execution_count = saved["execution_count"]
-    for name, command in saved["aliases"]:
+        if "directories" in saved:
+            history.dir_hist[:] = [Path(path) for path in saved["directories"]]
+    shell.execution_count = saved.get("execution_count", shell.execution_count)
+    for name, command in saved.get("aliases", ()):
         shell.alias_manager.define_alias(name, command)
-    for name, value in saved["flags"].items():
+    for name, value in saved.get("flags", {}).items():
         setattr(shell, name, value)
     text = shell.display_formatter.formatters["text/plain"]
-    text.pprint = saved["text"]["pprint"]
-    text.float_precision = saved["text"]["float_precision"]
-    shell.InteractiveTB.set_mode(saved["traceback"])
-    if saved["autoreload"] is not None and (magics := _autoreloader(shell)):
+    for name, value in saved.get("text", {}).items():
+        setattr(text, name, value)
+    if "traceback" in saved:
+        shell.InteractiveTB.set_mode(saved["traceback"])
+    if saved.get("autoreload") is not None and (magics := _autoreloader(shell)):
         vars(magics._reloader).update(saved["autoreload"])
 
 
@@ -192,3 +199,23 @@ def _autoreload(shell: Any) -> dict[str, Any] | None:
     return {
         name: getattr(magics._reloader, name) for name in ("enabled", "check_all", "autoload_obj")
     }
+
+
+_STATE: dict[str, Callable[[Any], Any]] = {
+    "execution_count": lambda shell: shell.execution_count,
+    "input": _inputs("input_hist_parsed"),
+    "input_raw": _inputs("input_hist_raw"),
+    "directories": lambda shell: [str(path) for path in shell.history_manager.dir_hist],
+    "cwd": lambda _: _cwd(),
+    "sys_path": lambda _: [path for path in sys.path if isinstance(path, str)],
+    "environment": lambda _: _environment(),
+    "modules": lambda shell: _modules(shell.user_ns),
+    "extensions": lambda shell: sorted(shell.extension_manager.loaded),
+    "autoreload": _autoreload,
+    "aliases": _aliases,
+    "flags": lambda shell: {name: getattr(shell, name) for name in _FLAGS},
+    "text": _text,
+    "traceback": lambda shell: shell.InteractiveTB.mode,
+    "matplotlib_backend": lambda _: _backend(),
+    "comms": lambda _: widgets.ids(),
+}

@@ -5,19 +5,22 @@ snapshots: none is renamed or taken away.
 """
 
 import functools
+import importlib
 import io
+import logging
 import os
 import pickle
 import sys
+import tempfile
 import types
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import torch, widgets
+from elastic_jupyter_agent.snapshot import logs, memory, telling, torch, widgets
 
-#: Told while objects are made anew, for the report: sentences for the user.
-notices: list[str] = []
+#: Files that came back closed: each with what was made when it was, and why.
+closed: list[tuple[Any, str, str]] = []
 
 
 class NotKept(pickle.PicklingError):
@@ -28,25 +31,44 @@ class Reducers:
     """The reducers of one snapshot, all of whose pickles share it."""
 
     def __init__(self) -> None:
-        self._storages = torch.Storages()
+        self._arrays = memory.Arrays()
+        self.storages = torch.Storages(self._arrays)
 
     def reduce(self, obj: Any) -> Any:
         """Return how to make the object anew, or NotImplemented. Called for most objects."""
+        try:
+            return self._reduce(obj)
+        except memory.NotShared as error:
+            raise NotKept(str(error)) from error
+
+    def _reduce(self, obj: Any) -> Any:
         kind = type(obj)
         reducer = _BY_TYPE.get(kind)
         if reducer is not None:
             return reducer(obj)
+        if kind.__name__ in _SINGLE_TYPES and (place := _single(obj)):
+            return _found, place
         if kind.__module__.startswith("torch"):
-            return self._storages.reduce(obj)
-        if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
-            return _array(obj)
+            return self.storages.reduce(obj)
+        if kind.__module__ == "numpy" and kind.__name__ in ("ndarray", "memmap"):
+            return self._array(obj)
         if kind.__module__.startswith("pandas") and hasattr(obj, "mgr_locs"):
             return _block(obj)
         if kind is types.GeneratorType and obj.gi_frame is None:
             return _used_up, (obj.__name__, obj.__qualname__)
         if isinstance(obj, types.GeneratorType | types.CoroutineType | types.AsyncGeneratorType):
             raise NotKept(f"a {kind.__name__} stands in the middle of its code")
+        if isinstance(obj, logging.Handler):
+            return logs.reduce(obj)
         return widgets.reduce(obj)
+
+    def _array(self, array: Any) -> Any:
+        reduced = memory.reduce_array(array, self.storages.at)
+        if reduced is NotImplemented and type(array).__name__ == "ndarray":
+            reduced = _array(array)
+            if reduced is NotImplemented and array.nbytes and "torch" in sys.modules:
+                self._arrays.note(array)
+        return reduced
 
 
 def _used_up(name: str, qualified: str) -> Any:
@@ -80,8 +102,10 @@ def _set_cell(cell: Any, content: tuple[Any]) -> None:
 
 
 def _weak(reference: "weakref.ref[Any]") -> Any:
-    target = reference()
-    return (_dead, ()) if target is None else (weakref.ref, (target,))
+    target, callback = reference(), reference.__callback__
+    if target is None:
+        return _dead, ()
+    return weakref.ref, (target,) if callback is None else (target, callback)
 
 
 class _Target:
@@ -97,6 +121,41 @@ def _weak_method(reference: "weakref.WeakMethod[Any]") -> Any:
     return (_dead, ()) if method is None else (weakref.WeakMethod, (method,))
 
 
+def _finalizer(finalizer: "weakref.finalize[..., Any]") -> Any:
+    alive = finalizer.peek()
+    if alive is None:
+        return _finalized, ()
+    target, function, arguments, named = alive
+    return _finalize, (target, function, arguments, named, finalizer.atexit)
+
+
+def _finalize(target: Any, function: Any, arguments: Any, named: Any, atexit: bool) -> Any:
+    finalizer = weakref.finalize(target, function, *arguments, **named)
+    finalizer.atexit = atexit
+    _waiting.append((finalizer, _registry().pop(finalizer)))
+    return finalizer
+
+
+#: Finalizers begin when all is back: of what was made in vain none is called.
+_waiting: list[tuple[Any, Any]] = []
+
+
+def _registry() -> dict[Any, Any]:
+    return weakref.finalize._registry  # type: ignore[attr-defined,no-any-return]
+
+
+def begin_finalizers() -> None:
+    """Have the finalizers that were made anew called when their objects go, which are back."""
+    _registry().update(pair for pair in _waiting if pair[1].weakref() is not None)
+    _waiting.clear()
+
+
+def _finalized() -> Any:
+    finalizer = weakref.finalize(_Target(), print)
+    finalizer.detach()
+    return finalizer
+
+
 def _weak_keys(mapping: "weakref.WeakKeyDictionary[Any, Any]") -> Any:
     return weakref.WeakKeyDictionary, (), None, None, iter(list(mapping.items()))
 
@@ -109,7 +168,7 @@ def _weak_values(mapping: "weakref.WeakValueDictionary[Any, Any]") -> Any:
 
 
 def _cached_function(wrapper: Any) -> Any:
-    if _importable(wrapper):
+    if importable(wrapper):
         return wrapper.__qualname__  # by reference
     parameters = wrapper.cache_parameters()
     state = {k: v for k, v in vars(wrapper).items() if k not in ("__wrapped__", "cache_parameters")}
@@ -130,7 +189,8 @@ def _property(function: Any, name: str | None) -> Any:
     return descriptor
 
 
-def _importable(obj: Any) -> bool:
+def importable(obj: Any) -> bool:
+    """Say whether a function or class is found by its name, in another module than the user's."""
     place: Any = sys.modules.get(getattr(obj, "__module__", "") or "")
     if place is None or place.__name__ == "__main__":
         return False
@@ -140,6 +200,9 @@ def _importable(obj: Any) -> bool:
 
 
 def _memoryview(view: memoryview) -> Any:
+    shared = memory.reduce_memoryview(view)
+    if shared is not NotImplemented:
+        return shared
     data = view.tobytes()
     content = data if view.readonly else bytearray(data)
     return _viewed, (content, view.format, view.shape)
@@ -150,7 +213,7 @@ def _viewed(data: Any, form: str, shape: Any) -> memoryview:
     return view if form == "B" and len(shape) == 1 else view.cast(form, shape)  # type: ignore
 
 
-# Open files: the same place of the same file, if nobody changed it since.
+# Open files: the same place of the same file, if nobody changed it since; otherwise closed.
 
 
 def _file(file: Any) -> Any:
@@ -186,18 +249,32 @@ def _stamp(found: os.stat_result) -> tuple[int, int]:
 def _open_file(
     name: Any, path: Any, mode: str, buffering: int, text: Any, position: int, stamp: Any
 ) -> Any:
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        raise NotKept(f"its file {path!r} is gone") from error
-    if _stamp(found) != tuple(stamp):
-        raise NotKept(f"its file {path!r} has changed since")
     kept = ~(os.O_TRUNC | os.O_EXCL | os.O_CREAT)
-    file = open(  # noqa: SIM115
-        name, mode, buffering, **text, opener=lambda _, flags: os.open(path, flags & kept)
-    )
-    file.seek(position)
+    try:
+        if _stamp(os.stat(path)) == tuple(stamp):
+            file = open(  # noqa: SIM115
+                name, mode, buffering, **text, opener=lambda _, flags: os.open(path, flags & kept)
+            )
+            file.seek(position)
+            return file
+        why = "has changed since"
+    except FileNotFoundError:
+        why = "is gone"
+    except OSError as error:
+        why = f"cannot be opened ({error.strerror})"
+    file = _closed_file(name, mode, buffering, text)
+    closed.append((file, telling.current(), f"the file {path!r} {why}, so it is closed"))
     return file
+
+
+def _folder(folder: "tempfile.TemporaryDirectory[str]") -> Any:
+    return _same_folder, (folder.name,), vars(folder)
+
+
+def _same_folder(name: str) -> Any:
+    if not os.path.isdir(name):  # as a rule it ended with the process that it was of
+        raise NotKept(f"its directory {name!r} is gone")
+    return tempfile.TemporaryDirectory.__new__(tempfile.TemporaryDirectory)
 
 
 def _closed_file(name: Any, mode: str, buffering: int, text: Any) -> Any:
@@ -206,6 +283,49 @@ def _closed_file(name: Any, mode: str, buffering: int, text: Any) -> Any:
     )
     file.close()
     return file
+
+
+# What a library has once, and users import by name: ``from random import randint`` is a method of
+# it, ``from matplotlib import rcParams`` it itself.
+
+_SINGLES = (
+    ("random", "_inst"),
+    ("numpy.random", "mtrand._rand"),
+    ("os", "environ"),
+    ("os", "environb"),
+    ("matplotlib", "rcParams"),
+    ("matplotlib", "rcParamsDefault"),
+    ("matplotlib", "rcParamsOrig"),
+    ("matplotlib", "colormaps"),
+    ("pandas", "options"),
+    ("torch", "default_generator"),
+)
+
+
+#: Most objects are told from these by their type.
+_SINGLE_TYPES = {
+    "Random",
+    "RandomState",
+    "_Environ",
+    "RcParams",
+    "ColormapRegistry",
+    "DictWrapper",
+    "Generator",
+}
+
+
+def _single(obj: Any) -> tuple[str, str] | None:
+    for module, path in _SINGLES:
+        if module in sys.modules and _found(module, path) is obj:
+            return module, path
+    return None
+
+
+def _found(module: str, path: str) -> Any:
+    place: Any = importlib.import_module(module)
+    for name in path.split("."):
+        place = getattr(place, name, None)
+    return place
 
 
 # numpy: views of one array stay views of one array.
@@ -259,6 +379,7 @@ _BY_TYPE: dict[type, Callable[[Any], Any]] = {
     types.CellType: _cell,
     weakref.ref: _weak,
     weakref.WeakMethod: _weak_method,
+    weakref.finalize: _finalizer,
     weakref.WeakKeyDictionary: _weak_keys,
     weakref.WeakValueDictionary: _weak_values,
     functools._lru_cache_wrapper: _cached_function,
@@ -269,4 +390,5 @@ _BY_TYPE: dict[type, Callable[[Any], Any]] = {
     io.BufferedWriter: _file,
     io.BufferedRandom: _file,
     io.FileIO: _file,
+    tempfile.TemporaryDirectory: _folder,
 }

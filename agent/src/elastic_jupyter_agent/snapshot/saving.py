@@ -2,44 +2,59 @@
 
 import contextlib
 import datetime
+import gc
 import platform
 import re
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import places, process, reducers, widgets
+from elastic_jupyter_agent.snapshot import places, process, reducers, settings, telling, widgets
 from elastic_jupyter_agent.snapshot.blobs import Reader, Sink, Source, Writer
 from elastic_jupyter_agent.snapshot.groups import group
-from elastic_jupyter_agent.snapshot.pickler import Pickled, Pickler, Unpickler, live_objects
-from elastic_jupyter_agent.wire import Chunk, Entry, Group, Lost, Manifest, Payload, WireError
+from elastic_jupyter_agent.snapshot.outputs import Output, Sent, SinkFailed
+from elastic_jupyter_agent.snapshot.pickler import Failed, Pickler, live_objects, unpickled
+from elastic_jupyter_agent.wire import Entry, Group, Lost, Manifest, WireError
+
+#: Where a value that could not be made anew is tried again; elsewhere is another by then.
+_TRIED_AGAIN = ("name:", "hidden:", "out:", "magic:", "widget:", "comm:")
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A manifest whose blobs are stored, and how many bytes of them were not there before."""
+    """A manifest whose blobs are stored, and how many bytes of them were not there before.
+
+    ``left`` are those of its groups that are of an earlier snapshot, see ``Report``.
+    """
 
     manifest: Manifest
     written: int
+    left: tuple[Group, ...] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a restore did: the user's names that are back, what is not, sentences to be told."""
+    """What a restore did: the user's names that are back, what is not, sentences to be told.
+
+    ``left`` are the groups with values that could not be made anew, all others being superseded:
+    the next snapshot takes them over.
+    """
 
     restored: list[str]
     lost: list[Lost]
     notices: list[str]
+    left: tuple[Group, ...] = ()
 
 
-def save(shell: Any, sink: Sink, known: Manifest | None = None) -> Saved:
+def save(
+    shell: Any, sink: Sink, known: Manifest | None = None, left: Sequence[Group] = ()
+) -> Saved:
     """Save the state of an IPython shell; to be called in its main thread.
 
-    ``known`` is the manifest of an earlier snapshot, whose blobs are used again. What cannot be
-    saved is in the manifest's ``lost``, and nothing that users' objects raise comes out, but
-    KeyboardInterrupt. Raises what the sink raises.
+    ``known`` is the manifest of an earlier snapshot, whose blobs are used again, and ``left`` what
+    the restore of it could not bring back. What cannot be saved is in the manifest's ``lost``, and
+    nothing that users' objects raise comes out, but KeyboardInterrupt. Raises what the sink raises.
     """
     live = live_objects(shell)
     own = reducers.Reducers()
@@ -54,42 +69,52 @@ def save(shell: Any, sink: Sink, known: Manifest | None = None) -> Saved:
             lost.extend(_lost(Entry(key, type_name(value)), reason(error)))
         told.add(id(value))
 
-    def pickle(values: list[Any]) -> Pickled:
-        return Pickler(live, own).pickled(values)
+    def pickle(
+        several: list[Any], output: Output, visit: Callable[[Any], None] | None = None
+    ) -> bool:
+        own.storages.looking, own.storages.left_out = visit is not None, False
+        pickler = Pickler(live, own, output, visit)
+        for value in several:
+            pickler.dump(value)
+        return not own.storages.left_out
 
-    with _quiet(), Writer(sink, known) as writer:
-        made = [
-            (together.keys, *_written(writer, together.pickled))
-            for together in group(values, pickle, cannot)
-        ]
+    try:
+        with _quiet(), Writer(sink, known) as writer:
+            made = []
+            for keys, sent in group(values, live, pickle, lambda: Sent(writer), cannot):
+                sent.flush()
+                made.append((tuple(Entry(key, type_name(values[key])) for key in keys), sent))
+    except SinkFailed as failed:
+        raise failed.error from None
+    older, gone = _taken_over(left, values, sink)
     manifest = Manifest(
         created=datetime.datetime.now(datetime.UTC).isoformat(),
         python=platform.python_version(),
         packages=process.packages(),
-        groups=tuple(
-            Group(
-                tuple(Entry(key, type_name(values[key])) for key in keys),
-                _payload(stream),
-                tuple(_payload(chunks, readonly) for chunks, readonly in buffers),
-            )
-            for keys, stream, buffers in made
-        ),
-        lost=tuple(lost),
+        # Those before them win where an agent does not know that some are superseded.
+        groups=(*older, *(sent.group(entries) for entries, sent in made)),
+        lost=(*lost, *gone),
         state=process.state(shell),
     )
-    return Saved(manifest, writer.written)
+    return Saved(manifest, writer.written, older)
 
 
-_Chunks = list["Future[Chunk]"]
-
-
-def _written(writer: Writer, pickled: Pickled) -> tuple[_Chunks, list[tuple[_Chunks, bool]]]:
-    buffers = [(writer.add([buffer]), buffer.readonly) for buffer in pickled.buffers]
-    return writer.add(pickled.stream), buffers
-
-
-def _payload(chunks: _Chunks, readonly: bool = True) -> Payload:
-    return Payload(tuple(chunk.result() for chunk in chunks), readonly)
+def _taken_over(
+    left: Sequence[Group], keys: Collection[str], sink: Sink
+) -> tuple[tuple[Group, ...], list[Lost]]:
+    """Return what is left of groups, and what is lost of them, when there are values for keys."""
+    groups, lost = [], []
+    for old in left:
+        entries = tuple(replace(e, superseded=e.superseded or e.key in keys) for e in old.entries)
+        wanted = [entry for entry in entries if not entry.superseded]
+        if not wanted:
+            continue
+        if all(sink.has(blob.digest) for blob in old.blobs):
+            groups.append(replace(old, entries=entries))
+        else:
+            for entry in wanted:
+                lost += _lost(entry, "it could not be made anew, and its saved copy is gone")
+    return tuple(groups), lost
 
 
 def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
@@ -104,8 +129,8 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
             f"they were saved by Python {manifest.python}, and this is {here}, which cannot read "
             f"them: they come back with Python {_minor(manifest.python)}"
         )
-    reducers.notices.clear()
-    restored: list[str] = []
+    telling.begin()
+    reducers.closed.clear()
     # As in a cell: a library that is imported asks ``get_ipython`` whether it is in a notebook.
     with _quiet(), shell.builtin_trap, Reader(source) as reader:
         reading = [reader.read([g.stream, *g.buffers]) for g in manifest.groups]
@@ -114,30 +139,85 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         data = [read() for read in reading]
         process.apply_to_shell(shell, manifest.state)
         widgets.let_go()
+        places.let_go()
         live = live_objects(shell)
-        later = []
+        later: list[tuple[Entry, Any]] = []
+        left: list[Group] = []
         with process.nothing_drawn():
             for saved in manifest.groups:
                 stream, *buffers = data.pop(0)
-                unpickler = Unpickler(stream, buffers, live)
-                failed = ""
-                for entry in saved.entries:
-                    try:
-                        later.append((entry, unpickler.unpickled(after=failed)))
-                    except (Exception, SystemExit) as error:
-                        lost += _lost(entry, reason(error))
-                        failed = failed or places.shown(entry.key)
-        # Making objects may draw random numbers: those come last.
-        for entry, value in sorted(later, key=lambda pair: pair[0].key.startswith("random:")):
-            try:
-                places.put(shell, entry.key, value)
-            except (Exception, SystemExit) as error:
-                lost.append(Lost(places.shown(entry.key), entry.type, reason(error)))
-            else:
-                restored += [places.shown(entry.key)] * entry.key.startswith("name:")
+                values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved))
+                pairs = [p for p in zip(saved.entries, values, strict=True) if not p[0].superseded]
+                later += [pair for pair in pairs if not isinstance(pair[1], Failed)]
+                failed = {entry.key: v.error for entry, v in pairs if isinstance(v, Failed)}
+                lost += _told(saved, failed)
+                left += _again(saved, failed)
+        # A widget that was made in vain takes the one of its id with it when it goes.
+        if lost or len(later) < sum(len(saved.entries) for saved in manifest.groups):
+            values, pairs = [], []
+            gc.collect()
+        places.forget_callbacks(shell, [entry.key for entry, _ in later])
+        restored, not_put = _put(shell, later, {id(file): why for file, _, why in reducers.closed})
+        lost += not_put
+        reducers.begin_finalizers()
+        named = {id(value) for _, value in later}
+        inside = [pair for file, *pair in reducers.closed if id(file) not in named]
+        notices += dict.fromkeys(f"{where}: {why}" for where, why in inside if where)
+        reducers.closed.clear()
         widgets.tell(manifest.state.get("comms", ()))
-    notices += [*reducers.notices, *_differences(manifest.packages)]
-    return Report(sorted(restored), lost, notices)
+    settings.put_filters()
+    notices += [*telling.told(), *_differences(manifest.packages)]
+    return Report(restored, lost, notices, tuple(left))
+
+
+def _begin(saved: Group) -> Callable[[int], None]:
+    """Return what notes which value is made, if anybody will see it."""
+
+    def begin(place: int) -> None:
+        entry = saved.entries[place]
+        telling.making("" if entry.superseded else places.shown(entry.key))
+
+    return begin
+
+
+def _put(
+    shell: Any, later: list[tuple[Entry, Any]], closed: dict[int, str]
+) -> tuple[list[str], list[Lost]]:
+    """Put values in their places; return the user's names that are back, and what is not.
+
+    ``closed`` has the files that are closed now, by their addresses, and why.
+    """
+    restored: list[str] = []
+    lost: list[Lost] = []
+    # Making objects may draw random numbers: those come last.
+    for entry, value in sorted(later, key=lambda pair: pair[0].key.startswith("random:")):
+        try:
+            places.put(shell, entry.key, value)
+        except (Exception, SystemExit) as error:
+            lost.append(Lost(places.shown(entry.key), entry.type, reason(error)))
+            continue
+        if id(value) in closed:
+            lost += _lost(entry, closed[id(value)])
+        else:
+            restored += [places.shown(entry.key)] * entry.key.startswith("name:")
+    return sorted(restored), lost
+
+
+def _told(saved: Group, failed: dict[str, BaseException]) -> Iterator[Lost]:
+    for entry in saved.entries:
+        if entry.key in failed:
+            again = "; its saved copy is kept, and tried again at the next wake"
+            why = reason(failed[entry.key])
+            yield from _lost(entry, why + again * entry.key.startswith(_TRIED_AGAIN))
+
+
+def _again(saved: Group, failed: Collection[str]) -> list[Group]:
+    """Return the group with what is to be tried again, if there is anything."""
+    entries = tuple(
+        replace(e, superseded=not (e.key in failed and e.key.startswith(_TRIED_AGAIN)))
+        for e in saved.entries
+    )
+    return [] if all(e.superseded for e in entries) else [replace(saved, entries=entries)]
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@
 """
 # ruff: noqa: E501 - a case is a line
 
+from tests.unit.agent.snapshot import cases_beside
+
 BUILTINS = [
     ("x = None", "x is None"),
     ("x = True; y = False", "x is True and y is False"),
@@ -691,33 +693,71 @@ LOST = [
     ("import select\np = select.epoll()", "p", "epoll", "cannot pickle"),
     ("import tempfile\nt = tempfile.TemporaryFile()", "t", "BufferedRandom", "without a path"),
     ("import csv\nr = csv.reader(['a'])", "r", "reader", "cannot pickle"),
+    *cases_beside.LOST,
 ]
-#: Saved, and lost when it is restored: (code, what happens in between, name, reason).
+#: Saved, and lost when it is restored: (code, what happens in between, name, reason, check).
 LOST_LATER = [
     (
-        "f = open('later.txt', 'w'); ok = 1",
+        "f = open('later.txt', 'w')",
         "__import__('pathlib').Path('later.txt').write_text('x')",
         "f",
-        "has changed since",
+        "has changed since, so it is closed",
+        "f.closed and f.name == 'later.txt' and f.mode == 'w'",
     ),
     (
-        "f = open('later2.txt', 'w'); ok = 1",
+        "f = open('later2.txt', 'wb'); l = [f, 1]",
         "__import__('os').unlink('later2.txt')",
         "f",
         "is gone",
+        "l[0] is f and f.closed and l[1] == 1",
     ),
     (
-        "class A:\n  def __setstate__(s, v): raise ValueError('not again')\na = A(); a.x = 1; ok = 1",
+        "class A:\n  def __setstate__(s, v): raise ValueError('not again')\na = A(); a.x = l = [1]; m = [l]",
         "",
         "a",
-        "not again",
+        "ValueError: not again; its saved copy is kept",
+        "m == [[1]] and m[0] is l and A.__name__ == 'A'",
     ),
     (
         "def boom(): raise KeyError('k')\nclass B:\n  def __reduce__(s): return (boom, ())\nb = B(); ok = 1",
         "",
         "b",
         "KeyError",
+        "ok == 1",
     ),
+    (
+        "import numpy as np\nclass A:\n  def __init__(s): s.x = 1\n  def __setstate__(s, v): 1 / 0\n"
+        "n = np.arange(100_000); v = n[5:]; l = [A(), n]; ok = [v, get_ipython(), globals()]",
+        "",
+        "l",
+        "ZeroDivisionError",
+        "n[5] = 9; v[0] == 9 and n[7] == 7 and ok[0] is v and ok[2] is globals()",
+    ),
+    (
+        "__import__('pathlib').Path('later_module.py').write_text('class C: pass')\n"
+        "import later_module; c = later_module.C(); c.s = s = {1}; d = {'s': s}; del later_module",
+        "__import__('os').unlink('later_module.py')",
+        "c",
+        "No module named 'later_module'",
+        "d['s'] is s and s == {1}",
+    ),
+    (
+        "class M(type):\n  def __setattr__(c, n, v): raise ValueError(n)\n"
+        "s = []; k = M('k', (), {'s': s}); t = (s,); e = [t]",
+        "",
+        "k",
+        "ValueError",
+        "e[0] is t and t[0] is s and type(M) is type",
+    ),
+    (
+        "class H:\n  def __hash__(s): return s.n\n  def __setstate__(s, v): vars(s).update(v); vars(s).pop('n')\n"
+        "h = H(); h.n = 1; h.l = l = []; d = {h: l}; del h; q = (l, l)",
+        "",
+        "d",
+        "AttributeError",
+        "q[0] is q[1] is l",
+    ),
+    *cases_beside.LOST_LATER,
 ]
 
 IMPORTS = "import numpy as np, pandas as pd, polars as pl, pyarrow as pa\n"
@@ -728,5 +768,6 @@ KEPT = [
     *CLASSES,
     *STANDARD,
     *FILES,
+    *cases_beside.KEPT,
     *((IMPORTS + code, check) for code, check in [*NUMPY, *FRAMES, *LIBRARIES]),
 ]

@@ -68,7 +68,8 @@ def save(shell: Any, code: str, folder: Path) -> dict[str, Any]:
 def restore(shell: Any, check: str, folder: Path) -> dict[str, Any]:
     manifest = wire.Manifest.from_json((folder / "manifest").read_text())
     report = snapshot.restore(shell, manifest, Folder(folder))
-    seen = {"lost": [vars(lost) for lost in report.lost], "restored": report.restored}
+    lost = [vars(lost) for lost in report.lost]
+    seen = {"lost": lost, "restored": report.restored, "notices": report.notices}
     return seen | {"holds": bool(run(shell, check)) if check else None}
 
 

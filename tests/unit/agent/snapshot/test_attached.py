@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
+from elastic_jupyter_agent import wire
 from tests.unit.agent.snapshot.gateway import TOKEN, FakeGateway, a_gateway
 from tests.unit.agent.test_kernel import AGENT, await_ready
 
@@ -326,6 +327,92 @@ def test_nothing_is_restored_over_what_has_run(
         assert other.run("print(x)") == "2\n"
 
 
+def test_a_callback_is_there_once_after_two_restores(
+    kernel: Kernel, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    kernel.run(
+        "calls = []\nfor n in range(2):\n"
+        "  get_ipython().events.register('pre_run_cell', lambda info, n=n: calls.append(n))"
+    )
+    kernel.save(gateway)
+    with a_kernel(tmp_path / "other") as other:
+        for _gateway in range(2):
+            assert other.restore(gateway)["lost"] == []
+        assert other.run("print(calls)") == "[0, 1]\n"
+
+
+@pytest.fixture
+def later(gateway: FakeGateway, tmp_path: Path) -> Iterator[Kernel]:
+    """A kernel that woke without a module that some of its variables need."""
+    folder = tmp_path / "later"
+    with a_kernel(folder) as first:
+        (folder / "mine.py").write_text("class C:\n  n = 3\n")
+        first.run(
+            "import numpy, mine; a, b, shared = mine.C(), mine.C(), [1]\n"
+            "a.shared, b.shared, l = shared, shared, [shared]; del mine\n"
+            "big = numpy.arange(100_000); a.big = big; a"
+        )
+        assert first.save(gateway)["lost"] == []
+    (folder / "mine.py").rename(folder / "gone.py")
+    with a_kernel(folder) as second:
+        restored = second.restore(gateway)
+        assert [lost["name"] for lost in restored["lost"]] == ["a", "b", "Out[1]"]
+        for lost in restored["lost"]:
+            assert lost["reason"] == (
+                "ModuleNotFoundError: No module named 'mine'; "
+                "its saved copy is kept, and tried again at the next wake"
+            )
+        assert restored["restored"] == ["big", "l", "numpy", "shared"]
+        yield second
+
+
+def test_what_could_not_be_made_anew_is_tried_again(
+    later: Kernel, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    later.run("assert l[0] is shared; shared.append(2); b = 'anew'; del big")
+    for _save in range(2):
+        saved = later.save(gateway)
+        assert saved["lost"] == []
+        assert saved["names"] == ["a", "b", "l", "numpy", "shared"]
+    assert gateway.manifest is not None
+    manifest = wire.Manifest.from_json(gateway.manifest)
+    needed = {blob.digest for blob in manifest.blobs}
+    gateway.blobs = {digest: blob for digest, blob in gateway.blobs.items() if digest in needed}
+    (tmp_path / "later/gone.py").rename(tmp_path / "later/mine.py")
+    with a_kernel(tmp_path / "later") as third:
+        restored = third.restore(gateway)
+        assert (restored["lost"], restored["notices"]) == ([], [])
+        assert restored["restored"] == saved["names"]
+        seen = third.run(
+            "print(a.n, a.shared, a.big[7], Out[1] is a, b, l[0] is shared, shared, 'big' in dir())"
+        )
+    assert seen == "3 [1] 7 True anew True [1, 2] False\n"
+
+
+def test_a_kept_copy_that_is_gone_loses_no_save(later: Kernel, gateway: FakeGateway) -> None:
+    gateway.blobs.clear()
+    saved = later.save(gateway)
+    assert [lost["name"] for lost in saved["lost"]] == ["a", "b", "Out[1]"]
+    assert {lost["reason"] for lost in saved["lost"]} == {
+        "it could not be made anew, and its saved copy is gone"
+    }
+    assert saved["names"] == ["big", "l", "numpy", "shared"]
+
+
+def test_a_file_that_changed_is_closed_in_a_list(
+    kernel: Kernel, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    kernel.run("f = open('log', 'w'); x = [1]; l = [f, x]; del f")
+    kernel.save(gateway)
+    (tmp_path / "kernel/log").write_text("more")
+    with a_kernel(tmp_path / "other") as other:
+        restored = other.restore(gateway)
+        assert restored["lost"] == []
+        [notice] = restored["notices"]
+        assert notice == f"l: the file '{tmp_path}/kernel/log' has changed since, so it is closed"
+        assert other.run("print(l[0].closed, l[1] is x)") == "True True\n"
+
+
 def test_what_another_python_saved_stays_saved(
     kernel: Kernel, gateway: FakeGateway, tmp_path: Path
 ) -> None:
@@ -362,3 +449,86 @@ def test_nothing_runs_after_a_save_until_its_gateway_has_said_what_follows(
     assert "event loop is busy" in kernel.save(gateway)["busy"]
     gateway.wants = 409
     kernel.run("x = 2")
+
+
+def test_a_time_out_of_what_is_saved_ends_the_save(kernel: Kernel, gateway: FakeGateway) -> None:
+    kernel.run(
+        "from elastic_jupyter_agent import snapshot\n"
+        "kept = snapshot.save\n"
+        "def late(*_):\n"
+        "  snapshot.save = kept\n"
+        "  raise TimeoutError('too late')\n"
+        "snapshot.save = late"
+    )
+    assert kernel.save(gateway) == {"error": "too late"}
+    assert "id" in kernel.save(gateway), "the control thread goes on"
+
+
+HOOKS = """
+import matplotlib.pyplot as plt
+ran = []
+for event in ("pre_execute", "post_execute", "pre_run_cell", "post_run_cell"):
+    get_ipython().events.register(event, lambda *_, event=event: ran.append(event))
+"""
+DRAWS = """
+import time
+from pathlib import Path
+%matplotlib inline
+figure, axes = plt.subplots(); axes.plot([1, 2])
+Path("on").touch()
+while not Path("off").exists(): time.sleep(.01)
+ran.clear(); print(plt.fignum_exists(figure.number))
+"""
+
+
+def test_a_question_runs_no_hook_of_cells_nor_shows_half_a_figure(
+    gateway: FakeGateway, tmp_path: Path
+) -> None:
+    folder = tmp_path / "kernel"
+    with a_kernel(folder) as kernel:
+        kernel.ask("hello")
+        kernel.run(HOOKS)
+        printed: list[str] = []
+        running = kernel.client.execute(DRAWS)
+        while not (folder / "on").exists():
+            assert kernel.process.poll() is None
+        assert "agent" in kernel.ask("hello")
+        assert "leftovers" in kernel.ask("leftovers")
+        assert kernel.save(gateway) == {"busy": "a cell is running"}
+        (folder / "off").touch()
+        while (message := kernel.client.get_iopub_msg(timeout=PATIENCE))["parent_header"].get(
+            "msg_id"
+        ) != running or message["content"].get("execution_state") != "idle":
+            if message["msg_type"] == "stream":
+                printed.append(message["content"]["text"])
+        kernel.client._recv_reply(running, timeout=PATIENCE)
+        assert printed == ["True\n"]
+        kernel.ask("leftovers")
+        assert "id" in kernel.save(gateway)
+        assert kernel.run("print(ran[:3])") == (
+            "['post_execute', 'post_run_cell', 'pre_execute']\n"
+        ), "what ran is of the two cells"
+
+
+def test_an_ipykernel_that_is_not_known_says_so_when_it_is_greeted(
+    kernel: Kernel, gateway: FakeGateway
+) -> None:
+    kernel.run("get_ipython().kernel._main_asyncio_lock = None")
+    for answer in (kernel.ask("hello"), kernel.save(gateway)):
+        assert "it lacks the main lock" in answer["unsavable"]
+    assert kernel.ask("leftovers") == {"leftovers": []}
+
+
+def test_pylab_comes_back_hidden(gateway: FakeGateway, tmp_path: Path) -> None:
+    with a_kernel(tmp_path / "one") as kernel:
+        kernel.run("%pylab inline\nx = array([1])")
+        saved = kernel.save(gateway)
+        assert saved["names"] == ["x"]
+        assert saved["lost"] == []
+    with a_kernel(tmp_path / "other") as other:
+        restored = other.restore(gateway)
+        assert restored["lost"] == []
+        assert restored["restored"] == ["x"]
+        seen = "rand.__self__ is np.random.mtrand._rand, rcParams is matplotlib.rcParams"
+        assert other.run(f"print(array([1]) + x, {seen})") == "[2] True True\n"
+        assert other.run("%who") == "x\t \n"

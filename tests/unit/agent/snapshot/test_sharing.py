@@ -6,9 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elastic_jupyter_agent.snapshot.groups import group
-from elastic_jupyter_agent.snapshot.pickler import Pickler, Unpickler
+from elastic_jupyter_agent.snapshot.outputs import Kept
+from elastic_jupyter_agent.snapshot.pickler import Failed, Pickler, unpickled
 from elastic_jupyter_agent.snapshot.reducers import Reducers
 
+LIVE: list[Any] = [{}]
 #: What a structure is made of: for each node its kind, a plain value, and the nodes it refers to.
 NODES = st.lists(
     st.tuples(
@@ -68,20 +70,25 @@ def shape(roots: list[Any]) -> list[Any]:
     return described
 
 
+def grouped(values: dict[str, Any], lost: list[str]) -> list[tuple[list[str], Kept]]:
+    reducers = Reducers()
+
+    def pickle(several: list[Any], output: Any, visit: Any = None) -> bool:
+        pickler = Pickler(LIVE, reducers, output, visit)
+        for value in several:
+            pickler.dump(value)
+        return True
+
+    return list(group(values, LIVE, pickle, Kept, lambda key, value, error: lost.append(key)))
+
+
 def round_trip(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return what comes back, and what could not be pickled."""
-    live: list[Any] = [{}]
     lost: list[str] = []
-    reducers = Reducers()
     back: dict[str, Any] = {}
-    for together in group(
-        values,
-        lambda several: Pickler(live, reducers).pickled(several),
-        lambda key, value, error: lost.append(key),
-    ):
-        stream = memoryview(b"".join(together.pickled.stream))
-        unpickler = Unpickler(stream, together.pickled.buffers, live)
-        back |= {key: unpickler.unpickled() for key in together.keys}
+    for keys, kept in grouped(values, lost):
+        stream = memoryview(b"".join(kept.stream))
+        back |= zip(keys, unpickled(stream, kept.buffers, LIVE, len(keys)), strict=True)
     return {key: back[key] for key in values if key in back}, lost
 
 
@@ -117,9 +124,74 @@ def test_only_names_that_reach_what_cannot_be_saved_are_lost(
     assert shape(list(back.values())) == shape(kept)
 
 
+class Broken:
+    """Cannot be made anew."""
+
+    def __reduce__(self) -> Any:
+        return _raise, ()
+
+
+def _raise() -> None:
+    raise ValueError("not again")
+
+
+class HalfMade:
+    """Is there before it fails, so that others may hold it."""
+
+    def __init__(self, content: Any = None) -> None:
+        self.content = content
+
+    def __setstate__(self, state: Any) -> None:
+        _raise()
+
+
+class SetBy(HalfMade):
+    """Is filled by a function that fails."""
+
+    def __reduce__(self) -> Any:
+        return SetBy, (), self.content, None, None, lambda made, content: _raise()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(NODES, st.integers(0, 11), st.sampled_from([Broken, HalfMade, SetBy]))
+def test_only_names_that_reach_what_cannot_be_made_anew_are_lost(
+    nodes: list[tuple[str, Any, list[int]]], place: int, kind: Any
+) -> None:
+    made = build(nodes)
+    culprit = made[place % len(made)]
+    spoil = culprit[0] if isinstance(culprit, tuple) else culprit
+    # What is half made holds others, too, and they come back.
+    broken = kind() if kind is Broken else kind([made[-1], made[0]])
+    if isinstance(spoil, dict):
+        spoil["broken"] = broken
+    elif isinstance(spoil, Node):
+        spoil.content.append(broken)  # type: ignore[attr-defined]
+    else:
+        spoil.append(broken)
+    values = {f"n{n}": value for n, value in enumerate(made)}
+    reach = {key for key, value in values.items() if kind.__name__ in shape([value])}
+    back, lost = round_trip(values)
+    assert lost == []
+    failed = {key for key, value in back.items() if isinstance(value, Failed)}
+    assert failed == reach
+    assert {str(back[key].error) for key in failed} <= {"not again"}
+    kept = [value for key, value in values.items() if key not in reach]
+    assert shape([back[key] for key in values if key not in reach]) == shape(kept)
+
+
+class Stateful:
+    """Has a state that is made for each pickle, in memory that was another's before."""
+
+    def __getstate__(self) -> Any:
+        return {"made": [[n] for n in range(100)]}
+
+
+def test_what_is_made_for_a_pickle_is_shared_by_nobody() -> None:
+    values = {f"n{n}": Stateful() for n in range(20)}
+    assert [len(keys) for keys, _ in grouped(values, [])] == [1] * 20
+
+
 def test_what_shares_nothing_is_pickled_apart() -> None:
     shared: list[int] = []
     values = {"a": shared, "b": [shared], "c": [1], "d": "text", "e": ["text"]}
-    live: list[Any] = [{}]
-    groups = group(values, lambda v: Pickler(live, Reducers()).pickled(v), lambda *_: None)
-    assert [together.keys for together in groups] == [["a", "b"], ["c"], ["d"], ["e"]]
+    assert [keys for keys, _ in grouped(values, [])] == [["a", "b"], ["c"], ["d"], ["e"]]

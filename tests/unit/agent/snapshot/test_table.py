@@ -2,18 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.agent.snapshot import cases
-
-ROOT = Path(__file__).parents[4]
-Seen = dict[str, dict[str, Any]]
+from tests.unit.agent.snapshot.sides import Seen, one_side
 
 
 def _cases() -> list[dict[str, str]]:
@@ -21,32 +16,12 @@ def _cases() -> list[dict[str, str]]:
     lost = [
         {"code": code, "check": "ok" if "ok = 1" in code else "True"} for code, *_ in cases.LOST
     ]
-    later = [{"code": code, "check": "ok == 1"} for code, *_ in cases.LOST_LATER]
+    later = [{"code": code, "check": check} for code, *_, check in cases.LOST_LATER]
     return [
         {"id": f"{table}-{place}"} | case
         for table, several in {"kept": kept, "lost": lost, "later": later}.items()
         for place, case in enumerate(several)
     ]
-
-
-def _side(side: str, root: Path) -> Seen:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "agent/src")]),
-        "MPLCONFIGDIR": str(root),
-        "IPYTHONDIR": str(root),
-    }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # both sides import the same libraries
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.agent.snapshot.child", side, str(root)],
-        cwd=root / "work",
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    seen = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    ended = {"raised": f"the process ended with {done.returncode}: {done.stderr[-2000:]}"}
-    return {case["id"]: ended for case in _cases()} | {one["id"]: one for one in seen}
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +31,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Seen, Seen]:
     (root / "work").mkdir()
     (root / "work/read.txt").write_text("one\ntwo\nthree\n")
     (root / "cases.json").write_text(json.dumps(_cases()))
-    saved = _side("save", root)
+    saved = one_side("save", root)
     before = os.getcwd()
     os.chdir(root / "work")
     try:
@@ -64,7 +39,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Seen, Seen]:
             exec(between)
     finally:
         os.chdir(before)
-    return saved, _side("restore", root)
+    return saved, one_side("restore", root)
 
 
 def _title(code: str) -> str:
@@ -103,7 +78,7 @@ def test_reports_what_cannot_be_saved(seen: tuple[Seen, Seen], place: int) -> No
 
 @_table(cases.LOST_LATER)
 def test_reports_what_cannot_be_restored(seen: tuple[Seen, Seen], place: int) -> None:
-    _, _, name, reason = cases.LOST_LATER[place]
+    _, _, name, reason, _ = cases.LOST_LATER[place]
     saved, restored = (side[f"later-{place}"] for side in seen)
     assert saved["lost"] == []
     [lost] = restored["lost"]

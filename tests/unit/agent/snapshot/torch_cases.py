@@ -4,11 +4,15 @@ from typing import NamedTuple
 
 
 class Case(NamedTuple):
-    """A namespace: code that makes it on a GPU, and what holds of it after it was restored."""
+    """A namespace: code that makes it on a GPU, and what holds of it after it was restored.
+
+    ``told`` is part of a notice that has to come with it.
+    """
 
     id: str
     code: str
     check: str
+    told: str = ""
 
 
 CASES = (
@@ -143,8 +147,10 @@ b = torch.nn.Buffer(torch.ones(2))
 import torch
 x = torch.ones(3, requires_grad=True)
 y = (x*2)
+z = [y.sum()]
 """,
-        "'y' in dir() or True",
+        "y.tolist() == [2,2,2] and y.requires_grad and x.is_leaf and z[0].item() == 6",
+        told="y, z: no longer known how it was computed",
     ),
     Case(
         "bfloat16",
@@ -256,8 +262,68 @@ s = torch.Size([1,2])
 import torch, numpy as np
 a = np.zeros(4)
 t = torch.from_numpy(a)
+u = torch.from_numpy(a[1:])
+b = t[2:].numpy()
+d = torch.zeros(3)
+e = d.numpy()
 """,
-        "t.tolist() == [0]*4",
+        ("a[2] = 7; d[1] = 5; t[2].item() == 7 and u[1].item() == 7 and b[0] == 7 and e[1] == 5"),
+    ),
+    Case(
+        "numpy shared, the tensor first",
+        """
+import torch, numpy as np
+t = None
+a = np.zeros(4)
+t = torch.from_numpy(a)
+""",
+        "a[2] = 7; t[2].item() == 7",
+    ),
+    Case(
+        "storages of one address",
+        """
+import torch
+b = bytearray(64)
+x = torch.frombuffer(b, dtype=torch.float32, count=4)
+y = torch.frombuffer(b, dtype=torch.float32, count=16)
+z = torch.frombuffer(b, dtype=torch.float32, count=8)
+del b
+""",
+        "y[1] = 7; x[1].item() == 7 and z[1].item() == 7 and y.shape == (16,) and x.shape == (4,)",
+    ),
+    Case(
+        "storages of one address in one value",
+        """
+import torch
+b = bytearray(64)
+x = [torch.frombuffer(b, dtype=torch.float32, count=n) for n in (4, 16)]
+del b
+""",
+        "x[1].shape == (16,) and x[0].shape == (4,)",
+        told="x: tensors that shared memory have each their own",
+    ),
+    Case(
+        "default generator",
+        """
+import torch
+g = torch.default_generator
+""",
+        "g is torch.default_generator",
+    ),
+    Case(
+        "settings",
+        """
+import torch
+torch.set_default_dtype(torch.float64); torch.set_grad_enabled(False); torch.set_num_threads(1)
+torch.set_printoptions(precision=2); torch.backends.cudnn.benchmark = True
+""",
+        (
+            "seen = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(), "
+            "str(torch.tensor(.5555)), torch.backends.cudnn.benchmark); "
+            "torch.set_default_dtype(torch.float32); torch.set_grad_enabled(True); "
+            "torch.set_printoptions(precision=4); torch.backends.cudnn.benchmark = False; "
+            "seen == (torch.float64, False, 1, 'tensor(0.56)', True)"
+        ),
     ),
     Case(
         "hook",
