@@ -13,11 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from elastic_jupyter_agent.snapshot.telling import NotKept
+
 Stamp = tuple[int, int]
-
-
-class NotShared(Exception):
-    """What looks at other memory in a way that cannot be kept; the message says why."""
 
 
 class Arrays:
@@ -128,16 +126,16 @@ def flat(root: Any) -> Any:
 def _mapped(array: Any) -> Any:
     numpy = sys.modules["numpy"]
     if array.filename is None or not isinstance(array.base, mmap.mmap):
-        raise NotShared("a mapped file without a path")
+        raise NotKept("a mapped file without a path")
     path = os.fspath(array.filename)
     if array.mode in ("r+", "w+"):
         array.flush()
     try:
         found = os.stat(path)
     except OSError as error:
-        raise NotShared(f"a mapped file that is gone: {error}") from error
+        raise NotKept(f"a mapped file that is gone: {error}") from error
     if _inode(_address(array)) not in (None, found.st_ino):
-        raise NotShared(f"a mapped file that is no more at {path!r}")
+        raise NotKept(f"a mapped file that is no more at {path!r}")
     order = "C" if array.flags.c_contiguous else "F"
     place = path, array.dtype, array.mode, array.offset, array.shape, order
     content = None
@@ -161,9 +159,9 @@ def _map(
     try:
         found = os.stat(path)
     except OSError as error:
-        raise NotShared(f"its file {path!r} is gone") from error
+        raise NotKept(f"its file {path!r} is gone") from error
     if (found.st_size, found.st_mtime_ns) != tuple(stamp):
-        raise NotShared(f"its file {path!r} has changed since")
+        raise NotKept(f"its file {path!r} has changed since")
     array = numpy.memmap(path, dtype, mode.replace("w", "r"), offset, shape, order)
     array.mode = mode
     if content is not None:
@@ -199,10 +197,10 @@ def reduce_memoryview(view: memoryview) -> Any:
     if isinstance(source, bytes) or not view.nbytes:
         return NotImplemented
     if not view.c_contiguous:
-        raise NotShared("a memoryview with steps")
+        raise NotKept("a memoryview with steps")
     whole = memoryview(source)
     if not whole.c_contiguous:
-        raise NotShared("a memoryview of an object with steps")
+        raise NotKept("a memoryview of an object with steps")
     offset = 0
     if view.nbytes != whole.nbytes:
         offset = _start(view) - _start(whole)
@@ -213,7 +211,7 @@ def _start(view: memoryview) -> int:
     import ctypes
 
     if view.readonly:
-        raise NotShared("a memoryview of a part that cannot be written to")
+        raise NotKept("a memoryview of a part that cannot be written to")
     return ctypes.addressof(ctypes.c_char.from_buffer(view))
 
 

@@ -9,7 +9,6 @@ import importlib
 import io
 import logging
 import os
-import pickle
 import sys
 import tempfile
 import types
@@ -18,13 +17,10 @@ from collections.abc import Callable
 from typing import Any
 
 from elastic_jupyter_agent.snapshot import logs, memory, telling, torch, widgets
+from elastic_jupyter_agent.snapshot.telling import NotKept
 
 #: Files that came back closed: each with what was made when it was, and why.
 closed: list[tuple[Any, str, str]] = []
-
-
-class NotKept(pickle.PicklingError):
-    """An object that would be pickled, but not as what it is; the message says why."""
 
 
 class Reducers:
@@ -36,12 +32,6 @@ class Reducers:
 
     def reduce(self, obj: Any) -> Any:
         """Return how to make the object anew, or NotImplemented. Called for most objects."""
-        try:
-            return self._reduce(obj)
-        except memory.NotShared as error:
-            raise NotKept(str(error)) from error
-
-    def _reduce(self, obj: Any) -> Any:
         kind = type(obj)
         reducer = _BY_TYPE.get(kind)
         if reducer is not None:
@@ -63,6 +53,8 @@ class Reducers:
         return widgets.reduce(obj)
 
     def _array(self, array: Any) -> Any:
+        if array.base is None and "torch" not in sys.modules:
+            return NotImplemented  # as most are
         reduced = memory.reduce_array(array, self.storages.at)
         if reduced is NotImplemented and type(array).__name__ == "ndarray":
             reduced = _array(array)

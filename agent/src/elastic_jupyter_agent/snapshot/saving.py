@@ -15,6 +15,7 @@ from elastic_jupyter_agent.snapshot.blobs import Reader, Sink, Source, Writer
 from elastic_jupyter_agent.snapshot.groups import group
 from elastic_jupyter_agent.snapshot.outputs import Output, Sent, SinkFailed
 from elastic_jupyter_agent.snapshot.pickler import Failed, Pickler, live_objects, unpickled
+from elastic_jupyter_agent.snapshot.telling import NotKept
 from elastic_jupyter_agent.wire import Entry, Group, Lost, Manifest, WireError
 
 #: Where a value that could not be made anew is tried again; elsewhere is another by then.
@@ -248,7 +249,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, RecursionError) or "deep recursion" in text:
         return "it is nested too deeply"
     text = re.sub(r"^Can't pickle <[^>]*>: ", "", text)
-    if isinstance(error, reducers.NotKept | TypeError) and text:
+    if isinstance(error, NotKept | TypeError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

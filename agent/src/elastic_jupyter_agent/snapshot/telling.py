@@ -1,5 +1,12 @@
 """What is told to the user of values that are made anew, and are not quite as they were."""
 
+import pickle
+
+
+class NotKept(pickle.PicklingError):
+    """An object that would be pickled, but not as what it is; the message says why."""
+
+
 #: Told while objects are made anew, for the report: sentences for the user.
 notices: list[str] = []
 #: What is made anew now, as the user knows it; and what is told of several.
