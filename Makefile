@@ -75,9 +75,9 @@ chaos: venv ## fifty rounds of SIGKILL on one machine; CHAOS_SEED=n has a run ch
 	CHAOS_ROUNDS=50 $(BIN)/pytest tests/local/test_chaos.py -s
 
 sleeps: venv ## what sleeps and wakes, TIMES times on one machine, then on a cluster
-	for turn in $$(seq $(TIMES)); do $(BIN)/pytest tests/local/test_scenarios.py -q -k "$(SLEEPS)" || exit 1; done
-	devcluster/with.sh bash -c 'for turn in $$(seq $(TIMES)); do \
-	  $(BIN)/pytest tests/cluster/test_hibernation.py -q -k "$(SLEEPS)" --timeout 600 || exit 1; done'
+	$(BIN)/pytest tests/local/test_scenarios.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 300
+	devcluster/with.sh \
+	  $(BIN)/pytest tests/cluster/test_hibernation.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 600
 
 crashes: venv ## a crash, or a full disk, at each step of a kernel's sleep and wake
 	ALL_CRASHES=1 $(BIN)/pytest tests/local/test_crashes.py -s

@@ -24,10 +24,12 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Iterator[pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
     """Make a skipped test a failed one where the environment says so, as ``.ci/run`` does."""
     report = yield
     _refuse_skip(report)
+    if report.failed:
+        item.config.stash.setdefault(_FAILED_IN, _turn_of(item))
     return report
 
 
@@ -37,3 +39,45 @@ def pytest_make_collect_report() -> Iterator[pytest.CollectReport]:
     report = yield
     _refuse_skip(report)
     return report
+
+
+# -- turns
+
+
+_ENDED, _FAILED_IN = pytest.StashKey[int](), pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--turns``, for what has to pass again and again."""
+    parser.addoption("--turns", type=int, default=1, help="run all tests so many times in a row")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have each test once a turn; turns follow each other, on what the session has started."""
+    turns = metafunc.config.getoption("turns")
+    if turns > 1:
+        metafunc.fixturenames.append("turn")
+        metafunc.parametrize("turn", range(1, turns + 1), scope="session")
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Note the turn whose last test this was."""
+    if _turn_of(item) != _turn_of(nextitem):
+        item.config.stash[_ENDED] = _turn_of(item)
+
+
+def _turn_of(item: pytest.Item | None) -> int:
+    """Return the turn of a test, counted from 1; 0: there are none."""
+    callspec = getattr(item, "callspec", None)
+    turn: int = callspec.params.get("turn", 0) if callspec else 0
+    return turn
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how many turns have passed before the first that did not."""
+    turns = config.getoption("turns")
+    if turns > 1:
+        passed = min(config.stash.get(_ENDED, 0), config.stash.get(_FAILED_IN, turns + 1) - 1)
+        terminalreporter.write_line(f"{passed} of {turns} turns passed")
