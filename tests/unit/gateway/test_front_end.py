@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,12 @@ FACTS = Facts("uid", 2, Phase.RUNNING, "10.0.0.1", "", "", "", None)
 SAVED = replace(FACTS, phase=None, snapshot=Snapshot(epoch=1, id="1-ab"))
 QUEUED = replace(SAVED, phase=Phase.QUEUED, place=Queue(position=2, length=3))
 LOST = [{"name": "f", "type": "lock", "reason": "a lock"}]
+#: A cell that ends once the file is there.
+UNTIL = """
+import os, time
+print("on", flush=True)
+while not os.path.exists({file!r}): time.sleep(0.02)
+"""
 KEYS = {
     *("phase", "text", "queue", "reclaim_at", "keep_until", "hibernates"),
     *("restored", "lost", "lost_count", "can"),
@@ -207,7 +214,9 @@ async def test_what_did_not_come_back_is_in_the_object_and_known_to_the_next_gat
     assert (await tells(tab, "Running", lost_count=1))["lost"][0]["name"] == "gone"
 
 
-async def test_a_kernel_is_kept_and_then_released_by_its_tab(world: Loopback) -> None:
+async def test_a_kernel_is_kept_and_then_released_by_its_tab(
+    world: Loopback, tmp_path: Path
+) -> None:
     front_end = FrontEnd(await world.gateway(**NEVER))
     tab = await front_end.open(await front_end.start())
     await tab.run("x = 1")
@@ -217,11 +226,12 @@ async def test_a_kernel_is_kept_and_then_released_by_its_tab(world: Loopback) ->
     assert (said["status"], later) == ("ok", timedelta(minutes=30))
     assert spec(world)["keepUntil"]
     await tells(tab, "Running", reclaim_at=said["reclaim_at"])
-    busy = await tab.execute("import time\nprint('on', flush=True)\ntime.sleep(1)")
+    busy = await tab.execute(UNTIL.format(file=str(tmp_path / "end")))
     await tab.until(lambda: busy.text() == "on\n")
     assert await ask(tab, RELEASE) == {"status": "ok", "busy": True}
     await tab.until(lambda: tab.states[-1] == "busy")
     assert not busy.done, "or the end of a request would look like that of the cell"
+    (tmp_path / "end").touch()
     await tells(tab, "Hibernated")
     assert busy.done
 
