@@ -25,4 +25,4 @@ async def until(condition: Callable[[], object], *, seconds: float = 60.0) -> No
         if loop.time() > deadline:
             raise AssertionError(f"not seen within {seconds} s")
         await asyncio.sleep(pause)
-        pause = min(2 * pause, 1.0)
+        pause = min(2 * pause, 0.1)
