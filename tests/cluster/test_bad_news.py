@@ -562,8 +562,33 @@ def hasty(cluster: Cluster, new_team: Callable[..., Team]) -> Iterator[Place]:
         queueTimeoutSeconds=QUEUE_LIMIT,
     )
     set_quota(team, 0)
+    know_that_there_is_no_config(team)
     with a_place(team, team.server) as place:
         yield place
+
+
+def know_that_there_is_no_config(team: Team) -> None:
+    """Have the kubelet follow a ConfigMap that there is not, so that it says so at once.
+
+    At the first pod that names one it often gives up waiting for its own watch, says so, and looks
+    again only after the limit.
+    """
+    name = "follows-the-config"
+    pod = manifests.plain_pod(
+        name,
+        namespace=team.namespace,
+        image=foreign_image(team.cluster, "plain-kernel"),
+        command=["sleep", "600"],
+    )
+    optional = {"configMapRef": {"name": "nowhere", "optional": True}}
+    pod["spec"]["containers"][0]["envFrom"] = [optional]
+    team.cluster.create(pod)
+    eventually(
+        lambda: (team.cluster.get(team.namespace, "pods", name) or {}).get("status", {}),
+        lambda status: status.get("phase") == "Running",
+        within=60,
+        what="a pod that does without its ConfigMap",
+    )
 
 
 def set_quota(team: Team, seats: int) -> None:
