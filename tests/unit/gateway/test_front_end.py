@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -207,7 +208,9 @@ async def test_what_did_not_come_back_is_in_the_object_and_known_to_the_next_gat
     assert (await tells(tab, "Running", lost_count=1))["lost"][0]["name"] == "gone"
 
 
-async def test_a_kernel_is_kept_and_then_released_by_its_tab(world: Loopback) -> None:
+async def test_a_kernel_is_kept_and_then_released_by_its_tab(
+    world: Loopback, tmp_path: Path
+) -> None:
     front_end = FrontEnd(await world.gateway(**NEVER))
     tab = await front_end.open(await front_end.start())
     await tab.run("x = 1")
@@ -217,11 +220,16 @@ async def test_a_kernel_is_kept_and_then_released_by_its_tab(world: Loopback) ->
     assert (said["status"], later) == ("ok", timedelta(minutes=30))
     assert spec(world)["keepUntil"]
     await tells(tab, "Running", reclaim_at=said["reclaim_at"])
-    busy = await tab.execute("import time\nprint('on', flush=True)\ntime.sleep(1)")
+    gate = tmp_path / "gate"
+    busy = await tab.execute(
+        "import os, time\nprint('on', flush=True)\n"
+        f"while not os.path.exists({str(gate)!r}): time.sleep(0.02)"
+    )
     await tab.until(lambda: busy.text() == "on\n")
     assert await ask(tab, RELEASE) == {"status": "ok", "busy": True}
     await tab.until(lambda: tab.states[-1] == "busy")
     assert not busy.done, "or the end of a request would look like that of the cell"
+    gate.touch()
     await tells(tab, "Hibernated")
     assert busy.done
 
