@@ -23,7 +23,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes sleeps
+.PHONY: help venv test local-tests browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes sleeps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +43,17 @@ $(STAMP): requirements/dev.txt pyproject.toml agent/pyproject.toml
 
 test: venv ## unit tests, those of one machine and of a browser, then the cluster tests on a real Kubernetes
 	@/usr/bin/python3 -c 'import torch' 2>/dev/null || devcluster/packages.sh python3-torch || true
-	$(BIN)/pytest -n 2 --dist loadfile
-	$(BIN)/pytest tests/local --durations 20 --timeout 300
+	@# Few slow tests in a file do not make it the last one.
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(MAKE) local-tests
 	$(MAKE) browser-tests
 	devcluster/with.sh $(MAKE) cluster-tests
+
+LOCAL_TESTS := $(BIN)/pytest tests/local --durations 20 --timeout 300
+
+local-tests: # side by side, then those that bear no others
+	$(LOCAL_TESTS) -m "not alone" -n 2 --dist loadfile
+	$(LOCAL_TESTS) -m alone
 
 browser-tests: # in Debian's Chromium; where it cannot be installed, they say that they are skipped
 	@type -P chromium >/dev/null || devcluster/packages.sh chromium || true
@@ -62,7 +69,7 @@ gpu-tests: venv ## GPUs of hardware, on a machine that has some: what CUDA and t
 CLUSTER_TESTS := $(BIN)/pytest tests/cluster --durations 20 --timeout 600
 
 cluster-tests: # on the cluster of KUBECONFIG; side by side, then those that bear no others
-	$(CLUSTER_TESTS) -m "not alone" -n $(SIDE_BY_SIDE) --dist loadfile
+	$(CLUSTER_TESTS) -m "not alone" -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
 	$(CLUSTER_TESTS) -m alone
 
 soak: venv ## thirty users for ten minutes, after which nothing may be left

@@ -16,6 +16,15 @@ const STATE = 'elastic_jupyter_state';
 /** The longest pause of a browser's timer that is safe, in ms. */
 const LONGEST = 3_600_000;
 
+/** Whether a message tells a kernel what was done to a widget; who connects asks for states alone. */
+function isTouch(msg: KernelMessage.IMessage): boolean {
+  if (!KernelMessage.isCommMsgMsg(msg)) {
+    return false;
+  }
+  const { method } = msg.content.data;
+  return method !== 'request_state' && method !== 'request_states';
+}
+
 export class KernelWatch {
   constructor(context: ISessionContext) {
     context.kernelChanged.connect((_, { newValue }) => this._follow(newValue), this);
@@ -88,7 +97,7 @@ export class KernelWatch {
       // The clocks of gateway and browser may differ.
       this._ahead = Date.parse(msg.header.date) - Date.now() || 0;
       this._tell(msg.content as unknown as State);
-    } else if (direction === 'send' && type === 'comm_msg' && this._state && isAway(this._state)) {
+    } else if (direction === 'send' && isTouch(msg) && this._state && isAway(this._state)) {
       this._touched.emit();
     }
   }

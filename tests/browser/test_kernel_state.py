@@ -6,30 +6,54 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.support.lab_page import LabPage
+from tests.support.machine import Machine
 
 PYTHON = "Python 3 (ipykernel)"
 GPU = "Python 3 (ipykernel) (GPU)"
 SLIDER = "import ipywidgets\ndisplay(ipywidgets.IntSlider())"
 STATE = "kept = 41\nrunning = (n for n in range(3))\nnext(running)"
 COUNTDOWN = re.compile(r"^sleeps in 0:\d\d$")
+#: The texts that an element has from now on, kept in ``window.texts``.
+RECORD_TEXTS = """element => {
+  window.texts = [element.textContent];
+  new MutationObserver(() => window.texts.push(element.textContent))
+    .observe(element, {childList: true, characterData: true, subtree: true});
+}"""
+#: ``window.asked``: whether the state of a widget was asked for.
+RECORD_ASKED = """() => {
+  const send = WebSocket.prototype.send;
+  window.asked = false;
+  WebSocket.prototype.send = function (frame) {
+    const text = typeof frame === 'string' ? frame : new TextDecoder().decode(frame);
+    window.asked ||= text.includes('"request_state');
+    return send.call(this, frame);
+  };
+}"""
 
 
 @pytest.mark.machine(idle=10, policy="hibernate")
-def test_a_kernels_sleep_is_seen_and_steered_from_its_notebook(lab: LabPage) -> None:
+def test_a_kernels_sleep_is_seen_and_steered_from_its_notebook(
+    machine: Machine, lab: LabPage
+) -> None:
     lab.new_notebook(GPU)
     slider = lab.run(SLIDER).locator(".noUi-handle")
     expect(slider).to_be_visible()
     lab.run(STATE)
     expect(shown(lab)).to_have_text(COUNTDOWN)
-    expect(shown(lab)).to_have_text("sleeps in 0:07")  # the seconds are counted
+    shown(lab).evaluate(RECORD_TEXTS)
     lab.shot("countdown-light")
 
     expect(shown(lab)).to_have_text("asleep")
+    texts = lab.page.evaluate("window.texts")
+    assert len({text for text in texts if COUNTDOWN.match(text)}) > 2, f"not counted: {texts}"
     expect(in_status_bar(lab)).to_have_text("Kernel: asleep")
     expect(button(lab, "Keep")).to_be_disabled()
     expect(button(lab, "Release GPU now")).to_be_disabled()
+    touched = notification(lab, "The kernel of this widget sleeps")
+    asks_for_widgets_anew(machine, lab)
+    assert not touched.count(), "nobody touched the widget"
     slider.press("ArrowRight")
-    expect(notification(lab, "The kernel of this widget sleeps")).to_be_visible()
+    expect(touched).to_be_visible()
     lab.shot("asleep-light")
     lab.use_theme("JupyterLab Dark")
     lab.shot("asleep-dark")
@@ -59,6 +83,15 @@ def test_a_kernels_sleep_is_seen_and_steered_from_its_notebook(lab: LabPage) -> 
     expect(shown(lab)).to_have_text(COUNTDOWN)
     lab.use_theme("JupyterLab Light")
     lab.shot("released-light")
+
+
+def asks_for_widgets_anew(machine: Machine, lab: LabPage) -> None:
+    """Have the page lose its server, and wait until it asks for the states of its widgets again."""
+    lab.may_lose_server()
+    lab.page.evaluate(RECORD_ASKED)
+    machine.replace_notebook_server()
+    lab.page.wait_for_function("window.asked", timeout=60_000)
+    lab.shot("asked-for-widgets")
 
 
 def shown(lab: LabPage) -> Locator:

@@ -55,3 +55,9 @@ def test_a_deleted_gateway_leaves_kernel_and_variables_and_the_cell_ends(team: T
 
 class TestGatewayGone(GatewayGone):
     """As on every engine."""
+
+    @pytest.fixture(autouse=True)
+    def never_killed(self, team: Team) -> None:
+        """Have a gateway that was not killed before: the kubelet delays each further start."""
+        if team.gateway_pod()["status"]["containerStatuses"][0]["restartCount"]:
+            team.restart_gateway()

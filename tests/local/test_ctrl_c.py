@@ -127,6 +127,7 @@ def test_ctrl_c_before_jupyterlab_answers_leaves_nothing(new_machine: NewMachine
     nothing_is_left(machine)
 
 
+@pytest.mark.alone
 def test_a_second_ctrl_c_ends_at_once_a_kernel_that_does_not_want_to_end(
     new_machine: NewMachine,
 ) -> None:

@@ -56,6 +56,7 @@ class TestRunning(Running):
             assert "did not answer" not in cell.text
 
 
+@pytest.mark.alone
 class TestGatewayGone(GatewayGone):
     """On a machine that reclaims nothing."""
 
@@ -64,6 +65,7 @@ class TestNotebookServerGone(NotebookServerGone):
     """On a machine that reclaims nothing."""
 
 
+@pytest.mark.alone
 class TestReclaim(Reclaim):
     """On a machine that reclaims after seconds."""
 

@@ -25,11 +25,6 @@ SAVED = replace(FACTS, phase=None, snapshot=Snapshot(epoch=1, id="1-ab"))
 QUEUED = replace(SAVED, phase=Phase.QUEUED, place=Queue(position=2, length=3))
 LOST = [{"name": "f", "type": "lock", "reason": "a lock"}]
 #: A cell that ends once the file is there.
-UNTIL = """
-import os, time
-print("on", flush=True)
-while not os.path.exists({file!r}): time.sleep(0.02)
-"""
 KEYS = {
     *("phase", "text", "queue", "reclaim_at", "keep_until", "hibernates"),
     *("restored", "lost", "lost_count", "can"),
@@ -226,12 +221,16 @@ async def test_a_kernel_is_kept_and_then_released_by_its_tab(
     assert (said["status"], later) == ("ok", timedelta(minutes=30))
     assert spec(world)["keepUntil"]
     await tells(tab, "Running", reclaim_at=said["reclaim_at"])
-    busy = await tab.execute(UNTIL.format(file=str(tmp_path / "end")))
+    gate = tmp_path / "gate"
+    busy = await tab.execute(
+        "import os, time\nprint('on', flush=True)\n"
+        f"while not os.path.exists({str(gate)!r}): time.sleep(0.02)"
+    )
     await tab.until(lambda: busy.text() == "on\n")
     assert await ask(tab, RELEASE) == {"status": "ok", "busy": True}
     await tab.until(lambda: tab.states[-1] == "busy")
     assert not busy.done, "or the end of a request would look like that of the cell"
-    (tmp_path / "end").touch()
+    gate.touch()
     await tells(tab, "Hibernated")
     assert busy.done
 

@@ -98,14 +98,17 @@ async def test_a_release_ends_what_runs_and_says_so(
 
 
 async def test_a_kernel_is_warned_of_its_reclaim_unless_it_is_used(world: Loopback) -> None:
-    tab = await a_tab(world, idle=2, interval=0.1)
+    # The warning comes half of it before the reclaim, which is long enough for a cell.
+    tab = await a_tab(world, idle=6, interval=0.1)
     await tab.run("1")
     await until(lambda: activity(world).get("warnedAt"))
-    assert datetime.fromisoformat(activity(world)["reclaimAt"]) > datetime.now(UTC)
+    said = activity(world)
+    assert datetime.fromisoformat(said["warnedAt"]) < datetime.fromisoformat(said["reclaimAt"])
+    [uid] = [kernel["metadata"]["uid"] for kernel in world.store.objects.values()]
     await tab.run("2")
     await until(lambda: not activity(world).get("warnedAt"))
-    await until(lambda: activity(world).get("warnedAt"))
-    await until(lambda: not world.store.objects)
+    assert world.store.objects[only_key(world)]["metadata"]["uid"] == uid
+    assert activity(world)["reclaimAt"] > said["reclaimAt"]
 
 
 async def test_nobody_keeps_a_kernel_for_longer_than_its_gateway_allows(world: Loopback) -> None:

@@ -391,14 +391,14 @@ async def test_a_save_that_is_cancelled_writes_nothing_afterwards(
 
 
 class Throttled:
-    """A store that takes its time; counts what it was given and not done with yet."""
+    """A store of so many bytes per second; counts what it was given and is done with."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, rate: float) -> None:
         write = BlobDraft.write
         self.written = 0
 
         def slow(draft: BlobDraft, data: bytes) -> None:
-            time.sleep(seconds)
+            time.sleep(len(data) / rate)
             write(draft, data)
             self.written += len(data)
 
@@ -408,7 +408,7 @@ class Throttled:
 async def test_a_large_blob_to_a_slow_store_holds_up_nobody(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Throttled(monkeypatch, seconds=0.04)
+    store = Throttled(monkeypatch, rate=32 * 2**20)
     large = os.urandom(6 * LARGE)
     saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
     waiting = 0

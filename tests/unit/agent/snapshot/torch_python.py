@@ -12,7 +12,7 @@ import pytest
 _DEBIANS = "/usr/bin/python3"
 _ROOT = Path(__file__).parents[4]
 #: Of requirements/dev.txt.
-_NEEDED = ("ipykernel", "cloudpickle", "xxhash", "zstandard")
+_NEEDED = ("blake3", "ipykernel", "cloudpickle", "xxhash", "zstandard")
 
 
 @functools.cache
