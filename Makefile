@@ -86,8 +86,9 @@ sleeps: venv ## what sleeps and wakes, TIMES times on one machine, then on a clu
 	devcluster/with.sh \
 	  $(BIN)/pytest tests/cluster/test_hibernation.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 600
 
-crashes: venv ## a crash, or a full disk, at each step of a kernel's sleep and wake
+crashes: venv ## a crash at each step of a kernel's sleep and wake, on one machine, then on a cluster
 	ALL_CRASHES=1 $(BIN)/pytest tests/local/test_crashes.py -s
+	ALL_CRASHES=1 devcluster/with.sh $(BIN)/pytest tests/cluster/test_crashes.py --timeout 600
 
 lint: venv ## style, types, layers, generated files
 	$(BIN)/ruff check .

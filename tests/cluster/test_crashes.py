@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios.crashes import WITHIN, Crash, Patient, both, some
+from tests.scenarios.crashes import ALL, WITHIN, Crash, Patient, both, some
 from tests.scenarios.gpu_queue import phase
 from tests.support import manifests
 from tests.support.cluster import Cluster
@@ -177,6 +177,8 @@ def test_a_kernel_that_was_to_wake_has_its_variables(patient: InPods, crash: Cra
     patient.goes_on()
 
 
+Trouble = Callable[[Team], contextlib.AbstractContextManager[None]]
+
 LARGE = "import os\nlarge = os.urandom(400_000_000)\nlen(large)"
 
 
@@ -239,49 +241,34 @@ def api_server_stands_still(team: Team) -> Iterator[None]:
         cluster.delete(team.namespace, "pods", name, grace=0)
 
 
-def begins(patient: InPods, *phases: str) -> None:
-    """Wait until the kernel is on its way."""
-    eventually(
-        lambda: phase(patient.team, patient.tab),
-        lambda seen: seen in phases,
-        within=WITHIN,
-        what=f"one of {phases}",
-    )
+@contextlib.contextmanager
+def two_gateways(team: Team) -> Iterator[None]:
+    """After the block have another gateway in good order, beside the first for a while."""
+    yield
+    team.restart_gateway()
 
 
-def test_an_api_server_that_stands_still_as_a_kernel_goes_to_sleep_costs_no_variables(
-    large: InPods,
+TROUBLE = [
+    pytest.param(api_server_stands_still, id="the API server stands still"),
+    pytest.param(two_gateways, id="two gateways at once"),
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLE[: None if ALL else 1])
+def test_trouble_as_a_kernel_goes_to_sleep_costs_no_variables(
+    large: InPods, trouble: Trouble
 ) -> None:
-    with api_server_stands_still(large.team):
+    with trouble(large.team):
         large.goes_to_sleep()
     large.counts()
     large.goes_on()
 
 
-def test_an_api_server_that_stands_still_as_a_kernel_wakes_costs_no_variables(
-    large: InPods,
-) -> None:
+@pytest.mark.parametrize("trouble", TROUBLE[None if ALL else 1 :])
+def test_trouble_as_a_kernel_wakes_costs_no_variables(large: InPods, trouble: Trouble) -> None:
     large.goes_to_sleep()
     large.sleeps()
-    with api_server_stands_still(large.team):
+    with trouble(large.team):
         cell = large.tab.start("len(large)")
-    assert cell.wait(within=WITHIN).result == "400000000", large.tab.transcript()
-    large.goes_on()
-
-
-def test_two_gateways_at_once_as_a_kernel_goes_to_sleep_cost_no_variables(large: InPods) -> None:
-    large.goes_to_sleep()
-    begins(large, "Hibernating", "Hibernated")
-    large.team.restart_gateway()
-    large.counts()
-    large.goes_on()
-
-
-def test_two_gateways_at_once_as_a_kernel_wakes_cost_no_variables(large: InPods) -> None:
-    large.goes_to_sleep()
-    large.sleeps()
-    cell = large.tab.start("len(large)")
-    begins(large, "Pending", "Running")
-    large.team.restart_gateway()
     assert cell.wait(within=WITHIN).result == "400000000", large.tab.transcript()
     large.goes_on()

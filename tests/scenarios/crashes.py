@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.jupyter_tab import Cell, Tab
 
+#: Whether all cases are to be run, or some among the other tests.
+ALL = bool(os.environ.get("ALL_CRASHES"))
 #: Seconds for a cell, and for a kernel to fall asleep, whatever happened.
 WITHIN = 60.0
 
@@ -34,7 +36,7 @@ def both(victim: str, point: str, *, loses: bool = False) -> list[Crash]:
 
 def some(crashes: list[Crash]) -> list[object]:
     """Return every fifth as parameters of a test, or all where ``ALL_CRASHES`` says so."""
-    chosen = crashes if os.environ.get("ALL_CRASHES") else crashes[::5]
+    chosen = crashes if ALL else crashes[::5]
     return [pytest.param(crash, id=str(crash)) for crash in chosen]
 
 

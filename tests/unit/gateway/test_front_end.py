@@ -24,7 +24,6 @@ FACTS = Facts("uid", 2, Phase.RUNNING, "10.0.0.1", "", "", "", None)
 SAVED = replace(FACTS, phase=None, snapshot=Snapshot(epoch=1, id="1-ab"))
 QUEUED = replace(SAVED, phase=Phase.QUEUED, place=Queue(position=2, length=3))
 LOST = [{"name": "f", "type": "lock", "reason": "a lock"}]
-#: A cell that ends once the file is there.
 KEYS = {
     *("phase", "text", "queue", "reclaim_at", "keep_until", "hibernates"),
     *("restored", "lost", "lost_count", "can"),
