@@ -3,7 +3,8 @@
 ``GET /api/kernels/<kernel_id>/snapshot`` with ``Upgrade: elastic-jupyter-snapshot`` is answered
 with 101, and the connection goes on in a thread of its own (``blob_connection``): gigabytes do not
 pass through the event loop, which has the cells of all users to carry. Anything else is refused
-with a JSON object whose ``message`` is a sentence for the user: 403 a wrong token, 409 it ended.
+with a JSON object whose ``message`` is a sentence for the user: 403 a wrong token, 409 it ended,
+503 it has connections enough.
 """
 
 import json
@@ -14,7 +15,7 @@ from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.services.kernels.handlers import _kernel_id_regex
 from tornado import web
 
-from elastic_jupyter.errors import Conflict
+from elastic_jupyter.errors import ElasticJupyterError
 from elastic_jupyter.gateway import blob_connection
 from elastic_jupyter.gateway.transfers import Saving, Transfer, Transfers
 
@@ -40,9 +41,10 @@ class SnapshotHandler(web.RequestHandler):
 
     @allow_unauthenticated
     async def get(self, kernel_id: str) -> None:
-        """Hand the connection over. 403, 409, and 426 without the header."""
+        """Hand the connection over. 403, 409, 503, and 426 without the header."""
         transfer, transfers = self._find(kernel_id)
         transfer.require_open()
+        transfer.require_place()
         if self.request.headers.get("Upgrade") != PROTOCOL:
             raise web.HTTPError(426, f"a header is missing: Upgrade: {PROTOCOL}")
         await self._hand_over(transfer, transfers)
@@ -69,14 +71,14 @@ class SnapshotHandler(web.RequestHandler):
 
     def log_exception(self, *error: Any) -> None:
         """Log what is a fault of ours, and not what the caller is told in a sentence."""
-        if not isinstance(error[1], Conflict):
+        if not isinstance(error[1], ElasticJupyterError):
             super().log_exception(*error)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Say in JSON what happened: ``message``, and ``reason`` as in the errors' classes."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         said = {"message": "the gateway failed", "reason": "InternalError"}
-        if isinstance(error, Conflict):
+        if isinstance(error, ElasticJupyterError):
             self.set_status(error.http_status)
             said = {"message": str(error), "reason": error.reason}
         elif isinstance(error, web.HTTPError):

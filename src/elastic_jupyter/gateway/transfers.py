@@ -14,9 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-from elastic_jupyter.errors import Conflict, SnapshotBroken, SnapshotMissing
+from elastic_jupyter.errors import Conflict, SnapshotBroken, SnapshotMissing, Unavailable
 from elastic_jupyter.store.snapshots import Save, SnapshotStore
 
+#: Of one transfer, each of which has a thread. An agent makes four.
+CONNECTIONS = 8
 #: Of how many transfers that ended is known that they did.
 _REMEMBERED = 1000
 
@@ -46,9 +48,11 @@ class Transfer:
         """
 
         def work() -> None:
-            with connection:
-                answer(connection)
-            self._connections.pop(connection, None)
+            try:
+                with connection:
+                    answer(connection)
+            finally:
+                del self._connections[connection]
 
         thread = threading.Thread(target=work, name=f"snapshot of {self.kernel_id}", daemon=True)
         self._connections[connection] = thread
@@ -60,6 +64,11 @@ class Transfer:
         """Raise ``Conflict`` once the transfer has ended."""
         if self.ended:
             raise Conflict(self.ended)
+
+    def require_place(self) -> None:
+        """Raise ``Unavailable`` while it has as many connections as it may have."""
+        if len(self._connections) >= CONNECTIONS:
+            raise Unavailable(f"a save or restore has {CONNECTIONS} connections at most")
 
     async def end(self, why: str) -> None:
         """Refuse what comes from now on, and return when no call into the store is under way."""

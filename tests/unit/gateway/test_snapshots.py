@@ -19,7 +19,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from elastic_jupyter.errors import Conflict, StoreFull, Unavailable
-from elastic_jupyter.gateway import blob_connection, snapshots
+from elastic_jupyter.gateway import blob_connection, snapshots, transfers
 from elastic_jupyter.gateway.transfers import Restoring, Saving, Transfers
 from elastic_jupyter.store.snapshots import BlobDraft, Save, SnapshotStore
 from tests.support.eventually import eventually
@@ -246,6 +246,22 @@ async def test_one_transfer_of_a_kernel_at_a_time(gateway: Gateway) -> None:
 
 
 # -- what is refused
+
+
+async def test_a_transfer_has_so_many_connections_and_no_more(gateway: Gateway) -> None:
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    path = f"/api/kernels/{KERNEL}/snapshot"
+    headers = {"Authorization": f"token {saving.token}", "Upgrade": snapshots.PROTOCOL}
+    with contextlib.ExitStack() as stack:
+        answers = []
+        for _ in range(transfers.CONNECTIONS + 1):
+            connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
+            stack.enter_context(contextlib.closing(connection))
+            await asyncio.to_thread(connection.request, "GET", path, headers=headers)
+            answers.append((await asyncio.to_thread(connection.getresponse)).status)
+        assert answers == [101] * transfers.CONNECTIONS + [503]
+    await until(lambda: not saving._connections)
+    assert (await gateway.ask("GET", "blobs", token=saving.token))[0] == 200
 
 
 async def test_a_blob_with_a_wrong_digest_is_refused(

@@ -8,6 +8,7 @@ made two arrays meet on purpose would damage what is his own.
 
 import contextlib
 import mmap
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -64,7 +65,8 @@ class Writer:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="elastic-jupyter-snapshot")
         self._waiting: list[Future[Chunk]] = []
         self.written = 0  #: bytes that the sink did not have
-        self._put, self._seconds = 0, 0.0  # how fast the sink is, for each thread
+        # Seconds for a byte when nothing else held the sink up: a busy machine says nothing of it.
+        self._fastest = 1.0
 
     def __enter__(self) -> "Writer":
         return self
@@ -98,8 +100,7 @@ class Writer:
             self._sink.put(chunk.digest, stored)
             self.written += chunk.size
             if chunk.size >= 4 * SAMPLE:  # what is smaller says how slow an answer is
-                self._put += chunk.size
-                self._seconds += time.perf_counter() - began
+                self._fastest = min(self._fastest, (time.perf_counter() - began) / chunk.size)
         return chunk
 
     def _pays(self, data: memoryview) -> bool:
@@ -114,7 +115,8 @@ class Writer:
         smaller = len(zstandard.ZstdCompressor(level=LEVEL).compress(sample))
         taken = (time.perf_counter() - began) / len(sample)
         saved = 1 - smaller / len(sample)
-        return saved > SAVED and taken < saved * (self._seconds / self._put if self._put else 1)
+        taken *= max(1.0, THREADS / (os.cpu_count() or 1))  # the others want to compress, too
+        return saved > SAVED and taken < saved * self._fastest
 
 
 def cut(pieces: Iterable[memoryview]) -> Iterator[memoryview]:
