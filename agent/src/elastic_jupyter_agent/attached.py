@@ -68,12 +68,12 @@ def _leftovers() -> dict[str, Any]:
 
 
 def _save(url: str, token: str) -> dict[str, Any]:
-    from elastic_jupyter_agent.interruptible import hold, is_cancelled
+    from elastic_jupyter_agent.interruptible import Question
 
     return _in_main_thread(
         lambda: _save_now(url, token),
-        is_cancelled=lambda: is_cancelled(url, token),
-        afterwards=lambda: hold(url, token),
+        is_cancelled=Question(url, token).is_cancelled,
+        afterwards=lambda: Question(url, token).hold(),
     )
 
 

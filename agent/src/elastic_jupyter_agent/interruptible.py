@@ -13,7 +13,7 @@ from typing import Any
 EVERY = 1.0
 #: Seconds between two questions what became of a save, and until a gateway is missed that does not
 #: answer: nothing that it began to write is under way any more by then.
-LOOK, MISSED = 0.05, 5.0
+LOOK, MISSED = 0.05, 8.0
 
 
 class Interruptible:
@@ -31,9 +31,9 @@ class Interruptible:
         try:
             return self._work()
         finally:
-            signal.signal(signal.SIGINT, before)
             with self._lock:  # whatever runs next is not meant
                 self._runs = False
+            signal.signal(signal.SIGINT, before)
 
     def interrupt(self) -> None:
         """End the work, if it is under way; called in another thread."""
@@ -42,28 +42,40 @@ class Interruptible:
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
-def is_cancelled(url: str, token: str) -> bool:
-    """Say whether the gateway has given a save up. One that does not answer has not."""
-    # The next gateway does not know the token.
-    return _answer(url, token) in (http.client.CONFLICT, http.client.FORBIDDEN)
+class Question:
+    """What its gateway says of a save, asked again and again."""
 
+    def __init__(self, url: str, token: str) -> None:
+        self._url, self._token = url, token
+        self._heard = time.monotonic()
 
-def hold(url: str, token: str) -> None:
-    """Return when cells may run again after a save: its gateway has given it up, or is gone.
+    def is_cancelled(self) -> bool:
+        """Say whether nobody wants the save any more: it was given up, or its gateway is gone."""
+        # The next gateway does not know the token.
+        return self._ask() in (http.client.CONFLICT, http.client.FORBIDDEN) or self._is_missed()
 
-    Until it knows that the snapshot is named nothing may run, whoever sent it: that would be in no
-    snapshot. Raises ``SystemExit`` then.
-    """
-    missed_since = time.monotonic()
-    while True:
-        status = _answer(url, token)
-        if status == http.client.GONE:
-            raise SystemExit(0)
-        if status == http.client.OK:
-            missed_since = time.monotonic()
-        elif 0 < status < 500 or time.monotonic() > missed_since + MISSED:
-            return
-        time.sleep(LOOK)
+    def hold(self) -> None:
+        """Return when cells may run again after a save: it was given up, or its gateway is gone.
+
+        Until it knows that the snapshot is named nothing may run, whoever sent it: that would be in
+        no snapshot. Raises ``SystemExit`` then.
+        """
+        while not self._is_missed():
+            status = self._ask()
+            if status == http.client.GONE:
+                raise SystemExit(0)
+            if 0 < status < 500 and status != http.client.OK:
+                return
+            time.sleep(LOOK)
+
+    def _ask(self) -> int:
+        status = _answer(self._url, self._token)
+        if 0 < status < 500:
+            self._heard = time.monotonic()
+        return status
+
+    def _is_missed(self) -> bool:
+        return time.monotonic() > self._heard + MISSED
 
 
 def _answer(url: str, token: str) -> int:

@@ -189,6 +189,8 @@ def _filled(response: http.client.HTTPResponse, view: memoryview) -> Any:
     at = 0
     while at < len(view) and (count := response.readinto(view[at:])):
         at += count
+    if at < len(view) and response.length:
+        raise http.client.IncompleteRead(b"", response.length)  # which readinto does not
     rest = response.read()
     return bytes(len(view) + 1) if rest else view[:at]
 

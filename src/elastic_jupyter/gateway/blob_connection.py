@@ -30,6 +30,7 @@ from elastic_jupyter.errors import (
     SnapshotBroken,
     SnapshotMissing,
     SnapshotTooLarge,
+    Unavailable,
 )
 from elastic_jupyter.gateway.transfers import Restoring, Saving, Transfer
 from elastic_jupyter.store.snapshots import SnapshotStore
@@ -42,6 +43,8 @@ _log = logging.getLogger(__name__)
 PIECE = 2**18
 #: Bytes of one blob, and of a manifest: that has a hundred for each blob, and as many a name.
 MAX_BLOB, MAX_MANIFEST = 64 * 2**20, 32 * 2**20
+#: One manifest at a time is read: as JSON it may have many times its bytes.
+_SEALING = threading.Lock()
 #: Seconds without a byte after which a connection is given up; the agent makes another.
 SILENT = 60.0
 #: How much less these threads count than those that carry cells (``nice``).
@@ -83,6 +86,8 @@ class _Requests(BaseHTTPRequestHandler):
         """Take a blob or the manifest."""
         try:
             self._left = int(self.headers["Content-Length"])
+            if self._left < 0:
+                raise ValueError
         except (TypeError, ValueError):
             self.close_connection = True
             self._say(411, {"message": "the Content-Length is missing", "reason": "Invalid"})
@@ -125,7 +130,8 @@ class _Requests(BaseHTTPRequestHandler):
             raise Conflict("all is saved already")
         manifest = b"".join(bytes(piece) for piece in self._body(MAX_MANIFEST))
         self._transfer.require_open()
-        snapshot = saving.save.seal(manifest)
+        with _SEALING:
+            snapshot = saving.save.seal(manifest)
         self._transfer.require_open()
         saving.sealed = snapshot
         self._say(201, {"id": snapshot})
@@ -140,7 +146,11 @@ class _Requests(BaseHTTPRequestHandler):
         """Send a blob, which the agent compares with its digest."""
         uid, digest = self._of(Restoring).uid, self._digest()
         if path := self._store.path(uid, digest):
-            with open(path, "rb") as file:
+            try:
+                file = open(path, "rb")  # noqa: SIM115  # what it raises is the store's
+            except OSError as error:
+                raise Unavailable(f"{path} could not be read: {error}") from error
+            with file:
                 self._head(200, os.fstat(file.fileno()).st_size)
                 self._transfer.moved += self.connection.sendfile(file)
             return
@@ -152,8 +162,9 @@ class _Requests(BaseHTTPRequestHandler):
             try:
                 for piece in pieces:
                     self._pass_on(piece)
-            except SnapshotBroken as error:
-                self._transfer.unreadable = error
+            except ElasticJupyterError as error:
+                if isinstance(error, SnapshotBroken):
+                    self._transfer.unreadable = error
                 self.close_connection = True  # too early, as the agent sees
 
     def _pass_on(self, piece: bytes) -> None:

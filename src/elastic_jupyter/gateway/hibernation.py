@@ -45,6 +45,7 @@ class Hibernation:
         self._saving: Saving | None = None
         # What is complete in the store: of which object, its epoch and digest.
         self._latest: tuple[str, tuple[int, str]] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         #: What came back with the last wake.
         self.wake: Wake | None = None
 
@@ -88,7 +89,9 @@ class Hibernation:
         agent.require_ipykernel(self._manager.kernel_info)
         transfers = self._transfers
         cancelled = cast(asyncio.Event, self._cancelled)
-        await self._make_room(transfers.store, facts.uid)
+        room = self._manager.spawn(self._make_room(transfers.store, facts.uid))
+        if not await _first(room, cancelled):
+            return None
         saving = transfers.open_save(self._manager.kernel_id, facts.uid, facts.epoch)
         self._saving = saving
         try:
@@ -148,17 +151,25 @@ class Hibernation:
         named = facts.snapshot.id if facts.snapshot else None
         if kept is not None and named == f"{kept[0]}-{kept[1]}":
             with contextlib.suppress(StoreError, NoAgent):  # the next save does it, too
-                await asyncio.to_thread(self._transfers.store.sweep, facts.uid, kept)
+                await self._sweep(self._transfers.store, facts.uid, kept)
 
     async def _make_room(self, store: SnapshotStore, uid: str) -> None:
         """Remove what the next snapshot cannot use again, as far as that is known.
 
         The latest one may be gone: the variables are in the kernel, which is what counts.
         """
+        if self._sweeping is not None:  # it removes what this save would find
+            await asyncio.wait([self._sweeping])
         kept = self._kept(uid)
         if kept is not None:
             with contextlib.suppress(SnapshotMissing, SnapshotBroken):
-                await asyncio.to_thread(store.sweep, uid, kept)
+                await self._sweep(store, uid, kept)
+
+    async def _sweep(self, store: SnapshotStore, uid: str, kept: tuple[int, str]) -> None:
+        """Sweep in a thread, which goes on when nobody waits for it any more."""
+        work = asyncio.to_thread(store.sweep, uid, kept)
+        self._sweeping = asyncio.get_running_loop().create_task(work)
+        await asyncio.shield(self._sweeping)
 
     def _kept(self, uid: str) -> tuple[int, str] | None:
         return self._latest[1] if self._latest is not None and self._latest[0] == uid else None
@@ -210,6 +221,20 @@ class Hibernation:
     def _url(self) -> str:
         base = self._manager.mapping.settings.url
         return f"{base}/api/kernels/{self._manager.kernel_id}/snapshot"
+
+
+async def _first(work: asyncio.Future[None], cancelled: asyncio.Event) -> bool:
+    """Wait for the work, and raise what it raises; False as soon as nobody wants it any more."""
+    waiting = asyncio.ensure_future(cancelled.wait())
+    try:
+        await asyncio.wait((work, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    if not work.done():
+        work.cancel()
+        return False
+    work.result()
+    return True
 
 
 async def _stand_still(transfer: Transfer) -> None:

@@ -761,8 +761,9 @@ class ElasticKernelManager(ServerKernelManager):
                 if snapshot is not None and self.state is KernelState.RUNNING:
                     await self._write_down(snapshot, facts)
                     self.hibernation.named()
-                    self._ask_to_shut_down()
-                    self._fall_asleep()
+                    if self.state is KernelState.RUNNING:  # else its end was seen meanwhile
+                        self._ask_to_shut_down()
+                        self._fall_asleep()
                     return None
             self.log.info("kernel %s goes on: its save was cancelled", self.kernel_id)
         except NoAgent as error:
@@ -779,17 +780,12 @@ class ElasticKernelManager(ServerKernelManager):
     async def _write_down(self, snapshot: Snapshot, facts: Facts) -> None:
         """Write which snapshot there is. Raises a ``StoreError`` when it is certain that it is not.
 
-        Where no answer came it may be written: then the reconciler takes the pod, and what would
-        run until then is in no snapshot.
+        Where no answer came it may be written, now or later: then the reconciler takes the pod, and
+        what would run until then is in no snapshot. So it is written until there is an answer.
         """
-        try:
-            self._take(await self.store.save(self.key, snapshot, uid=facts.uid, epoch=facts.epoch))
-        except Unavailable:
-            look = partial(self.store.get, self.key)
-            kernel = await insist(look, what=f"looking at kernel {self.kernel_id}", log=self.log)
-            if kernel.metadata.uid != facts.uid or kernel.spec.snapshot != snapshot:
-                raise
-            self._take(kernel)
+        save = partial(self.store.save, self.key, snapshot, uid=facts.uid, epoch=facts.epoch)
+        what = f"writing down the snapshot of kernel {self.kernel_id}"
+        self._take(await insist(save, what=what, log=self.log, passing=Unavailable))
 
     async def _stay_awake(self, *, released: bool) -> None:
         """Go on with the kernel that was not saved, and with what was held meanwhile."""

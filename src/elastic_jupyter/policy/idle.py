@@ -104,18 +104,19 @@ def decide(activity: Activity, limits: Limits, *, now: datetime) -> Verdict:
         waits = activity.busy or (again_at is not None and now < again_at)
         action = Action.KEEP if waits else Action.RECLAIM
         return Verdict(action, RELEASED, again_at, warned_at=activity.warned_at)
-    timeout, since = limits.timeout, activity.idle_since
+    timeout, since, warning = limits.timeout, activity.idle_since, limits.warning
     if activity.stays or timeout <= _NONE:
         if activity.unreachable_since is None:
             return Verdict(Action.KEEP, UNSAVABLE if activity.stays else CULLING_DISABLED)
         timeout, since = UNREACHABLE_TIMEOUT, max(since, activity.unreachable_since)
+        warning = _NONE  # there is nobody to read it
     if activity.busy:
         return Verdict(Action.KEEP, "Busy")
     idle_until = since + timeout
     deadline = max(idle_until, again_at or idle_until)
     keep_limit = deadline + limits.extension
     reclaim_at = max(deadline, min(activity.keep_until or deadline, keep_limit))
-    warning = min(limits.warning, timeout / 2)
+    warning = min(warning, timeout / 2)
     if now < reclaim_at - warning:
         return Verdict(Action.KEEP, _kept_by(activity, deadline, since), reclaim_at, keep_limit)
     warned_at = activity.warned_at

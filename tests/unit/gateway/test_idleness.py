@@ -159,7 +159,7 @@ get_ipython().kernel._main_asyncio_lock = asyncio.Semaphore(1)
     ("code", "why"),
     [
         (LOSE_AGENT, "elastic-jupyter-agent is not installed"),
-        (ANOTHER_LOCK, "is not one that the agent knows: it has no the main lock"),
+        (ANOTHER_LOCK, "is not one that the agent knows: it lacks the main lock"),
     ],
     ids=["its agent", "what its agent needs of ipykernel"],
 )

@@ -195,7 +195,8 @@ def _memory(length: int) -> memoryview:
     """Return memory that is not filled before it is: the system gives it page by page."""
     if length < SAMPLE:
         return memoryview(bytearray(length))
-    memory = mmap.mmap(-1, length)
+    # Private: a child of the user's that writes to it writes to its own.
+    memory = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(AttributeError, OSError):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(memory)

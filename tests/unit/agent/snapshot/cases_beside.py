@@ -178,7 +178,7 @@ LOST_LATER = [
         "has changed since",
         "k[0] is l",
     ),
-    ("import tempfile\nt = tempfile.TemporaryDirectory(dir='.'); ok = 1", "", "t", "is gone"),
+    ("import tempfile\nt = tempfile.TemporaryDirectory(dir='.'); ok = 1", "", "t", "is gone", "ok"),
 ]
 
 KEPT = [*HIDDEN, *SINGLE, *SETTINGS, *REFERENCES, *SHARED, *MAPPED]
