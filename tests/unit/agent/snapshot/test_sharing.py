@@ -107,21 +107,24 @@ def test_only_names_that_reach_what_cannot_be_saved_are_lost(
     nodes: list[tuple[str, Any, list[int]]], place: int
 ) -> None:
     made = build(nodes)
-    culprit = made[place % len(made)]
-    spoil = culprit[0] if isinstance(culprit, tuple) else culprit
-    unkept = (n for n in ())
-    if isinstance(spoil, dict):
-        spoil["unkept"] = unkept
-    elif isinstance(spoil, Node):
-        spoil.content.append(unkept)  # type: ignore[attr-defined]
-    else:
-        spoil.append(unkept)
+    _hold(made[place % len(made)], (n for n in ()))
     reach = {f"n{n}" for n, value in enumerate(made) if "generator" in shape([value])}
     values = {f"n{n}": value for n, value in enumerate(made)}
     back, lost = round_trip(values)
     assert set(lost) == reach
     kept = [value for key, value in values.items() if key not in reach]
     assert shape(list(back.values())) == shape(kept)
+
+
+def _hold(holder: Any, held: Any) -> None:
+    """Have what ``build`` made hold one thing more."""
+    holder = holder[0] if isinstance(holder, tuple) else holder
+    if isinstance(holder, dict):
+        holder["held"] = held
+    elif isinstance(holder, Node):
+        holder.content.append(held)  # type: ignore[attr-defined]
+    else:
+        holder.append(held)
 
 
 class Broken:
@@ -158,16 +161,8 @@ def test_only_names_that_reach_what_cannot_be_made_anew_are_lost(
     nodes: list[tuple[str, Any, list[int]]], place: int, kind: Any
 ) -> None:
     made = build(nodes)
-    culprit = made[place % len(made)]
-    spoil = culprit[0] if isinstance(culprit, tuple) else culprit
     # What is half made holds others, too, and they come back.
-    broken = kind() if kind is Broken else kind([made[-1], made[0]])
-    if isinstance(spoil, dict):
-        spoil["broken"] = broken
-    elif isinstance(spoil, Node):
-        spoil.content.append(broken)  # type: ignore[attr-defined]
-    else:
-        spoil.append(broken)
+    _hold(made[place % len(made)], kind() if kind is Broken else kind([made[-1], made[0]]))
     values = {f"n{n}": value for n, value in enumerate(made)}
     reach = {key for key, value in values.items() if kind.__name__ in shape([value])}
     back, lost = round_trip(values)
