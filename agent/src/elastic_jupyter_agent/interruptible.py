@@ -8,6 +8,8 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
+from elastic_jupyter_agent.transfer import connection_to
+
 #: Seconds between two questions whether a save is still wanted, and for the answer: a user's object
 #: may take for ever to be pickled.
 EVERY = 1.0
@@ -81,9 +83,7 @@ class Question:
 def _answer(url: str, token: str) -> int:
     """Return 200 while the save is wanted, 409 when not any more, 410 when it is named, 0: none."""
     parts = urllib.parse.urlsplit(url)
-    secure = parts.scheme == "https"
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=EVERY)
+    connection = connection_to(parts, timeout=EVERY)
     headers = {"Authorization": f"token {token}"}
     try:
         connection.request("HEAD", parts.path, headers=headers)

@@ -35,6 +35,13 @@ class Cancelled(Refused):
     """The gateway does not want the snapshot any more (409)."""
 
 
+def connection_to(parts: urllib.parse.SplitResult, *, timeout: float) -> http.client.HTTPConnection:
+    """Return a connection to a gateway's address, not yet open; ``timeout`` in seconds."""
+    secure = parts.scheme == "https"
+    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    return kind(parts.hostname or "", parts.port, timeout=timeout)
+
+
 def _watch(sock: socket.socket) -> None:
     sock.settimeout(TIMEOUT)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -55,9 +62,7 @@ class Gateway:
         parts = urllib.parse.urlsplit(url)
         if not parts.hostname:
             raise Refused(f"{url!r} is no address of a gateway")
-        secure = parts.scheme == "https"
-        self._kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._parts, self._path = parts, parts.path.rstrip("/")
         self._headers = {
             "Authorization": f"token {token}",
             "Connection": "Upgrade",
@@ -156,7 +161,7 @@ class Gateway:
     ) -> tuple[int, Any]:
         connection = getattr(self._own, "connection", None)
         if connection is None:
-            connection = self._kind(self._host, self._port, timeout=SILENT)
+            connection = connection_to(self._parts, timeout=SILENT)
             self._open.append(connection)
             try:
                 connection.connect()
