@@ -18,8 +18,8 @@ from traitlets import default
 
 from elastic_jupyter.gateway import messages
 from elastic_jupyter.gateway.messages import Asked, Said
-from elastic_jupyter.gateway.parked import CHANNELS, Parked, close_streams, read_reply
-from elastic_jupyter.gateway.touched import Touched, is_of_comm
+from elastic_jupyter.gateway.parked import CHANNELS, Parked, close_streams, read_reply, waits
+from elastic_jupyter.gateway.touched import Touched, is_of_comm, is_question
 from elastic_jupyter.policy import notices
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
     @property
     def waits(self) -> bool:
         """Whether it holds an execution for a kernel that is not there."""
-        return any(asked.msg_type == "execute_request" for asked in self.held)
+        return waits(self.held)
 
     # -- life of the websocket
 
@@ -116,6 +116,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
     def _take_up(self, parked: Parked) -> None:
         """Go on with the requests that this front end sent before it left."""
         self._unanswered, self.held = parked.unanswered, parked.held
+        self._touched = parked.touched
         self._waiting_for = parked.waiting_for
         if parked.said:
             self._clear_waiting()
@@ -174,7 +175,8 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             streams=self.channels,
             iopub_from=0,
             unanswered=self._unanswered,
-            held=[*self._touched.take(), *self.held] if self.held else [],
+            held=self.held,
+            touched=self._touched,
             waiting_for=self._waiting_for,
         )
         if self._attached and self.manager.iopub is not None:
@@ -184,7 +186,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self.manager.park(self.session_id, left)
         else:
             self.detach()
-            if self.held:
+            if self.held or self._touched:
                 self.manager.park(self.session_id, left)
 
     def close_for_restart(self) -> None:
@@ -224,8 +226,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self._forward(asked)
             return
         answer = self.manager.answer_asleep(asked.header)
-        # The order is that of a channel: nobody waits for a debugger that waits for a kernel.
-        if answer is not None and not any(asked.channel == held.channel for held in self.held):
+        if answer is not None and not self._has_to_queue(asked):
             self.say(asked.header, *answer)
             return
         probe = str(asked.header.get("msg_id")).startswith(messages.PROBE)
@@ -234,9 +235,9 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self.say(asked.header, *answer)
             return
         if is_of_comm(asked) and (self.manager.asleep or self.manager.hibernation.saves):
-            if not self.held:
+            sleeps = self.manager.sleeps
+            if not self.waits and not (sleeps and is_question(asked, self.held)):
                 now = asyncio.get_running_loop().time()
-                sleeps = self.manager.sleeps
                 self.say(asked.header, *self._touched.answer(asked, sleeps=sleeps, now=now))
                 return
         elif not (is_of_comm(asked) or asked.msg_type.endswith("_request")):
@@ -255,6 +256,18 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self.manager.hibernation.cancel()
             self.manager.want()
             self.show_waiting(self.manager.waiting_text)
+
+    def _has_to_queue(self, asked: Asked) -> bool:
+        """Say whether what its channel holds may change the answer to a request.
+
+        A cell may. A page that asks which comms there are after it opened one shows widgets, which
+        come with the kernel.
+        """
+        return any(
+            held.channel == asked.channel
+            and (held.msg_type == "execute_request" or asked.msg_type == "comm_info_request")
+            for held in self.held
+        )
 
     def _holds(self, asked: Asked) -> bool:
         """Say whether a request waits for the end of a save, in which nothing runs."""

@@ -519,9 +519,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.log.info("kernel %s runs (epoch %d)", self.kernel_id, self.epoch)
         for connection in self._by_arrival():
             connection.attach(iopub.of_comms(before))
-        if self.parked.waiting:
+        if self.parked.forward(self.connect_channel, self.session, iopub_from=self.iopub.ring.next):
             self.touch()
-            self.parked.forward(self.connect_channel, self.session, iopub_from=self.iopub.ring.next)
             self.iopub.ring.limit(AWAITED)
         self.release_if_asked()
 
@@ -1164,7 +1163,8 @@ class ElasticKernelManager(ServerKernelManager):
         """
         facts = self.facts
         saved = facts is not None and facts.uid not in self.retired and facts.snapshot is not None
-        return saved and self.parked.get(session_id) is None
+        parked = self.parked.get(session_id)
+        return saved and (parked is None or not parked.executes)
 
     def iopub_missed_by(self, connection: ElasticConnection) -> list[list[bytes]]:
         """Return the iopub messages that a front end missed, oldest first."""

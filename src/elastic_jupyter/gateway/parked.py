@@ -4,7 +4,7 @@ A browser that sleeps, or a notebook server that is replaced, must find its cell
 So requests that wait for a kernel still get it, and every request gets its answer or a reason.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -15,6 +15,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.gateway.messages import Asked, Header
 from elastic_jupyter.gateway.replay import Ring
+from elastic_jupyter.gateway.touched import Touched
 
 CHANNELS = ("shell", "control", "stdin")
 #: Front ends of one kernel that are remembered.
@@ -29,9 +30,9 @@ class Parked:
 
     ``identity`` is that of its sockets. ``streams`` are to the running kernel, empty while there is
     none; ``iopub_from`` is its place in the kernel's output. ``held`` are requests that wait for a
-    kernel, ``unanswered`` those that one has got, by id. ``said`` is what a kernel that has gone
-    said to it, as channel and parts. ``failure``, an exception's name and text, is the answer to
-    whatever has none.
+    kernel, ``touched`` is what it gets before them, ``unanswered`` are those that one has got, by
+    id. ``said`` is what a kernel that has gone said to it, as channel and parts. ``failure``, an
+    exception's name and text, is the answer to whatever has none.
     """
 
     identity: bytes
@@ -39,10 +40,17 @@ class Parked:
     iopub_from: int
     unanswered: dict[str, Header]
     held: list[Asked]
+    touched: Touched
     waiting_for: Header | None
     replies: list[tuple[str, list[bytes]]] = field(default_factory=list)
     said: list[tuple[str, list[bytes]]] = field(default_factory=list)
     failure: tuple[str, str] | None = None
+
+    @property
+    def executes(self) -> bool:
+        """Whether it wants code to be run."""
+        headers = [*self.unanswered.values(), *(asked.header for asked in self.held)]
+        return any(header.get("msg_type") == "execute_request" for header in headers)
 
     def listen(self, streams: dict[str, ZMQStream]) -> None:
         """Keep what comes on the streams."""
@@ -83,8 +91,8 @@ class ParkedFrontEnds:
 
     @property
     def waiting(self) -> bool:
-        """Whether a request waits for the kernel."""
-        return any(parked.held and not parked.failure for parked in self._parked.values())
+        """Whether an execution waits for the kernel."""
+        return any(waits(parked.held) and not parked.failure for parked in self._parked.values())
 
     def get(self, session_id: str) -> Parked | None:
         """Return one, which stays."""
@@ -113,29 +121,38 @@ class ParkedFrontEnds:
         for session_id, parked in list(self._parked.items()):
             if not parked.streams:
                 continue  # it waits for a kernel
-            if parked.unanswered:
+            if parked.unanswered or parked.held or parked.touched:
                 parked.settle(ring, session)
             else:
                 self._parked.pop(session_id).close()
 
     def forward(
         self, connect: Callable[[str, bytes], ZMQStream], session: Session, *, iopub_from: int
-    ) -> None:
-        """Give what waited for a kernel to the one that runs now.
+    ) -> bool:
+        """Give what waited for a kernel to the one that runs now; say whether anything did.
 
         ``connect`` makes a stream of a channel and an identity.
         """
+        forwarded = False
         for parked in self._parked.values():
-            if not parked.held or parked.failure:
+            waited = [*parked.touched.take(), *parked.held]
+            if not waited or parked.failure:
                 continue
+            forwarded = True
             parked.iopub_from = iopub_from
             parked.listen({channel: connect(channel, parked.identity) for channel in CHANNELS})
-            for asked in parked.held:
+            for asked in waited:
                 if asked.channel in parked.streams:
                     parked.unanswered[str(asked.header.get("msg_id"))] = asked.header
                     stream = cast("zmq.Socket[bytes]", parked.streams[asked.channel])
                     session.send_raw(stream, asked.parts)
             parked.held = []
+        return forwarded
+
+
+def waits(held: Iterable[Asked]) -> bool:
+    """Say whether an execution is among the requests that are held for a kernel."""
+    return any(asked.msg_type == "execute_request" for asked in held)
 
 
 def read_reply(session: Session, frames: list[bytes]) -> tuple[str, list[bytes]] | None:

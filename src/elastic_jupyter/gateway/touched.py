@@ -4,10 +4,13 @@ A widget manager sends a widget's next change only after the ``idle`` of the one
 answered. A change of state is kept, and the kernel gets it when it wakes; a click is not: what it
 starts would start long after, and as often as somebody wondered why nothing happens. The touch
 itself wakes nothing, since a hand that slips would cost a GPU.
+
+What a page asks when it is loaded is none: which widgets there are only the kernel knows. A widget
+manager that is told of none shows an error in their place, for good.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from elastic_jupyter.gateway import messages
@@ -18,7 +21,7 @@ from elastic_jupyter.policy import notices
 MAX_BYTES, MAX_CHANGES = 1 << 20, 1000
 #: How long to be silent about further touches, s: a slider sends dozens a second.
 QUIET = 5.0
-#: What the widget manager asks by itself.
+#: What the widget manager asks by itself, on a comm that it opens or knows.
 _QUESTIONS = ("request_state", "request_states")
 
 
@@ -27,12 +30,32 @@ def is_of_comm(asked: Asked) -> bool:
     return asked.msg_type in ("comm_open", "comm_msg", "comm_close")
 
 
+def is_question(asked: Asked, held: Iterable[Asked]) -> bool:
+    """Say whether a message of a comm asks what its kernel alone can answer.
+
+    It does, too, on a comm whose opening is among the requests that are ``held`` for the kernel.
+    """
+    content = _content(asked)
+    return (
+        asked.msg_type == "comm_open"
+        or _data(content).get("method") in _QUESTIONS
+        or any(
+            one.msg_type == "comm_open" and _content(one).get("comm_id") == content.get("comm_id")
+            for one in held
+        )
+    )
+
+
 class Touched:
     """The touches of one front end while the kernel sleeps."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[Asked, str, frozenset[str]]] = []
         self._told_at = float("-inf")
+
+    def __bool__(self) -> bool:
+        """Say whether there are changes that the kernel gets."""
+        return bool(self._kept)
 
     def take(self) -> list[Asked]:
         """Return the changes in their order, and forget them."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.front_end import FrontEnd, Tab
+from tests.support.front_end import Cell, FrontEnd, Tab
 from tests.support.loopback import Loopback
 from tests.unit.gateway.test_gateway import until
 from tests.unit.gateway.test_hibernation import NEVER, asleep, phase, spec, suspend
@@ -23,12 +23,21 @@ print(slider.model_id, button.model_id, end="")
 async def sleeping(world: Loopback, code: str = SLIDER) -> tuple[Tab, list[str]]:
     """A kernel that has run the code and sleeps; and the ids that the code printed."""
     front_end = FrontEnd(await world.gateway(**NEVER))
-    tab = await front_end.open(await front_end.start())
+    return await put_to_sleep(world, await front_end.open(await front_end.start()), code)
+
+
+async def put_to_sleep(world: Loopback, tab: Tab, code: str = SLIDER) -> tuple[Tab, list[str]]:
     ids = (await tab.run(code)).text().split()
     await suspend(world)
     await asleep(world)
     tab.comms.clear()
     return tab, ids
+
+
+def answered(cell: Cell) -> dict[str, Any] | None:
+    """The content of the reply to a request of any type."""
+    replies = [m["content"] for m in cell.messages if m["channel"] == "shell"]
+    return replies[0] if replies else None
 
 
 def told(tab: Tab, comm_id: str) -> list[tuple[str, Any]]:
@@ -115,15 +124,68 @@ async def test_a_widget_whose_kernel_is_gone_says_so(world: Loopback) -> None:
     assert not world.store.objects
 
 
-async def test_a_page_that_is_loaded_meanwhile_is_answered_at_once(world: Loopback) -> None:
-    tab, _ = await sleeping(world)
-    opened = await tab.send(
-        "comm_open", {"comm_id": "page", "target_name": "jupyter.widget.control", "data": {}}
-    )
-    asked = await tab.touch("page", method="request_states")
-    await tab.until(lambda: opened.idle)
-    assert told(tab, "page") == [("comm_close", None)]
-    assert asked.text("stderr") == ""
+async def loaded(tab: Tab) -> list[Cell]:
+    """Ask what a widget manager asks when its page is loaded."""
+    control = {"comm_id": "page", "target_name": "jupyter.widget.control", "data": {}}
+    states = {"comm_id": "page", "data": {"method": "request_states"}}
+    return [
+        await tab.send("comm_open", control),
+        await tab.send("comm_msg", states),
+        await tab.send("comm_info_request", {}),
+    ]
+
+
+async def test_a_page_that_is_loaded_meanwhile_learns_of_the_widgets_when_they_are_back(
+    world: Loopback,
+) -> None:
+    tab, [slider, _] = await sleeping(world)
+    asked = await loaded(tab)
+    touch = await tab.touch(slider, method="update", state={"value": 3})
+    assert "The kernel of this widget sleeps" in touch.text("stderr")
+    completion = await tab.send("complete_request", {"code": "sl", "cursor_pos": 2})
+    await tab.until(lambda: answered(completion) is not None)
+    assert not any(cell.messages for cell in asked), "that there are none would be no answer"
+    assert spec(world)["suspend"] is True
+
+    assert (await tab.run("print(slider.value, seen)")).text() == "3 [3]\n"
+    await tab.until(lambda: all(cell.idle for cell in asked))
+    await tab.until(lambda: answered(asked[2]) is not None)
+    assert slider in (answered(asked[2]) or {})["comms"]
+
+
+async def test_the_last_touch_holds_though_its_page_lost_the_connection(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    kernel_id = await front_end.start()
+    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    await loaded(tab)
+    await tab.touch(slider, method="update", state={"value": 3})
+    await tab.close()
+    tab = await front_end.open(kernel_id)
+    await tab.touch(slider, method="update", state={"value": 5})
+    assert (await tab.run("print(slider.value, seen)")).text() == "5 [5]\n"
+
+
+async def test_a_touch_is_kept_though_its_page_has_left(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    kernel_id = await front_end.start()
+    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    await tab.touch(slider, method="update", state={"value": 3})
+    await tab.close()
+    other = await front_end.open(kernel_id, session="tab-2")
+    await other.run("1")
+    assert (await other.run("print(slider.value, seen)")).text() == "3 [3]\n"
+
+
+async def test_a_page_that_was_only_looked_at_wakes_nothing(world: Loopback) -> None:
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab, _ = await put_to_sleep(world, await front_end.open(kernel_id))
+    await loaded(tab)
+    await tab.close()
+    kernel = gateway.kernels.kernels[kernel_id]
+    await until(lambda: kernel.parked.get("tab-1") is not None)
+    assert not kernel.parked.waiting
 
 
 async def subshell(tab: Tab) -> str:
