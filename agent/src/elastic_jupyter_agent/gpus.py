@@ -66,9 +66,13 @@ def at_work(
                 if is_own(use, own=_is_own(started_with), same_pids=_driver_knows_our_pids()):
                     found.append(f"GPU {index} at {use.percent} %")
 
-    _asking = threading.Thread(target=ask, name="elastic-jupyter GPUs", daemon=True)
-    _asking.start()
-    _asking.join(PATIENCE)
+    thread = threading.Thread(target=ask, name="elastic-jupyter GPUs", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the user's code has used up the threads that there may be
+        return []
+    _asking = thread
+    thread.join(PATIENCE)
     return list(found)
 
 
