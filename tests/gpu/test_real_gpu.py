@@ -1,7 +1,8 @@
 """A GPU of hardware, as CUDA and its driver see it: ``make gpu-tests``, where there is one.
 
 No part of ``make test``, whose stand-ins show all but this: that a kernel sees the GPU it was
-leased and no other, and that the driver has all memory back when it is reclaimed.
+leased and no other, that it is kept while that computes, and that the driver has all memory back
+when it is reclaimed.
 """
 
 import json
@@ -15,15 +16,19 @@ import pynvml
 import pytest
 
 from elastic_jupyter.local.gpus import Gpu, inventory
+from tests.scenarios.idle_or_not import activity, kept_beyond
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Tab
 from tests.support.machine import Machine, a_machine
+from tests.support.typed import told
 
 MIB = 1 << 20
 IDLE = 5.0
+#: Seconds for which a GPU computes what a cell has queued: some deadlines long.
+WORK = 15
 #: What a cell of a user who has no framework can ask of CUDA's driver.
-CUDA = """
-import ctypes, uuid
+CUDA = '''
+import ctypes, os, shlex, sys, uuid
 cuda = ctypes.CDLL("libcuda.so.1")
 
 def gpus():
@@ -39,17 +44,56 @@ def gpus():
         uuids.append(str(uuid.UUID(bytes=bytes(found))))
     return uuids
 
-def fill(mib):
+def begin():
     assert cuda.cuInit(0) == 0
-    context, memory, size = ctypes.c_void_p(), ctypes.c_uint64(), mib << 20
+    context = ctypes.c_void_p()
     assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0
     assert cuda.cuCtxSetCurrent(context) == 0
+
+def fill(mib):
+    begin()
+    memory, size = ctypes.c_uint64(), mib << 20
     assert cuda.cuMemAlloc_v2(ctypes.byref(memory), ctypes.c_size_t(size)) == 0
     assert cuda.cuMemsetD8_v2(memory, ctypes.c_ubyte(7), ctypes.c_size_t(size)) == 0
     last, end = ctypes.c_ubyte(), ctypes.c_uint64(memory.value + size - 1)
     assert cuda.cuMemcpyDtoH_v2(ctypes.byref(last), end, ctypes.c_size_t(1)) == 0
     return last.value
+
+SPIN = b"""
+.version 6.0
+.target sm_50
+.address_size 64
+.visible .entry spin(.param .u64 nanoseconds)
+{
+    .reg .u64 %now, %end;
+    .reg .pred %early;
+    ld.param.u64 %end, [nanoseconds];
+    mov.u64 %now, %globaltimer;
+    add.u64 %end, %end, %now;
+again:
+    mov.u64 %now, %globaltimer;
+    setp.lt.u64 %early, %now, %end;
+    @%early bra again;
+    ret;
+}
 """
+
+def spin(seconds):  # queues it and returns
+    begin()
+    module, entry = ctypes.c_void_p(), ctypes.c_void_p()
+    assert cuda.cuModuleLoadData(ctypes.byref(module), SPIN) == 0
+    assert cuda.cuModuleGetFunction(ctypes.byref(entry), module, b"spin") == 0
+    length = ctypes.c_uint64(int(seconds * 1e9))
+    arguments = (ctypes.c_void_p * 1)(ctypes.addressof(length))
+    assert cuda.cuLaunchKernel(entry, 1, 1, 1, 1, 1, 1, 0, None, arguments, None) == 0
+'''
+#: What computes, and then holds its memory until it is ended.
+DAEMON = f"{CUDA}\nimport signal\nfill(256)\nspin({WORK})\nsignal.pause()"
+#: Expressions after whose end a GPU computes.
+QUEUES = {
+    "what it queued": f"[fill(256), spin({WORK})]",
+    "a daemon": f"os.system(shlex.join(['setsid', '--fork', sys.executable, '-c', {DAEMON!r}]))",
+}
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +189,27 @@ def test_an_end_in_any_way_gives_the_memory_back(tmp_path: Path, gpus: tuple[Gpu
             assert used(gpus) >= before + 2048
             end(machine, tab)
             given_back(before, gpus, within=10)
+
+
+@pytest.mark.parametrize("expression", QUEUES.values(), ids=QUEUES)
+def test_a_gpu_that_computes_keeps_its_kernel_until_it_has_done_so(
+    machine: Machine, gpus: tuple[Gpu, ...], expression: str
+) -> None:
+    before = used(gpus)
+    with machine.server.notebook(machine.gpu) as tab:
+        [uuid] = ask(tab, "gpus()")
+        [label] = [gpu.label for gpu in gpus if gpu.id == f"GPU-{uuid}"]
+        done_at = time.monotonic() + WORK
+        ask(tab, expression)
+        said = eventually(
+            lambda: activity(machine, tab),
+            lambda said: bool(said.get("leftRunning")) and kept_beyond(machine, said),
+            within=WORK,
+            what="kept at its deadline",
+        )
+        assert [left.partition(" at ")[0] for left in said["leftRunning"]] == [f"work on '{label}"]
+        kept = f"It is kept, for this runs: work on '{label} at "
+        assert kept in told(machine, "why", tab.kernel_id)
+        machine.reclaimed(tab, within=WORK + 2 * IDLE + machine.slack)
+        assert time.monotonic() > done_at, "it was reclaimed while its GPU computed"
+        given_back(before, gpus, within=10)

@@ -1,6 +1,7 @@
-"""What user code left running in a kernel: threads, tasks, child processes. Standard library only.
+"""What user code left running in a kernel: threads, tasks, child processes, work on a GPU.
 
 Everything counts that is not known to belong to the kernel or to wait in a library's pool.
+Standard library only.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+
+from elastic_jupyter_agent import gpus
 
 #: Top-level modules whose threads and tasks are the kernel's own, or sleep until they are used.
 _OWN = {
@@ -29,7 +32,7 @@ _WATCHERS = ("resource_tracker", "multiprocessing.forkserver", "torch/_inductor/
 
 
 def leftovers(loop: Any) -> list[dict[str, str]]:
-    """Return ``kind`` (thread, task, process) and ``name`` of each; ``loop`` is the main one.
+    """Return ``kind`` (thread, task, process, gpu) and ``name`` of each; ``loop`` is the main one.
 
     May be called from any thread.
     """
@@ -37,6 +40,7 @@ def leftovers(loop: Any) -> list[dict[str, str]]:
         *({"kind": "thread", "name": name} for name in _threads()),
         *({"kind": "task", "name": name} for name in _tasks(loop)),
         *({"kind": "process", "name": name} for name in _processes()),
+        *({"kind": "gpu", "name": name} for name in gpus.at_work()),
     ]
 
 

@@ -252,8 +252,8 @@ class Activity(Model):
     )
     left_running: Annotated[list[Message], Field(max_length=MAX_LEFT_RUNNING)] | None = Field(
         default=None,
-        description="What cells have left running: threads, asyncio tasks, child processes. The "
-        "kernel was about to be reclaimed and is not idle.",
+        description="What cells have left running: threads, asyncio tasks, child processes, work "
+        "on a GPU. The kernel was about to be reclaimed and is not idle.",
     )
     unsavable: Message | None = Field(
         default=None,

@@ -123,8 +123,12 @@ _LONGEST_NAME = 100
 
 
 def left(kind: str, name: str) -> str:
-    """Return ``thread 'worker'``: something that a cell has left running."""
-    return f"{kind[:_LONGEST_NAME]} {name[:_LONGEST_NAME]!r}"
+    """Return ``thread 'worker'``: something that a cell has left running.
+
+    Of kind ``gpu`` it is ``work on 'GPU 0 at 87 %'``.
+    """
+    what = "work on" if kind == "gpu" else kind[:_LONGEST_NAME]
+    return f"{what} {name[:_LONGEST_NAME]!r}"
 
 
 #: The same of what keeps the agent from answering, whatever it is.

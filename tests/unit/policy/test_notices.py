@@ -22,6 +22,18 @@ def test_the_queue_text_ends_with_the_schedulers_reason() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "name", "want"),
+    [
+        ("thread", "worker", "thread 'worker'"),
+        ("gpu", "GPU 0 at 87 %", "work on 'GPU 0 at 87 %'"),
+        ("task", "a\nb", r"task 'a\nb'"),
+    ],
+)
+def test_what_was_left_running_is_told_in_a_line(kind: str, name: str, want: str) -> None:
+    assert notices.left(kind, name) == want
+
+
+@pytest.mark.parametrize(
     ("seconds", "want"), [(45, "45 s"), (120, "2 min"), (5400, "1.5 h"), (7200, "2.0 h")]
 )
 def test_durations_are_rounded_to_what_matters(seconds: int, want: str) -> None:

@@ -268,6 +268,11 @@ def test_what_a_cell_left_running_is_told(kernel: Kernel, code: str, name: str) 
         assert kernel.ask("leftovers") == {"leftovers": []}
 
 
+def test_a_gpu_at_work_is_told_with_what_was_left_running(kernel: Kernel) -> None:
+    kernel.run("from elastic_jupyter_agent import gpus; gpus.at_work = lambda: ['GPU 0 at 87 %']")
+    assert kernel.ask("leftovers") == {"leftovers": [{"kind": "gpu", "name": "GPU 0 at 87 %"}]}
+
+
 def test_libraries_leave_nothing_running(kernel: Kernel) -> None:
     assert kernel.ask("leftovers") == {"leftovers": []}
     kernel.run(
