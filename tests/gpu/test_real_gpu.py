@@ -12,17 +12,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pynvml
 import pytest
 
-from elastic_jupyter.local.gpus import Gpu, inventory
+from elastic_jupyter.local.gpus import Gpu
+from tests.gpu.memory import given_back, used
 from tests.scenarios.idle_or_not import activity, kept_beyond
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Tab
 from tests.support.machine import Machine, a_machine
 from tests.support.typed import told
 
-MIB = 1 << 20
 IDLE = 5.0
 #: Seconds for which a GPU computes what a cell has queued: some deadlines long.
 WORK = 15
@@ -96,28 +95,11 @@ QUEUES = {
 }
 
 
-@pytest.fixture(scope="module")
-def gpus() -> Iterator[tuple[Gpu, ...]]:
-    """The GPUs of this machine."""
-    found = inventory("auto").gpus
-    assert found, "this machine has no GPU that NVML tells of"
-    pynvml.nvmlInit()
-    yield found
-    pynvml.nvmlShutdown()
-
-
 @pytest.fixture
 def machine(tmp_path: Path, gpus: tuple[Gpu, ...]) -> Iterator[Machine]:
     """An ``up`` that found them by itself, and reclaims after seconds."""
     with a_machine(tmp_path / "one", leases=tmp_path / "leases", idle=IDLE, gpus="auto") as machine:
         yield machine.up()
-
-
-def used(gpus: tuple[Gpu, ...]) -> int:
-    """Return what is allocated on all GPUs, MiB."""
-    handles = [pynvml.nvmlDeviceGetHandleByUUID(gpu.id) for gpu in gpus]
-    total: int = sum(pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in handles)
-    return total // MIB
 
 
 def ask(tab: Tab, code: str) -> Any:
@@ -163,16 +145,6 @@ def test_each_kernel_sees_the_gpu_that_it_was_leased_and_its_memory_goes_round(
 
         machine.kill_kernel(late)
         given_back(before, gpus, within=IDLE + machine.slack + 10)
-
-
-def given_back(before: int, gpus: tuple[Gpu, ...], *, within: float) -> None:
-    """Wait until no more is allocated than before. 64 MiB: the driver keeps some of its own."""
-    eventually(
-        lambda: used(gpus),
-        lambda mib: mib <= before + 64,
-        within=within,
-        what="the memory that the driver has back",
-    )
 
 
 def test_an_end_in_any_way_gives_the_memory_back(tmp_path: Path, gpus: tuple[Gpu, ...]) -> None:
