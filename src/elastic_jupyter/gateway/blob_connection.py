@@ -14,6 +14,7 @@ for this transfer, 404, 409 it has ended, 411, 413 too large, 422 not what its d
 import contextlib
 import json
 import logging
+import mmap
 import os
 import re
 import socket
@@ -39,8 +40,8 @@ T = TypeVar("T", bound=Transfer)
 
 _log = logging.getLogger(__name__)
 
-#: Bytes that are read at once; they fit into a processor's cache.
-PIECE = 2**18
+#: Bytes that are written at once: a disk takes as long for fewer.
+PIECE = 2**20
 #: Bytes of one blob, and of a manifest: that has a hundred for each blob, and as many a name.
 MAX_BLOB, MAX_MANIFEST = 64 * 2**20, 32 * 2**20
 #: One manifest at a time is read: as JSON it may have many times its bytes.
@@ -66,7 +67,7 @@ class _Requests(BaseHTTPRequestHandler):
 
     def __init__(self, transfer: Transfer, store: SnapshotStore, connection: socket.socket) -> None:
         self._transfer, self._store = transfer, store
-        self._buffer = memoryview(bytearray(PIECE))
+        self._buffer = memoryview(mmap.mmap(-1, PIECE))  # it begins where a disk can take it from
         self._left = 0  # bytes of a body that are still to come
         super().__init__(connection, ("", 0), None)  # type: ignore[arg-type]  # it asks no server
 
@@ -189,16 +190,19 @@ class _Requests(BaseHTTPRequestHandler):
         if self._left > most:
             raise SnapshotTooLarge(f"{self._left} bytes at once, and {most} are the most")
         while self._left:
-            count = self._read()
-            self._transfer.moved += count
-            yield self._buffer[:count]
+            piece = self._buffer[: self._left]
+            self._read(piece)
+            self._transfer.moved += len(piece)
+            yield piece
 
-    def _read(self) -> int:
-        count = self.rfile.readinto1(self._buffer[: self._left])
-        if not count:
-            raise ConnectionError("the kernel went away")
-        self._left -= count
-        return count
+    def _read(self, piece: memoryview) -> None:
+        """Fill it with what comes."""
+        while piece:
+            count = self.rfile.readinto1(piece)
+            if not count:
+                raise ConnectionError("the kernel went away")
+            self._left -= count
+            piece = piece[count:]
 
     def _refuse(self, status: int, error: ElasticJupyterError) -> None:
         # Who still sends would lose the answer if the connection ended now.
@@ -206,7 +210,7 @@ class _Requests(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             while self._left:
-                self._read()
+                self._read(self._buffer[: self._left])
         self._say(status, {"message": str(error), "reason": error.reason})
 
     def _say(self, status: int, said: dict[str, str]) -> None:

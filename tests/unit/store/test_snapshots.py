@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import mmap
 import os
 import resource
 import stat
@@ -400,6 +401,8 @@ def _save_and_sweep(store: SnapshotStore) -> None:
     store.sweep(UID, (2, save_all(store, NEW, epoch=2)))
 
 
+# Who dies closes no file.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("done", [False, True], ids=["before a step", "after a step"])
 def test_a_death_at_any_step_leaves_a_whole_snapshot(done: bool, make: Make) -> None:
     new = hashlib.sha256(manifest(*NEW)).hexdigest()
@@ -467,6 +470,27 @@ def _killed_at(step: int, store: SnapshotStore, below: str) -> int:
         os._exit(0)
     finally:
         os._exit(1)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[files.BLOCK], [3 * files.BLOCK, 100], [100, files.BLOCK], [files.BLOCK + 100, files.BLOCK]],
+    ids=["a block", "blocks and a rest", "a block after a rest", "a rest within"],
+)
+@pytest.mark.parametrize("aligned", [True, False], ids=["where a disk can take it", "elsewhere"])
+def test_what_goes_past_the_cache_of_a_disk_is_whole(
+    tmp_path: Path, sizes: list[int], aligned: bool
+) -> None:
+    memory = memoryview(mmap.mmap(-1, sum(sizes) + 1))[0 if aligned else 1 :]
+    memory[: sum(sizes)] = content = os.urandom(sum(sizes))
+    store, digest = SnapshotStore(str(tmp_path), key=KEY), blake3(content).hexdigest()
+    draft = store.save(UID, 1).put(digest)
+    at = 0
+    for size in sizes:
+        draft.write(memory[at : at + size])
+        at += size
+    draft.commit()
+    assert Path(str(store.path(UID, digest))).read_bytes() == content
 
 
 def test_a_full_disk_is_told_and_leaves_the_old_snapshot(tmp_path: Path) -> None:
