@@ -353,18 +353,32 @@ def _block(block: Any) -> Any:
     """
     make, (values, *rest) = block.__reduce__()[:2]
     # Of extension arrays pandas shares the object itself, or what is in it.
-    values = _Alone(values) if type(values).__name__ == "ndarray" else values.copy()
-    return make, (values, *rest)
+    alone = _is_array(values) or _is_array(getattr(values, "_ndarray", None))
+    return make, (_Alone(values) if alone else values.copy(), *rest)
 
 
 class _Alone:
-    """An array to be pickled as pickle does it: all of it, sharing nothing."""
+    """An array, or what is around one, to be pickled as pickle does it: sharing nothing."""
 
     def __init__(self, array: Any) -> None:
         self._array = array
 
     def __reduce__(self) -> Any:
-        return self._array.__reduce_ex__(5)
+        if _is_array(self._array) and self._array.dtype.kind in "mM":  # numpy would copy them
+            return _dated, (_Alone(self._array.view("i8")), self._array.dtype)
+        make, arguments, *state = self._array.__reduce_ex__(5)
+        if state and not _is_array(self._array):  # dates, categories: a type and its array
+            [within, *rest] = state
+            state = [tuple(_Alone(x) if _is_array(x) else x for x in within), *rest]
+        return make, arguments, *state
+
+
+def _dated(numbers: Any, dtype: Any) -> Any:
+    return numbers.view(dtype)
+
+
+def _is_array(obj: Any) -> bool:
+    return type(obj).__module__ == "numpy" and type(obj).__name__ == "ndarray"
 
 
 _BY_TYPE: dict[type, Callable[[Any], Any]] = {
