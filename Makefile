@@ -23,7 +23,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test local-tests browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes sleeps
+.PHONY: help venv test local-tests browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes ends sleeps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,8 +87,11 @@ sleeps: venv ## what sleeps and wakes, TIMES times on one machine, then on a clu
 	  $(BIN)/pytest tests/cluster/test_hibernation.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 600
 
 crashes: venv ## a crash at each step of a kernel's sleep and wake, on one machine, then on a cluster
-	ALL_CRASHES=1 $(BIN)/pytest tests/local/test_crashes.py -s
-	ALL_CRASHES=1 devcluster/with.sh $(BIN)/pytest tests/cluster/test_crashes.py --timeout 600
+	ALL_CASES=1 $(BIN)/pytest tests/local/test_crashes.py -s
+	ALL_CASES=1 devcluster/with.sh $(BIN)/pytest tests/cluster/test_crashes.py --timeout 600
+
+ends: venv ## each end of a kernel on a cluster, at our notebook server and at a stock JupyterLab
+	ALL_CASES=1 devcluster/with.sh $(BIN)/pytest tests/cluster/test_bad_news.py --timeout 600
 
 lint: venv ## style, types, layers, generated files
 	$(BIN)/ruff check .
