@@ -60,7 +60,7 @@ browser-tests: # in Debian's Chromium; where it cannot be installed, they say th
 	$(BIN)/pytest tests/browser --timeout 300
 
 notebooks: venv ## realistic notebooks, each saved and restored at every cell alone
-	EACH_CUT=1 $(BIN)/pytest tests/unit/agent/snapshot/test_notebooks.py --timeout 600
+	ALL_CASES=1 $(BIN)/pytest tests/unit/agent/snapshot/test_notebooks.py --timeout 600
 
 gpu-tests: venv ## GPUs of hardware, on a machine that has some: what CUDA and the driver see
 	$(BIN)/pytest tests/gpu -s --timeout 300
