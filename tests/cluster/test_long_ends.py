@@ -29,6 +29,8 @@ from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer
 from tests.support.team import Team, a_namespace, foreign_image, kernel_name
 
+pytestmark = pytest.mark.long
+
 #: Seconds, beside other tests.
 TOLD_WITHIN = 5.0
 STALLED = "by-hand-no-image"

@@ -26,6 +26,8 @@ from tests.support.invariants import damaged, kernel_processes, phases, unsettle
 from tests.support.jupyter_tab import Cell
 from tests.support.machine import GATEWAY, NAMESPACE, NOTEBOOK_SERVER, READY_WITHIN, Machine
 
+pytestmark = pytest.mark.long
+
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS") or 10)
 SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
 #: Seconds after which a kernel without use is reclaimed.
