@@ -23,7 +23,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test local-tests browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes ends sleeps
+.PHONY: help venv test local-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes ends sleeps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,18 +46,16 @@ test: venv ## unit tests, those of one machine and of a browser, then the cluste
 	@# Few slow tests in a file do not make it the last one.
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 	$(MAKE) local-tests
-	$(MAKE) browser-tests
 	devcluster/with.sh $(MAKE) cluster-tests
 
-LOCAL_TESTS := $(BIN)/pytest tests/local --durations 20 --timeout 300
+LOCAL_TESTS := $(BIN)/pytest tests/browser tests/local --durations 20 --timeout 300
 
-local-tests: # side by side, then those that bear no others
-	$(LOCAL_TESTS) -m "not alone" -n 2 --dist loadfile
-	$(LOCAL_TESTS) -m alone
-
-browser-tests: # in Debian's Chromium; where it cannot be installed, they say that they are skipped
+# Those of a browser need Debian's Chromium; where it cannot be installed, they say that they are
+# skipped.
+local-tests: # of one machine and of a browser, side by side; then those that bear no others
 	@type -P chromium >/dev/null || devcluster/packages.sh chromium || true
-	$(BIN)/pytest tests/browser --timeout 300
+	$(LOCAL_TESTS) -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
+	$(LOCAL_TESTS) -m alone
 
 notebooks: venv ## realistic notebooks, each saved and restored at every cell alone
 	ALL_CASES=1 $(BIN)/pytest tests/unit/agent/snapshot/test_notebooks.py --timeout 600
