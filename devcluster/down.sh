@@ -83,4 +83,9 @@ done
 remove_network
 # The pods' control groups are empty now; the kubelet would have removed them in time.
 find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null
-rm -rf "$RUN" || { unmount_below "$RUN"; rm -rf "$RUN"; }
+# A hundred thousand files of images: nobody waits for their end.
+gone=$(mktemp -d "$CACHE/devcluster/gone.XXXXXX")
+mv "$RUN" "$gone"
+for gone in "$CACHE"/devcluster/gone.*; do
+  rm -rf "$gone" || { unmount_below "$gone"; rm -rf "$gone"; }
+done >/dev/null 2>&1 9>&- &
