@@ -66,8 +66,9 @@ gpu-tests: venv ## GPUs of hardware, on a machine that has some: what CUDA and t
 # A hang ends with a stack.
 CLUSTER_TESTS := $(BIN)/pytest tests/cluster --durations 20 --timeout 600
 
-cluster-tests: # on the cluster of KUBECONFIG; side by side, then those that bear no others
-	$(CLUSTER_TESTS) -m "not alone" -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
+cluster-tests: # on the cluster of KUBECONFIG; side by side, in pairs, then those that bear no others
+	$(CLUSTER_TESTS) -m "not (measures or alone)" -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
+	$(CLUSTER_TESTS) -m measures -n $(if $(filter 1,$(SIDE_BY_SIDE)),1,2) --dist loadfile --no-loadscope-reorder
 	$(CLUSTER_TESTS) -m alone
 
 soak: venv ## thirty users for ten minutes, after which nothing may be left

@@ -33,7 +33,7 @@ from tests.support.jupyter_tab import NotebookServer, Tab
 from tests.support.team import Object, Team, foreign_image, kernel_name, served
 from tests.support.watch import Version, Watch, watching
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.measures
 
 #: Seconds from Kubernetes knowing it to the end of the cell, and to the condition.
 TOLD_WITHIN = 2.0
