@@ -23,7 +23,7 @@ ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
-.PHONY: help venv test local-tests browser-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes sleeps
+.PHONY: help venv test local-tests gpu-tests cluster-tests lint generate cluster kubeconfig cluster-down images run demo wheels bench bench-local labextension lock soak chaos store-contract notebooks crashes ends sleeps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,21 +46,19 @@ test: venv ## unit tests, those of one machine and of a browser, then the cluste
 	@# Few slow tests in a file do not make it the last one.
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 	$(MAKE) local-tests
-	$(MAKE) browser-tests
 	devcluster/with.sh $(MAKE) cluster-tests
 
-LOCAL_TESTS := $(BIN)/pytest tests/local --durations 20 --timeout 300
+LOCAL_TESTS := $(BIN)/pytest tests/browser tests/local --durations 20 --timeout 300
 
-local-tests: # side by side, then those that bear no others
-	$(LOCAL_TESTS) -m "not alone" -n 2 --dist loadfile
+# Those of a browser need Debian's Chromium; where it cannot be installed, they say that they are
+# skipped.
+local-tests: # of one machine and of a browser, side by side; then those that bear no others
+	@type -P chromium >/dev/null || devcluster/packages.sh chromium || true
+	$(LOCAL_TESTS) -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
 	$(LOCAL_TESTS) -m alone
 
-browser-tests: # in Debian's Chromium; where it cannot be installed, they say that they are skipped
-	@type -P chromium >/dev/null || devcluster/packages.sh chromium || true
-	$(BIN)/pytest tests/browser --timeout 300
-
 notebooks: venv ## realistic notebooks, each saved and restored at every cell alone
-	EACH_CUT=1 $(BIN)/pytest tests/unit/agent/snapshot/test_notebooks.py --timeout 600
+	ALL_CASES=1 $(BIN)/pytest tests/unit/agent/snapshot/test_notebooks.py --timeout 600
 
 gpu-tests: venv ## GPUs of hardware, on a machine that has some: what CUDA and the driver see
 	$(BIN)/pytest tests/gpu -s --timeout 300
@@ -68,8 +66,9 @@ gpu-tests: venv ## GPUs of hardware, on a machine that has some: what CUDA and t
 # A hang ends with a stack.
 CLUSTER_TESTS := $(BIN)/pytest tests/cluster --durations 20 --timeout 600
 
-cluster-tests: # on the cluster of KUBECONFIG; side by side, then those that bear no others
-	$(CLUSTER_TESTS) -m "not alone" -n $(SIDE_BY_SIDE) --dist loadfile
+cluster-tests: # on the cluster of KUBECONFIG; side by side, in pairs, then those that bear no others
+	$(CLUSTER_TESTS) -m "not (measures or alone)" -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
+	$(CLUSTER_TESTS) -m measures -n $(if $(filter 1,$(SIDE_BY_SIDE)),1,2) --dist loadfile --no-loadscope-reorder
 	$(CLUSTER_TESTS) -m alone
 
 soak: venv ## thirty users for ten minutes, after which nothing may be left
@@ -87,8 +86,11 @@ sleeps: venv ## what sleeps and wakes, TIMES times on one machine, then on a clu
 	  $(BIN)/pytest tests/cluster/test_hibernation.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 600
 
 crashes: venv ## a crash at each step of a kernel's sleep and wake, on one machine, then on a cluster
-	ALL_CRASHES=1 $(BIN)/pytest tests/local/test_crashes.py -s
-	ALL_CRASHES=1 devcluster/with.sh $(BIN)/pytest tests/cluster/test_crashes.py --timeout 600
+	ALL_CASES=1 $(BIN)/pytest tests/local/test_crashes.py -s
+	ALL_CASES=1 devcluster/with.sh $(BIN)/pytest tests/cluster/test_crashes.py --timeout 600
+
+ends: venv ## each end of a kernel on a cluster, at our notebook server and at a stock JupyterLab
+	ALL_CASES=1 devcluster/with.sh $(BIN)/pytest tests/cluster/test_bad_news.py --timeout 600
 
 lint: venv ## style, types, layers, generated files
 	$(BIN)/ruff check .

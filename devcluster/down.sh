@@ -5,19 +5,26 @@ set -uo pipefail # no -e: whatever fails, the rest is still removed
 # shellcheck source=devcluster/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# Asks, waits 5 s (the API server drains its watches), then insists.
-stop() { # name
-  if alive "$1"; then
-    local pid
-    read -r pid _ <"$RUN/pid/$1"
-    kill "$pid"
-    for _ in $(seq 50); do
-      alive "$1" || break
-      sleep 0.1
-    done
-    ! alive "$1" || kill -9 "$pid"
-  fi 2>/dev/null
-  rm -f "$RUN/pid/$1"
+signal() { # name signal
+  local pid
+  ! alive "$1" || { read -r pid _ <"$RUN/pid/$1" && kill "-$2" "$pid"; }
+} 2>/dev/null
+
+any_alive() { # names...
+  local name
+  for name in "$@"; do ! alive "$name" || return 0; done
+  return 1
+}
+
+# Asks all, waits 5 s for them (the API server drains its watches), then insists.
+stop() { # names...
+  local name deadline=$((SECONDS + 5))
+  for name in "$@"; do signal "$name" TERM; done
+  while any_alive "$@" && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
+  for name in "$@"; do
+    signal "$name" KILL
+    rm -f "$RUN/pid/$name"
+  done
 }
 
 ctr() { command ctr -a "$RUN/containerd.sock" -n k8s.io "$@"; }
@@ -63,7 +70,7 @@ remove_network() {
 lock
 [ -d "$RUN" ] || exit 0
 say "stopping the devcluster ..."
-for name in proxy kubelet coredns scheduler controllers apiserver etcd; do stop "$name"; done
+stop proxy kubelet coredns scheduler controllers apiserver etcd
 namespaces=
 [ ! -S "$RUN/containerd.sock" ] || ! alive containerd || namespaces=$(kill_containers 2>/dev/null)
 stop containerd
@@ -76,4 +83,9 @@ done
 remove_network
 # The pods' control groups are empty now; the kubelet would have removed them in time.
 find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null
-rm -rf "$RUN" || { unmount_below "$RUN"; rm -rf "$RUN"; }
+# A hundred thousand files of images: nobody waits for their end.
+gone=$(mktemp -d "$CACHE/devcluster/gone.XXXXXX")
+mv "$RUN" "$gone"
+for gone in "$CACHE"/devcluster/gone.*; do
+  rm -rf "$gone" || { unmount_below "$gone"; rm -rf "$gone"; }
+done >/dev/null 2>&1 9>&- &

@@ -41,6 +41,12 @@ def pytest_make_collect_report() -> Iterator[pytest.CollectReport]:
     return report
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have long files begin first, so that none is left for one process at the end."""
+    items.sort(key=lambda item: (_turn_of(item), item.get_closest_marker("long") is None))
+
+
 # -- turns
 
 

@@ -8,9 +8,14 @@ from typing import Any
 RESAMPLES = 2000
 
 
+def quantiles(samples: Sequence[float], n: int) -> Sequence[float]:
+    """Return the points that cut samples into ``n`` parts; one sample is all of them itself."""
+    return statistics.quantiles(samples, n=n, method="inclusive") if samples[1:] else samples
+
+
 def summary(samples: Sequence[float]) -> dict[str, float]:
-    """Return median and 5th to 95th percentile of at least two samples."""
-    points = statistics.quantiles(samples, n=20, method="inclusive")
+    """Return median and 5th to 95th percentile of at least one sample."""
+    points = quantiles(samples, 20)
     return {
         "median": round(statistics.median(samples), 3),
         "p5": round(points[0], 3),
@@ -19,8 +24,8 @@ def summary(samples: Sequence[float]) -> dict[str, float]:
 
 
 def p99(samples: Sequence[float]) -> float:
-    """Return the 99th percentile of at least two samples."""
-    return statistics.quantiles(samples, n=100, method="inclusive")[-1]
+    """Return the 99th percentile of at least one sample."""
+    return quantiles(samples, 100)[-1]
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import os
 import random
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from typing import Any
 from elastic_jupyter.api.names import kernel_object_name
 from elastic_jupyter.store.protocol import Key
 from elastic_jupyter.store.sqlite import SqliteKernelStore, open_database
-from tests.bench.figures import ratio, summary, verdict
+from tests.bench.figures import quantiles, ratio, summary, verdict
 from tests.support.jupyter_tab import Tab
 from tests.support.machine import NAMESPACE, Machine, a_machine
 
@@ -59,13 +58,13 @@ _POLL = 0.005
 
 def hibernation(_: Any, rounds: int) -> dict[str, Any]:
     """Sleep and wake of 1 GB, in ratios to ``pickle`` of protocol 5, and of an empty kernel."""
-    big = max(2, min(rounds, 5))  # each takes half a minute
+    big = min(rounds, 5)  # each takes half a minute
     seconds: dict[str, list[float]] = {}
     milliseconds: dict[str, list[float]] = {"alone": [], "beside": []}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, _up(Path(folder)) as machine:
         bystander = machine.server.open()
         bystander.run("1", within=WITHIN)
-        for _turn in range(max(big, rounds)):
+        for _turn in range(rounds):
             _add(seconds, _empty(machine))
         for _turn in range(big):
             _add(seconds, _a_gigabyte(machine, Path(folder), bystander, milliseconds))
@@ -73,7 +72,7 @@ def hibernation(_: Any, rounds: int) -> dict[str, Any]:
     report: dict[str, Any] = {
         "what": "a kernel sleeps and wakes (s), 1 GB of numpy and pandas in it, or nothing",
         "against": "a cell that dumps, and a new kernel that loads (pickle, protocol 5)",
-        "rounds": {"1 GB": big, "empty": max(big, rounds)},
+        "rounds": {"1 GB": big, "empty": rounds},
     } | {name: summary(samples) for name, samples in seconds.items()}
     for name, ours, theirs, limit, goal in (
         ("sleeping", "sleep", "dump", 1.3, 1.0),
@@ -221,4 +220,4 @@ def _forget(folder: Path) -> None:
 
 
 def _p95(samples: list[float]) -> float:
-    return statistics.quantiles(samples, n=20, method="inclusive")[-1]
+    return quantiles(samples, 20)[-1]

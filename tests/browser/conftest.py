@@ -21,9 +21,13 @@ PAGES = pytest.StashKey[list[LabPage]]()
 expect.set_options(timeout=60_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a screen."""
+    """Debian's Chromium, without a screen.
+
+    Not for longer than a file: while it is open this thread has an event loop, and other tests can
+    run none of theirs.
+    """
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("no browser: chromium is not installed (apt-get install chromium)")

@@ -9,6 +9,8 @@ from tests.support.eventually import eventually
 from tests.support.lab_page import LabPage
 from tests.support.machine import Machine
 
+pytestmark = pytest.mark.long
+
 PYTHON = "Python 3 (ipykernel)"
 GPU = "Python 3 (ipykernel) (GPU)"
 

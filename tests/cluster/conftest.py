@@ -1,9 +1,11 @@
 """Fixtures of the cluster tests. A failed test prints what its namespaces hold and say.
 
-``make test`` runs the files side by side. A test or a file that bears no other beside it is marked
-``alone`` and runs after them: one that kills the operator or sets it up anew, or changes what all
-share, or measures seconds. Who uses the few GPUs has the fixture ``gpus``, who uses the namespace
-``default`` has ``default_namespace``: they wait for each other.
+``make test`` runs the files side by side. What measures seconds is marked ``measures`` and runs
+after them, with one other beside it. A test or a file that bears no other is marked ``alone`` and
+comes last: one that kills the operator or sets it up anew, or changes what all share. Who uses the
+few GPUs has the fixture ``gpus``, who uses the namespace ``default`` has ``default_namespace``:
+they wait for each other. Of two such files that take minutes one is marked ``long``, so that it
+begins first and the other comes when it is done.
 """
 
 import contextlib

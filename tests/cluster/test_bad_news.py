@@ -1,8 +1,9 @@
 """Bad news is told: in the notebook, as a condition, as an Event, in the table of kubectl; soon.
 
 The time that counts starts when the API server tells us what it tells the operator. Each test
-prints what it measured (``pytest -rP``). ``place`` is our notebook server, and then a JupyterLab
-that has nothing of ours.
+prints what it measured (``pytest -rP``). ``place`` is our notebook server, ``stock`` a JupyterLab
+that has nothing of ours: every third end among the other tests, all with ``make ends``
+(``ALL_CASES``).
 """
 
 import contextlib
@@ -25,13 +26,14 @@ from tests.scenarios.ends import (
     the_next_cell_starts_anew,
 )
 from tests.support import manifests
+from tests.support.cases import some
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer, Tab
 from tests.support.team import Object, Team, foreign_image, kernel_name, served
 from tests.support.watch import Version, Watch, watching
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.measures
 
 #: Seconds from Kubernetes knowing it to the end of the cell, and to the condition.
 TOLD_WITHIN = 2.0
@@ -367,14 +369,28 @@ def team(cluster: Cluster, new_team: Callable[..., Team], seats: None) -> Iterat
     cluster.kubectl("delete", "priorityclass", namespace)
 
 
-@pytest.fixture(scope="module", params=["our notebook server", "stock JupyterLab"])
-def place(request: pytest.FixtureRequest, team: Team) -> Iterator[Place]:
-    """The patient team at one of its notebook servers."""
-    with contextlib.ExitStack() as stack:
-        server = team.server
-        if request.param == "stock JupyterLab":
-            server = stack.enter_context(served(team.cluster, team.namespace, "stock"))
-        yield stack.enter_context(a_place(team, server))
+@pytest.fixture(scope="module")
+def place(team: Team) -> Iterator[Place]:
+    """The patient team at our notebook server."""
+    with a_place(team, team.server) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def stock(team: Team) -> Iterator[Place]:
+    """The patient team at a JupyterLab that has nothing of ours."""
+    with (
+        served(team.cluster, team.namespace, "stock") as server,
+        a_place(team, server) as place,
+    ):
+        yield place
+
+
+@pytest.fixture(params=some(["place", "stock"], every=2))
+def either(request: pytest.FixtureRequest) -> Place:
+    """One of the two: ours, and with all cases the other, too."""
+    found: Place = request.getfixturevalue(request.param)
+    return found
 
 
 @contextlib.contextmanager
@@ -386,10 +402,25 @@ def a_place(team: Team, server: NotebookServer) -> Iterator[Place]:
         yield Place(team, server, pods, kernels)
 
 
-@pytest.mark.parametrize("news", CANNOT_START, ids=lambda news: news.name)
+def name_of(news: AtStart | Held | WhileRunning) -> str:
+    return news.name
+
+
+@pytest.mark.parametrize("news", CANNOT_START, ids=name_of)
 def test_a_kernel_that_cannot_start_ends_the_cell_and_leaves_nothing(
     place: Place, news: AtStart
 ) -> None:
+    ends_the_cell_and_leaves_nothing(place, news)
+
+
+@pytest.mark.parametrize("news", some(CANNOT_START, every=3), ids=name_of)
+def test_a_kernel_that_cannot_start_ends_the_cell_of_a_stock_jupyterlab(
+    stock: Place, news: AtStart
+) -> None:
+    ends_the_cell_and_leaves_nothing(stock, news)
+
+
+def ends_the_cell_and_leaves_nothing(place: Place, news: AtStart) -> None:
     tab = place.server.open(news.name)
     name = kernel_name(tab)
     cell = cannot_start(tab, news.reason, *news.words)
@@ -429,8 +460,19 @@ def test_a_kernel_that_cannot_start_ends_the_cell_and_leaves_nothing(
     place.left_but(tab)
 
 
-@pytest.mark.parametrize("news", CANNOT_LAST, ids=lambda news: news.name)
+@pytest.mark.parametrize("news", CANNOT_LAST, ids=name_of)
 def test_the_end_of_a_running_kernel_ends_its_cell(place: Place, news: WhileRunning) -> None:
+    ends_its_cell_and_the_next_starts_anew(place, news)
+
+
+@pytest.mark.parametrize("news", some(CANNOT_LAST, every=3), ids=name_of)
+def test_the_end_of_a_running_kernel_ends_its_cell_in_a_stock_jupyterlab(
+    stock: Place, news: WhileRunning
+) -> None:
+    ends_its_cell_and_the_next_starts_anew(stock, news)
+
+
+def ends_its_cell_and_the_next_starts_anew(place: Place, news: WhileRunning) -> None:
     tab = place.server.open(news.name)
     name = kernel_name(tab)
     deed = partial(news.deed, place.team, name) if news.deed else None
@@ -462,10 +504,10 @@ def test_the_end_of_a_running_kernel_ends_its_cell(place: Place, news: WhileRunn
     place.left_but(tab)
 
 
-def test_a_child_process_that_uses_too_much_memory_is_told_by_whoever_knows(place: Place) -> None:
+def test_a_child_process_that_uses_too_much_memory_is_told_by_whoever_knows(either: Place) -> None:
     """With cgroup v2 the container ends with it; with v1 Kubernetes knows nothing of its death."""
     code = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', \"b'1' * (1 << 30)\"])"
-    with place.server.notebook("oom-in-a-cell") as tab:
+    with either.server.notebook("oom-in-a-cell") as tab:
         tab.run("1", within=60)
         cell = tab.run(f"{code}.returncode", within=30)
         if cell.reply["status"] == "ok":
@@ -529,7 +571,7 @@ def set_quota(team: Team, seats: int) -> None:
     )
 
 
-@pytest.mark.parametrize("news", CANNOT_GO_ON, ids=lambda news: news.name)
+@pytest.mark.parametrize("news", CANNOT_GO_ON, ids=name_of)
 def test_what_a_kernel_waits_for_is_shown_and_has_a_limit(hasty: Place, news: Held) -> None:
     tab = hasty.server.open(news.name)
     name = kernel_name(tab)
@@ -569,7 +611,8 @@ def test_what_a_kernel_waits_for_is_shown_and_has_a_limit(hasty: Place, news: He
     tab.shutdown()
 
 
-def test_a_wait_for_an_image_that_is_not_there_can_be_interrupted(place: Place) -> None:
+def test_a_wait_for_an_image_that_is_not_there_can_be_interrupted(either: Place) -> None:
+    place = either
     tab = place.server.open("no-image")
     cell = tab.start("1")
     cell.until(
@@ -585,7 +628,8 @@ def test_a_wait_for_an_image_that_is_not_there_can_be_interrupted(place: Place) 
     tab.shutdown()
 
 
-def test_a_kernel_that_is_evicted_before_it_runs_says_so(place: Place) -> None:
+def test_a_kernel_that_is_evicted_before_it_runs_says_so(either: Place) -> None:
+    place = either
     tab = place.server.open("no-image")
     name = kernel_name(tab)
     cell = tab.start("1")

@@ -1,7 +1,7 @@
 """A crash at each step of a sleep and of a wake in pods, an API server that stands still, and a
 gateway that is replaced in the middle.
 
-Every fifth case among the other tests, all with ``make crashes`` (``ALL_CRASHES``).
+Every fifth case among the other tests, all with ``make crashes`` (``ALL_CASES``).
 """
 
 import contextlib
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios.crashes import ALL, WITHIN, Crash, Patient, both, some
+from tests.scenarios.crashes import WITHIN, Crash, Patient, both, some
 from tests.scenarios.gpu_queue import phase
 from tests.support import manifests
+from tests.support.cases import ALL
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.rollout import OPERATOR, SYSTEM, operator_pod

@@ -9,7 +9,7 @@ from tests.scenarios.gateway_gone import (
 from tests.support.eventually import eventually
 from tests.support.team import GATEWAY, Team
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.measures
 
 
 @pytest.mark.parametrize("how", ["rolled out", "deleted"])

@@ -2,19 +2,30 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.cluster.test_bad_news import a_pod, by_hand
+from tests.cluster.test_how_to import HOW_TO, uses_gpus
 from tests.cluster.test_resources import table
 from tests.scenarios.gpu_queue import GpuQueue
 from tests.support import manifests
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.team import Object, Team, a_namespace
+from tests.support.walkthrough import Walkthrough
 
 pytestmark = pytest.mark.usefixtures("gpus")
 
 IDLE = 8
+
+
+@pytest.mark.parametrize("page", [*filter(uses_gpus, HOW_TO)], ids=lambda page: page.stem)
+def test_every_command_and_cell_of_a_page_works(
+    page: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    with a_namespace(cluster) as namespace:
+        Walkthrough(cluster, namespace, tmp_path).walk(page)
 
 
 @pytest.fixture(scope="module")

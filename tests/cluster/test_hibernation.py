@@ -9,7 +9,7 @@ from tests.support import manifests
 from tests.support.cluster import Cluster
 from tests.support.team import Object, Team, foreign_image
 
-pytestmark = pytest.mark.usefixtures("gpus")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("gpus")]
 
 GPU = (
     manifests.gpu_template("one-gpu"),

@@ -1,37 +1,43 @@
 """The pages of docs/how-to, each done from top to bottom, and the reference's examples."""
 
-import contextlib
 from pathlib import Path
 
 import pytest
 from tests.support import pages
 from tests.support.cluster import Cluster
-from tests.support.one_at_a_time import one_at_a_time
 from tests.support.rollout import SYSTEM
 from tests.support.team import EXAMPLES, a_namespace
 from tests.support.walkthrough import Walkthrough
 
+pytestmark = pytest.mark.long
+
 HOW_TO = [
-    # The operator is everybody's: a page that changes it is walked alone.
-    pytest.param(page, marks=[pytest.mark.alone] if SYSTEM in pages.text_of(page) else [])
+    page
     for page in pages.pages()
     if page.parts[:2] == ("docs", "how-to") and page.stem != "one-machine"  # tests/local
 ]
 
 
-@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def uses_gpus(page: Path) -> bool:
+    """Whether a page is walked where nobody else uses the GPUs, in ``test_gpu_queue.py``."""
+    return "nvidia.com/gpu" in pages.text_of(page)
+
+
+# The operator is everybody's: a page that changes it is walked alone.
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.alone] if SYSTEM in pages.text_of(page) else [])
+        for page in HOW_TO
+        if not uses_gpus(page)
+    ],
+    ids=lambda page: page.stem,
+)
 def test_every_command_and_cell_of_a_page_works(
     page: Path, cluster: Cluster, tmp_path: Path
 ) -> None:
-    with uses_gpus(page), a_namespace(cluster) as namespace:
+    with a_namespace(cluster) as namespace:
         Walkthrough(cluster, namespace, tmp_path).walk(page)
-
-
-def uses_gpus(page: Path) -> contextlib.AbstractContextManager[None]:
-    """Keep others from using the GPUs where a page does, as the fixture ``gpus``."""
-    if "nvidia.com/gpu" in pages.text_of(page):
-        return one_at_a_time(EXAMPLES / "gpu")
-    return contextlib.nullcontext()
 
 
 def test_the_minimal_examples_of_the_reference_work(cluster: Cluster) -> None:

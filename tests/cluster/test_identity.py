@@ -33,6 +33,8 @@ from tests.support.team import (
 from elastic_jupyter.policy import tokens
 from elastic_jupyter.policy.tokens import NotebookIdentity
 
+pytestmark = pytest.mark.long
+
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 SERVER_ENV = {"HF_HOME": "/models", "LD_PRELOAD": "", "PATH_TO_NOTHING": "/x", "KERNEL_TEAM": "a"}
 NOTEBOOKS = "jupyternotebooks"

@@ -1,6 +1,7 @@
 """Ends that Kubernetes takes minutes for. They wait more than they compute, so they bear company.
 
-A kernel that waits for its image does so while the others of this file are tested.
+A kernel that waits for its image, and a kernel spec that a quota has refused, do so while the
+others of this file are tested.
 """
 
 import time
@@ -29,6 +30,8 @@ from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer
 from tests.support.team import Team, a_namespace, foreign_image, kernel_name
 
+pytestmark = pytest.mark.long
+
 #: Seconds, beside other tests.
 TOLD_WITHIN = 5.0
 STALLED = "by-hand-no-image"
@@ -42,6 +45,30 @@ def stalled(cluster: Cluster, own_namespaces: None) -> Iterator[str]:
         confine(cluster, namespace)
         cluster.apply(namespace, by_hand(STALLED, news.pod))
         yield namespace
+
+
+@pytest.fixture(scope="module", autouse=True)
+def refused(cluster: Cluster, own_namespaces: None) -> Iterator[str]:
+    """The namespace of a kernel spec that a quota refused, and would not any more."""
+    quota = next(one for one in CANNOT_GO_ON if one.name == "quota")
+    with a_namespace(cluster) as namespace:
+        team = Team(cluster, namespace, NotebookServer("http://nobody.invalid"))
+        set_quota(team, 0)
+        cluster.apply(namespace, *offers(quota, kernel_image=""))
+        eventually(
+            lambda: readiness(cluster, namespace),
+            lambda seen: seen == ("False", "QuotaExceeded"),
+            within=10,
+            what="no",
+        )
+        set_quota(team, 1)
+        yield namespace
+
+
+def readiness(cluster: Cluster, namespace: str) -> tuple[str, str]:
+    """Return what the table says of the only kernel spec of a namespace."""
+    [row] = table(cluster.kubectl("get", "jks", "-n", namespace))
+    return row["READY"], row["REASON"]
 
 
 def test_a_lost_node_is_told_and_then_given_up(
@@ -123,20 +150,15 @@ def test_a_deleted_node_ends_its_kernels(cluster: Cluster, new_team: Callable[..
         tab.shutdown()
 
 
-def test_a_kernel_spec_that_a_quota_refuses_is_looked_at_again(cluster: Cluster) -> None:
-    quota = next(one for one in CANNOT_GO_ON if one.name == "quota")
-    with a_namespace(cluster) as namespace:
-        team = Team(cluster, namespace, NotebookServer("http://nobody.invalid"))
-        set_quota(team, 0)
-        cluster.apply(namespace, *offers(quota, kernel_image=""))
-
-        def row() -> tuple[str, str]:
-            [row] = table(cluster.kubectl("get", "jks", "-n", namespace))
-            return row["READY"], row["REASON"]
-
-        eventually(row, lambda seen: seen == ("False", "QuotaExceeded"), within=10, what="no")
-        set_quota(team, 1)
-        eventually(row, lambda seen: seen == ("True", "Accepted"), within=40, what="yes")
+def test_a_kernel_spec_that_a_quota_refuses_is_looked_at_again(
+    cluster: Cluster, refused: str
+) -> None:
+    eventually(
+        lambda: readiness(cluster, refused),
+        lambda seen: seen == ("True", "Accepted"),
+        within=40,
+        what="yes",
+    )
 
 
 def test_an_image_that_is_not_there_is_given_up_after_two_minutes(

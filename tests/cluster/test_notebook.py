@@ -18,6 +18,8 @@ from tests.support.jupyter_tab import DIRECTLY
 from tests.support.rollout import server_pod
 from tests.support.team import Object, Team, a_namespace, foreign_image, served
 
+pytestmark = pytest.mark.long
+
 SECRET_TOKEN, SECRET_PASSWORD = "open-sesame-7", "correct horse battery"
 
 

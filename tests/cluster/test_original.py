@@ -54,6 +54,8 @@ from tests.support.team import (
     served,
 )
 
+pytestmark = pytest.mark.long
+
 MANIFESTS = sorted(path.relative_to(ORIGINAL) for path in ORIGINAL.rglob("*.yaml"))
 CUSTOM_KERNELS = ORIGINAL / "examples" / "elastic-with-custom-kernels"
 SIMPLE = ORIGINAL / "examples" / "simple-deployments"

@@ -11,6 +11,8 @@ from tests.support.jupyter_tab import Tab
 from tests.support.rollout import OPERATOR, SYSTEM, operator_pod
 from tests.support.team import GATEWAY, NOTEBOOK, Object, Team, kernel_name, served
 
+pytestmark = pytest.mark.long
+
 BACK_WITHIN = 60.0
 ROLLED_OUT_WITHIN = 120.0
 OWNERS = {

@@ -17,6 +17,8 @@ from elastic_jupyter.api.kernelspec import KernelSpecSpec
 from elastic_jupyter.api.kerneltemplate import KernelTemplateSpec
 from elastic_jupyter.api.notebook import NotebookSpec
 
+pytestmark = pytest.mark.long
+
 ROLLED_OUT_WITHIN = "120s"
 #: Seconds until a new or changed spec shows in a running notebook server.
 LIVE_WITHIN = 2.0

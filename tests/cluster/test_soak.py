@@ -33,7 +33,7 @@ from tests.support.team import (
 
 pytestmark = pytest.mark.alone
 
-SECONDS = float(os.environ.get("SOAK_SECONDS") or 45)
+SECONDS = float(os.environ.get("SOAK_SECONDS") or 20)
 USERS, OF_THE_SERVER = 30, 2
 #: Who visit before anything is measured.
 FIRST = 10

@@ -1,7 +1,8 @@
 """SIGKILL of each process in turn, at every moment of a life, while notebooks compute.
 
-Ten rounds among the other tests, fifty with ``make chaos`` (``CHAOS_ROUNDS``). ``CHAOS_SEED`` has
-a run chosen again; the moments within a round are as random as the machine.
+Five rounds among the other tests, in which each has its turn; fifty with ``make chaos``
+(``CHAOS_ROUNDS``). ``CHAOS_SEED`` has a run chosen again; the moments within a round are as random
+as the machine.
 """
 
 import asyncio
@@ -26,7 +27,9 @@ from tests.support.invariants import damaged, kernel_processes, phases, unsettle
 from tests.support.jupyter_tab import Cell
 from tests.support.machine import GATEWAY, NAMESPACE, NOTEBOOK_SERVER, READY_WITHIN, Machine
 
-ROUNDS = int(os.environ.get("CHAOS_ROUNDS") or 10)
+pytestmark = pytest.mark.long
+
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS") or 5)
 SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
 #: Seconds after which a kernel without use is reclaimed.
 IDLE = 8

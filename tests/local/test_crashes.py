@@ -1,6 +1,6 @@
 """A crash, or a full disk, at each step of a kernel's sleep and of its wake.
 
-Every fifth case among the other tests, all with ``make crashes`` (``ALL_CRASHES``).
+Every fifth case among the other tests, all with ``make crashes`` (``ALL_CASES``).
 """
 
 import asyncio

@@ -24,6 +24,8 @@ from tests.support.eventually import eventually
 from tests.support.machine import Machine
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.long
+
 #: ipykernel without its answer to the message that interrupts.
 DEAF = """
 from ipykernel.ipkernel import IPythonKernel

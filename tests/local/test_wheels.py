@@ -12,6 +12,8 @@ from tests.support.machine import Machine
 from tests.support.pages import ROOT
 from tests.support.walkthrough import blocks
 
+pytestmark = pytest.mark.long
+
 UV = Path(sys.executable).with_name("uv")
 #: What each extra is for. All modules of these packages must be importable.
 EXTRAS = {

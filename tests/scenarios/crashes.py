@@ -1,15 +1,13 @@
 """What must be true of a kernel after a crash at any step of its sleep or of its wake."""
 
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import pytest
 
+from tests.support import cases
 from tests.support.jupyter_tab import Cell, Tab
 
-#: Whether all cases are to be run, or some among the other tests.
-ALL = bool(os.environ.get("ALL_CRASHES"))
 #: Seconds for a cell, and for a kernel to fall asleep, whatever happened.
 WITHIN = 60.0
 
@@ -35,9 +33,8 @@ def both(victim: str, point: str, *, loses: bool = False) -> list[Crash]:
 
 
 def some(crashes: list[Crash]) -> list[object]:
-    """Return every fifth as parameters of a test, or all where ``ALL_CRASHES`` says so."""
-    chosen = crashes if ALL else crashes[::5]
-    return [pytest.param(crash, id=str(crash)) for crash in chosen]
+    """Return every fifth as parameters of a test; all with ``ALL_CASES``."""
+    return [pytest.param(crash, id=str(crash)) for crash in cases.some(crashes, every=5)]
 
 
 class Patient(ABC):

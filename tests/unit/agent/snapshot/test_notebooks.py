@@ -1,23 +1,24 @@
 """Notebooks as people write them, cut between cells: what they show is what they show uncut.
 
-``make notebooks`` cuts at each place alone, too; otherwise one run is cut at all of them.
+Among the other tests one run is cut at every third place. ``make notebooks`` (``ALL_CASES``) cuts
+it at all of them, and another run at each place alone.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.cases import ALL, some
 from tests.unit.agent.snapshot.gateway import FakeGateway, a_gateway
 from tests.unit.agent.snapshot.test_attached import PATIENCE, Kernel, a_kernel
 from tests.unit.agent.snapshot.torch_python import python_with_torch
 
 NOTEBOOKS = sorted((Path(__file__).parents[3] / "data/notebooks").glob("*.ipynb"))
-EACH_ALONE = "EACH_CUT" in os.environ
 
 #: What an output of one cell is made of, in order, with its execution count at the end.
 Shown = list[Any]
@@ -87,16 +88,17 @@ def whole(notebook: Path, python: str | None, tmp_path: Path) -> list[Shown]:
         return [run(kernel, code) for code in cells(notebook)]
 
 
-def test_a_notebook_that_sleeps_after_each_cell_shows_the_same(
+def test_a_notebook_that_sleeps_between_cells_shows_the_same(
     notebook: Path, python: str | None, whole: list[Shown], gateway: FakeGateway, tmp_path: Path
 ) -> None:
-    shown: list[Shown] = []
-    for code in cells(notebook):
+    codes, shown = cells(notebook), []
+    cuts = some(range(1, len(codes)), every=3)
+    for first, end in pairwise([0, *cuts, len(codes)]):
         with a_kernel(tmp_path / "kernel", python=python) as kernel:
             if gateway.manifest is not None:
                 restored = kernel.restore(gateway)
                 assert (restored["lost"], restored["notices"]) == ([], []), len(shown)
-            shown.append(run(kernel, code))
+            shown += [run(kernel, code) for code in codes[first:end]]
             assert kernel.save(gateway)["lost"] == [], len(shown)
     assert not (differs := difference(shown, whole)), "\n".join(differs)
 
@@ -117,5 +119,5 @@ def a_notebook_that_sleeps_once_shows_the_same(
         assert not (differs := difference(shown, whole[place:])), f"{place}\n" + "\n".join(differs)
 
 
-if EACH_ALONE:
+if ALL:
     test_a_notebook_that_sleeps_once_shows_the_same = a_notebook_that_sleeps_once_shows_the_same
