@@ -14,7 +14,7 @@ from typing import cast
 
 from elastic_jupyter import logs
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import JupyterKernel, Phase
+from elastic_jupyter.api.kernel import MAX_EPOCH, JupyterKernel, Phase
 from elastic_jupyter.api.notebook import JupyterNotebook
 from elastic_jupyter.clock import Clock
 from elastic_jupyter.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, StoreError
@@ -184,10 +184,12 @@ class KernelReconciler:
         if cached is None or cached["metadata"].get("deletionTimestamp"):
             return None
         kernel = self._own.newest(key, parse(JupyterKernel, cached))
+        pod = self._caches.pods.get(key)
         epoch = kernel_status.epoch_of(kernel)
+        if kernel.spec.suspend:
+            epoch = max(epoch, self._begun(key, kernel, pod))
         made = bool(kernel.status and kernel.status.pod_name)
         made = made or self._made.get(key) == (kernel.metadata.uid, epoch)
-        pod = self._caches.pods.get(key)
         if pod is not None and pod["metadata"]["uid"] == self._taken_back.get(key):
             pod = None
         if made and not _is_over(kernel):
@@ -204,6 +206,19 @@ class KernelReconciler:
                 last = None
             return _Seen(kernel, epoch, True, sight.lost(conditions or [], last))
         return _Seen(kernel, epoch, False, Sighting(Sight.NEVER_MADE))
+
+    def _begun(self, key: Key, kernel: JupyterKernel, pod: Object | None) -> int:
+        """Return the latest epoch of a kernel that has, or had, a pod; 0: there is none.
+
+        A wake may be taken back before anybody was told of its epoch, and no other may have that:
+        it would take the end of this one's pod for its own.
+        """
+        uid, epoch = self._made.get(key, ("", 0))
+        begun = epoch if uid == kernel.metadata.uid else 0
+        if pod is not None and controller_uid(pod) == kernel.metadata.uid:
+            label = (pod["metadata"].get("labels") or {}).get(names.LABEL_EPOCH, "")
+            begun = max(begun, int(label) if label.isdecimal() else 0)
+        return min(begun, MAX_EPOCH)
 
     async def _live_pod(self, key: Key) -> Object | None:
         try:

@@ -57,7 +57,7 @@ def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> dict[str, Any]
     """
     old = kernel.status.to_dict() if kernel.status else {}
     resting = is_resting(told.phase)
-    if old.get("phase") == told.phase if resting else old.get("phase") in lifecycle.ENDED:
+    if _is_told(old, told) if resting else old.get("phase") in lifecycle.ENDED:
         return {}  # the end is written once
     wakes = is_resting(_phase(kernel)) and not resting
     kept = {} if wakes else old  # what was said of the epoch before is not true of the next
@@ -81,6 +81,15 @@ def patch(kernel: JupyterKernel, told: Told, *, now: datetime) -> dict[str, Any]
     }
     difference = merge_patch(old, new)
     return {**difference, "lastReconcileTime": timestamp(now)} if difference else {}
+
+
+def _is_told(old: Mapping[str, Any], told: Told) -> bool:
+    """Say whether the status says of a rest what there is to say.
+
+    It does not of a wake that was taken back before it was told, and whose epoch is used.
+    """
+    new = told.pod_made and told.epoch > (old.get("epoch") or 0)
+    return old.get("phase") == told.phase and not new
 
 
 def _began(said: Iterable[Mapping[str, Any]] | None) -> str | None:

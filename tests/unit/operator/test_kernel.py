@@ -171,3 +171,30 @@ async def test_a_template_with_a_mount_in_the_place_of_the_notebooks_files_ends_
     assert failed["reason"] == "Invalid"
     for word in ("spec.template.spec.containers[0].volumeMounts[0]", "spec.storage"):
         assert word in failed["message"]
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["one operator", "another operator"])
+@pytest.mark.parametrize("slow", [False, True], ids=["its pod is gone", "its pod is going"])
+async def test_a_wake_that_was_taken_back_before_it_was_told_is_no_end_of_the_next(
+    world: World, restarted: bool, slow: bool
+) -> None:
+    asleep = {"phase": "Hibernated", "epoch": 1}
+    snapshot = {"id": "1-" + 64 * "a", "epoch": 1}
+    put(world, a_kernel(gpus=1, suspend=True, snapshot=snapshot, status=asleep))
+    world.server.graceful = slow
+    one = make(world)
+    for suspend in (False, True, False):  # the queue has not looked at it yet: nothing is told
+        world.server.put(
+            JUPYTER_KERNEL,
+            {
+                **(kernel := world.server.get(JUPYTER_KERNEL, KERNEL)),
+                "spec": kernel["spec"] | {"suspend": suspend},
+            },
+        )
+        await world.run(make(world) if restarted else one, KERNEL)
+        phase = world.server.get(JUPYTER_KERNEL, KERNEL)["status"]["phase"]
+        assert phase in ("Hibernated", "Pending"), phase
+    if slow:
+        world.server.remove(POD, KERNEL)
+        await world.run(make(world) if restarted else one, KERNEL)
+    assert world.server.get(POD, KERNEL)["metadata"]["labels"][names.LABEL_EPOCH] == "3"
