@@ -226,9 +226,9 @@ def test_a_kernel_is_reclaimed_exactly_from_the_moment_that_the_verdict_names(
         return
     assert (verdict.action is Action.RECLAIM) == (verdict.reclaim_at <= NOW)
     if verdict.action is Action.KEEP:  # whoever looks in time warns first
-        unculled = activity.stays or not limits.timeout
-        timeout = idle.UNREACHABLE_TIMEOUT if unculled else limits.timeout
-        at = verdict.reclaim_at - min(limits.warning, timeout / 2)
+        nobody = activity.stays or not limits.timeout  # is there to be warned
+        warning = timedelta() if nobody else min(limits.warning, limits.timeout / 2)
+        at = verdict.reclaim_at - warning
         assert at > NOW
         activity = replace(activity, warned_at=at)
     else:
