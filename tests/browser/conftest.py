@@ -4,41 +4,26 @@ Pictures of it are kept in ``artifacts/browser``, of a failed test those of all 
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser
 
+from tests.support.chromium import chromium
 from tests.support.lab_page import LabPage
 from tests.support.machine import Machine, a_machine
 
 SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
 PAGES = pytest.StashKey[list[LabPage]]()
-#: Within it a kernel starts and JupyterLab loads, on a busy machine, too.
-expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a screen.
-
-    Not for longer than a file: while it is open this thread has an event loop, and other tests can
-    run none of theirs.
-    """
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no browser: chromium is not installed (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            # Root has no sandbox; the browser opens nothing but our own pages.
-            args=["--no-sandbox", "--disable-dev-shm-usage"],
-        )
+    """A browser for one file."""
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

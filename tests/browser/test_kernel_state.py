@@ -39,14 +39,14 @@ def test_a_kernels_sleep_is_seen_and_steered_from_its_notebook(
     slider = lab.run(SLIDER).locator(".noUi-handle")
     expect(slider).to_be_visible()
     lab.run(STATE)
-    expect(shown(lab)).to_have_text(COUNTDOWN)
-    shown(lab).evaluate(RECORD_TEXTS)
+    expect(lab.kernel_state).to_have_text(COUNTDOWN)
+    lab.kernel_state.evaluate(RECORD_TEXTS)
     lab.shot("countdown-light")
 
-    expect(shown(lab)).to_have_text("asleep")
+    expect(lab.kernel_state).to_have_text("asleep")
     texts = lab.page.evaluate("window.texts")
     assert len({text for text in texts if COUNTDOWN.match(text)}) > 2, f"not counted: {texts}"
-    expect(in_status_bar(lab)).to_have_text("Kernel: asleep")
+    expect(lab.kernel_in_status_bar).to_have_text("Kernel: asleep")
     expect(button(lab, "Keep")).to_be_disabled()
     expect(button(lab, "Release GPU now")).to_be_disabled()
     touched = notification(lab, "The kernel of this widget sleeps")
@@ -61,7 +61,7 @@ def test_a_kernels_sleep_is_seen_and_steered_from_its_notebook(
     expect(lab.run("kept + 1")).to_contain_text("42")
     expect(notification(lab, "1 variable did not come back")).to_be_visible()
     button(lab, "Keep").press("Enter")
-    expect(shown(lab)).to_have_text("running")
+    expect(lab.kernel_state).to_have_text("running")
     expect(notification(lab, "kept longer")).to_be_visible()
     lost = lab.may_ask("1 variable did not come back")
     button(lab, "not restored").press("Enter")
@@ -72,15 +72,15 @@ def test_a_kernels_sleep_is_seen_and_steered_from_its_notebook(
 
     lab.new_notebook(GPU)
     turn = lab.run("print('my turn')")
-    expect(shown(lab)).to_have_text("waiting 1st of 1")
-    expect(in_status_bar(lab)).to_have_text("Kernel: waiting 1st of 1")
+    expect(lab.kernel_state).to_have_text("waiting 1st of 1")
+    expect(lab.kernel_in_status_bar).to_have_text("Kernel: waiting 1st of 1")
     lab.shot("waiting-dark")
     lab.show("Untitled.ipynb")
     button(lab, "Release GPU now").press("Enter")
-    expect(shown(lab)).to_have_text("asleep")
+    expect(lab.kernel_state).to_have_text("asleep")
     lab.show("Untitled1.ipynb")
     expect(turn).to_contain_text("my turn")
-    expect(shown(lab)).to_have_text(COUNTDOWN)
+    expect(lab.kernel_state).to_have_text(COUNTDOWN)
     lab.use_theme("JupyterLab Light")
     lab.shot("released-light")
 
@@ -92,15 +92,6 @@ def asks_for_widgets_anew(machine: Machine, lab: LabPage) -> None:
     machine.replace_notebook_server()
     lab.page.wait_for_function("window.asked", timeout=60_000)
     lab.shot("asked-for-widgets")
-
-
-def shown(lab: LabPage) -> Locator:
-    """The state in the toolbar of the notebook that is seen."""
-    return lab.notebook.locator(".jp-Toolbar .jp-ElasticState")
-
-
-def in_status_bar(lab: LabPage) -> Locator:
-    return lab.page.locator("#jp-main-statusbar .jp-ElasticState")
 
 
 def button(lab: LabPage, name: str) -> Locator:

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_kernel_state import notification, shown
+from tests.browser.test_kernel_state import notification
 from tests.browser.test_lab import PYTHON, is_reclaimed
 from tests.support.lab_page import LabPage
 from tests.support.machine import Machine
@@ -33,7 +33,7 @@ def test_a_slider_that_is_moved_while_its_kernel_sleeps(machine: Machine, lab: L
     handle.press("ArrowRight")
     expect(lab.run("print(moves)")).to_contain_text("[2]")
     is_reclaimed(machine, lab)
-    expect(shown(lab)).to_have_text("asleep")
+    expect(lab.kernel_state).to_have_text("asleep")
     asks_for_widgets_anew(machine, lab)
     told = notification(lab, "The kernel of this widget sleeps")
     assert not told.count(), "nobody touched the widget"

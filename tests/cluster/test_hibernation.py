@@ -1,16 +1,23 @@
 """Kernels that sleep in pods: their variables are on the claim that the operator makes."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import nbformat
 import pytest
+from playwright.sync_api import expect
 from tests.scenarios.hibernation import Hibernation, LazyStart
 from tests.scenarios.idle_or_not import IdleOrNot, goes, stays
 from tests.support import manifests
+from tests.support.chromium import chromium
 from tests.support.cluster import Cluster
+from tests.support.eventually import eventually
+from tests.support.lab_page import LabPage
 from tests.support.team import Object, Team, foreign_image
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("gpus")]
 
+SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
 GPU = (
     manifests.gpu_template("one-gpu"),
     manifests.kernel_spec("gpu", template="one-gpu", display_name="Python with a GPU"),
@@ -68,6 +75,40 @@ def test_the_saved_variables_are_on_a_claim_that_goes_with_the_gateway(sleepy: T
     [owner] = claim["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"]) == ("JupyterGateway", "gw")
     assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
+
+
+def test_jupyterlab_in_a_browser_shows_the_sleep_and_wakes_the_kernel(sleepy: Team) -> None:
+    """With the extension that is in our notebook image."""
+    put_notebook(sleepy, "work.ipynb", kernel="gpu")
+    with chromium() as browser:
+        lab = LabPage(browser.new_page(), sleepy.server, SHOTS)
+        lab.open_notebook("work.ipynb")
+        lab.has_kernel("Python with a GPU")
+        lab.run("kept = [0]")
+        sleeps(sleepy, lab)
+        lab.shot("cluster-asleep")
+        cells = [lab.run(f"kept.append({number}); print(kept)") for number in (1, 2, 3)]
+        expect(cells[2]).to_contain_text("[0, 1, 2, 3]")
+        expect(cells[0]).to_contain_text("The kernel woke with kept.")
+        sleeps(sleepy, lab)
+        lab.reload()
+        lab.has_kernel("Python with a GPU")
+        expect(lab.kernel_state).to_have_text("asleep")
+        expect(lab.run("print(len(kept))")).to_contain_text("4")
+        lab.shot("cluster-awake")
+        assert not lab.dialogs
+
+
+def put_notebook(team: Team, file: str, *, kernel: str) -> None:
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": kernel}})
+    team.server.request("PUT", f"contents/{file}", type="notebook", content=notebook)
+
+
+def sleeps(team: Team, lab: LabPage) -> None:
+    expect(lab.kernel_state).to_have_text("asleep")
+    expect(lab.kernel_in_status_bar).to_have_text("Kernel: asleep")
+    gone = f"the pod of {lab.kernel_id}"
+    eventually(lambda: team.placed([lab]), lambda left: not left, within=15, what=gone)
 
 
 OTHERS = [

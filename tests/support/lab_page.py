@@ -38,6 +38,11 @@ class LabPage:
         self.page.goto(f"{self._server.url}/lab?token={self._server.token}")
         expect(self.page.locator(".jp-LauncherCard").first).to_be_visible()
 
+    def open_notebook(self, file: str) -> None:
+        """Open a notebook by its address, on a server without a token."""
+        self.page.goto(f"{self._server.url}/lab/tree/{file}")
+        expect(self.notebook.locator(".jp-Cell").first).to_be_visible()
+
     def new_notebook(self, kernel: str) -> None:
         """Click the launcher's card with this name, and wait until the notebook can be used."""
         if not self.page.locator(".jp-Launcher:visible").count():
@@ -111,6 +116,16 @@ class LabPage:
         said = self.page.locator(".jp-Dialog", has_text=_NO_SERVER)
         self._expected += (_NO_SERVER,)
         self.page.add_locator_handler(said, lambda: said.get_by_role("button").last.click())
+
+    @property
+    def kernel_state(self) -> Locator:
+        """What our extension says of the kernel in the toolbar of the notebook that is seen."""
+        return self.notebook.locator(".jp-Toolbar .jp-ElasticState")
+
+    @property
+    def kernel_in_status_bar(self) -> Locator:
+        """What it says there of the kernel of the notebook that is in front."""
+        return self.page.locator("#jp-main-statusbar .jp-ElasticState")
 
     @property
     def kernel_id(self) -> str:
