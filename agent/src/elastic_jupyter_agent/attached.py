@@ -91,6 +91,7 @@ def _save_now(url: str, token: str) -> dict[str, Any]:
         "bytes": sum(blob.size for blob in _latest.blobs),
         "written": saved.written,
         "names": _latest.names,
+        "comms": _latest.state.get("comms"),
         "lost": [vars(lost) for lost in _latest.lost],
     }
 

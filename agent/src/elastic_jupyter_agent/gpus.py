@@ -33,8 +33,8 @@ _asking: threading.Thread | None = None
 class Use(NamedTuple):
     """What the driver tells of one GPU.
 
-    ``percent`` of its last second, or less, in which anything computed; ``shares``: the same by
-    pid, empty: not told; ``holders``: pids that can use it, None: not told.
+    ``percent`` of the time in which anything computed, the most of its last seconds; ``shares``:
+    the same by pid, empty: not told; ``holders``: pids that can use it, None: not told.
     """
 
     percent: int
@@ -207,8 +207,10 @@ class Driver:
             with contextlib.suppress(NotTold):
                 now = Utilization()
                 self._ask("nvmlDeviceGetUtilizationRates", handle, ctypes.byref(now))
-                if now.gpu:
-                    yield index, Use(now.gpu, self._shares(handle), self._holders(handle))
+                # One that reads data between two steps computes nothing for a moment.
+                shares = self._shares(handle)
+                if percent := max(now.gpu, *shares.values(), 0):
+                    yield index, Use(percent, shares, self._holders(handle))
 
     def _device(self, index: int) -> tuple[ctypes.c_void_p, str]:
         """Return handle and UUID, which is empty of one that broke: it takes no other with it."""

@@ -8,7 +8,7 @@
 
 Everything else is refused with a JSON object whose ``message`` is a sentence for the user: 403 not
 for this transfer, 404, 409 it has ended, 411, 413 too large, 422 not what its digest says, 503 and
-507 the store. A connection has one thread and some kilobytes of memory, whatever goes through it.
+507 the store. A connection has one thread and ``PIECE`` bytes of memory, whatever goes through it.
 """
 
 import contextlib

@@ -18,7 +18,14 @@ from traitlets import default
 
 from elastic_jupyter.gateway import messages
 from elastic_jupyter.gateway.messages import Asked, Said
-from elastic_jupyter.gateway.parked import CHANNELS, Parked, close_streams, read_reply, waits
+from elastic_jupyter.gateway.parked import (
+    CHANNELS,
+    Parked,
+    close_streams,
+    read_reply,
+    waits,
+    without_questions,
+)
 from elastic_jupyter.gateway.touched import Touched, is_of_comm, is_question
 from elastic_jupyter.policy import notices
 
@@ -191,7 +198,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
 
     def close_for_restart(self) -> None:
         """End the websocket so that the client comes back to the gateway that took over."""
-        if self.held:  # they are known to nobody else, and have certainly not run
+        if self.waits:  # they are known to nobody else, and have certainly not run
             self.fail(
                 "GatewayRestarting",
                 "The gateway was replaced while this waited for its kernel. It did not run: run it "
@@ -226,18 +233,24 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self._forward(asked)
             return
         answer = self.manager.answer_asleep(asked.header)
-        if answer is not None and not self._has_to_queue(asked):
+        question = self.manager.awaits_comms and is_question(asked, self.held)
+        probe = str(asked.header.get("msg_id")).startswith(messages.PROBE)
+        # The order is that of a channel: nobody waits for a debugger that waits for a kernel.
+        queues = any(
+            held.channel == asked.channel and (probe or held.msg_type == "execute_request")
+            for held in self.held
+        )
+        if answer is not None and not question and not queues:
             self.say(asked.header, *answer)
             return
-        probe = str(asked.header.get("msg_id")).startswith(messages.PROBE)
         if answer is not None and asked.msg_type == "kernel_info_request" and not probe:
             # Front ends stop waiting for it after a few seconds, so it does not queue.
             self.say(asked.header, *answer)
             return
         if is_of_comm(asked) and (self.manager.asleep or self.manager.hibernation.saves):
-            sleeps = self.manager.sleeps
-            if not self.waits and not (sleeps and is_question(asked, self.held)):
+            if not self.waits and not question:
                 now = asyncio.get_running_loop().time()
+                sleeps = self.manager.sleeps
                 self.say(asked.header, *self._touched.answer(asked, sleeps=sleeps, now=now))
                 return
         elif not (is_of_comm(asked) or asked.msg_type.endswith("_request")):
@@ -257,22 +270,14 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self.manager.want()
             self.show_waiting(self.manager.waiting_text)
 
-    def _has_to_queue(self, asked: Asked) -> bool:
-        """Say whether what its channel holds may change the answer to a request.
-
-        A cell may. A page that asks which comms there are after it opened one shows widgets, which
-        come with the kernel.
-        """
-        return any(
-            held.channel == asked.channel
-            and (held.msg_type == "execute_request" or asked.msg_type == "comm_info_request")
-            for held in self.held
-        )
-
     def _holds(self, asked: Asked) -> bool:
         """Say whether a request waits for the end of a save, in which nothing runs."""
         changes = asked.msg_type == "execute_request" or is_of_comm(asked)
         return bool(self.held) or (self.manager.hibernation.saves and changes)
+
+    def add_touches(self, older: Touched) -> None:
+        """Send what another front end did to widgets before all that this one has to send."""
+        self._touched.add_older(older)
 
     def forward_held(self) -> None:
         """Pass on what was held while the kernel's variables were saved, in order."""
@@ -356,11 +361,15 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
                 self.say(header, messages.notice(text))
 
     def fail(self, ename: str, evalue: str) -> None:
-        """End every request that the kernel will not answer any more."""
+        """End every request that the kernel will not answer any more.
+
+        What a page asks of widgets waits on, where they come back with a later wake.
+        """
         self._clear_waiting()
-        headers = [*self._unanswered.values(), *(asked.header for asked in self.held)]
+        failed = without_questions(self.held) if self.manager.awaits_comms else [*self.held]
+        headers = [*self._unanswered.values(), *(asked.header for asked in failed)]
         self._unanswered.clear()
-        self.held.clear()
+        self.held = [asked for asked in self.held if asked not in failed]
         for header in headers:
             self.say(header, *messages.failure(header, ename, evalue))
 

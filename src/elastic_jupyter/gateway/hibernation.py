@@ -48,6 +48,8 @@ class Hibernation:
         self._sweeping: asyncio.Task[None] | None = None
         #: What came back with the last wake.
         self.wake: Wake | None = None
+        #: The ids of the comms that were saved; None: they are not known.
+        self.comms: list[str] | None = None
 
     @property
     def saves(self) -> bool:
@@ -87,6 +89,7 @@ class Hibernation:
         """
         facts = cast(Facts, self._manager.facts)
         agent.require_ipykernel(self._manager.kernel_info)
+        self.comms = None
         transfers = self._transfers
         cancelled = cast(asyncio.Event, self._cancelled)
         room = self._manager.spawn(self._make_room(transfers.store, facts.uid))
@@ -105,6 +108,7 @@ class Hibernation:
         if saving.sealed is None or saving.sealed != answer["id"]:
             raise AgentFailed("the agent says that it has saved what did not arrive")
         self._latest = (facts.uid, (facts.epoch, saving.sealed))
+        self.comms = answer.get("comms")
         return Snapshot(epoch=facts.epoch, id=f"{facts.epoch}-{saving.sealed}")
 
     async def restore(self, facts: Facts, epoch: int, digest: str) -> str | None:

@@ -202,6 +202,11 @@ class ElasticKernelManager(ServerKernelManager):
         return self.hibernation.saves or self._has_snapshot
 
     @property
+    def awaits_comms(self) -> bool:
+        """Whether comms come back with it, as far as it is known."""
+        return self.sleeps and self.hibernation.comms != []
+
+    @property
     def busy(self) -> bool:
         """Whether the user's code runs; true, too, while a recovered kernel has not said."""
         return bool(self._executing) or self._busy_unknown
@@ -517,12 +522,25 @@ class ElasticKernelManager(ServerKernelManager):
         if self._notice is None:
             self.spawn(self.mapping.forget(self))
         self.log.info("kernel %s runs (epoch %d)", self.kernel_id, self.epoch)
-        for connection in self._by_arrival():
-            connection.attach(iopub.of_comms(before))
-        if self.parked.forward(self.connect_channel, self.session, iopub_from=self.iopub.ring.next):
-            self.touch()
-            self.iopub.ring.limit(AWAITED)
+        self._forward_waiting(lambda connection: connection.attach(iopub.of_comms(before)))
         self.release_if_asked()
+
+    def _forward_waiting(self, forward: Callable[[ElasticConnection], None]) -> None:
+        """Give the kernel what waited for it: ``forward`` does for a front end that is here.
+
+        What was done to widgets comes first, whoever did it, and then who waited longest.
+        """
+        iopub = cast(IOPub, self.iopub)
+        connections, touched = self._by_arrival(), self.parked.take_touches()
+        if connections:
+            connections[0].add_touches(touched)
+        for connection in connections:
+            forward(connection)
+        if self.parked.forward(
+            self.connect_channel, self.session, touched, iopub_from=iopub.ring.next
+        ):
+            self.touch()
+            iopub.ring.limit(AWAITED)
 
     async def _restore(self) -> None:
         """Give a kernel that has just started its variables back, before anything runs in it.
@@ -792,8 +810,7 @@ class ElasticKernelManager(ServerKernelManager):
         if not released:
             with contextlib.suppress(StoreError):  # else it hibernates after its cell
                 self._take(await self.store.wish(self.key, uid=facts.uid, suspend=False))
-        for connection in self._by_arrival():
-            connection.forward_held()
+        self._forward_waiting(ElasticConnection.forward_held)
         self.spawn(self.mapping.cull_kernel_if_idle(self.kernel_id))  # which publishes why
 
     def _fall_asleep(self) -> None:

@@ -15,7 +15,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.gateway.messages import Asked, Header
 from elastic_jupyter.gateway.replay import Ring
-from elastic_jupyter.gateway.touched import Touched
+from elastic_jupyter.gateway.touched import Touched, is_question
 
 CHANNELS = ("shell", "control", "stdin")
 #: Front ends of one kernel that are remembered.
@@ -49,8 +49,8 @@ class Parked:
     @property
     def executes(self) -> bool:
         """Whether it wants code to be run."""
-        headers = [*self.unanswered.values(), *(asked.header for asked in self.held)]
-        return any(header.get("msg_type") == "execute_request" for header in headers)
+        running = self.unanswered.values()
+        return waits(self.held) or any(one.get("msg_type") == "execute_request" for one in running)
 
     def listen(self, streams: dict[str, ZMQStream]) -> None:
         """Keep what comes on the streams."""
@@ -111,10 +111,17 @@ class ParkedFrontEnds:
         self._parked[session_id] = parked
 
     def fail(self, ename: str, evalue: str) -> None:
-        """End what has no answer with an error."""
+        """End what has no answer with an error, but for what a page asks of widgets."""
         for parked in self._parked.values():
-            if (parked.unanswered or parked.held) and parked.failure is None:
+            if (parked.unanswered or without_questions(parked.held)) and parked.failure is None:
                 parked.failure = (ename, evalue)
+
+    def take_touches(self) -> Touched:
+        """Return what all of them did to widgets, which they forget."""
+        touched = Touched()
+        for parked in reversed(self._parked.values()):
+            touched.add_older(parked.touched)
+        return touched
 
     def settle(self, ring: Ring, session: Session) -> None:
         """Let go of the running kernel. Who asked it for nothing is forgotten."""
@@ -127,32 +134,46 @@ class ParkedFrontEnds:
                 self._parked.pop(session_id).close()
 
     def forward(
-        self, connect: Callable[[str, bytes], ZMQStream], session: Session, *, iopub_from: int
+        self,
+        connect: Callable[[str, bytes], ZMQStream],
+        session: Session,
+        touched: Touched,
+        *,
+        iopub_from: int,
     ) -> bool:
         """Give what waited for a kernel to the one that runs now; say whether anything did.
 
-        ``connect`` makes a stream of a channel and an identity.
+        ``connect`` makes a stream of a channel and an identity, ``touched`` goes first.
         """
         forwarded = False
         for parked in self._parked.values():
-            waited = [*parked.touched.take(), *parked.held]
-            if not waited or parked.failure:
+            requests = without_questions(parked.held)
+            failed = requests if parked.failure else []
+            waited = [asked for asked in parked.held if asked not in failed]
+            parked.held = failed
+            if not waited:
                 continue
             forwarded = True
-            parked.iopub_from = iopub_from
-            parked.listen({channel: connect(channel, parked.identity) for channel in CHANNELS})
-            for asked in waited:
+            if not parked.streams:
+                parked.iopub_from = iopub_from
+                parked.listen({channel: connect(channel, parked.identity) for channel in CHANNELS})
+            for asked in (*touched.take(), *waited):
                 if asked.channel in parked.streams:
-                    parked.unanswered[str(asked.header.get("msg_id"))] = asked.header
+                    if asked in requests:  # a page that only looked need not be remembered
+                        parked.unanswered[str(asked.header.get("msg_id"))] = asked.header
                     stream = cast("zmq.Socket[bytes]", parked.streams[asked.channel])
                     session.send_raw(stream, asked.parts)
-            parked.held = []
         return forwarded
 
 
 def waits(held: Iterable[Asked]) -> bool:
     """Say whether an execution is among the requests that are held for a kernel."""
     return any(asked.msg_type == "execute_request" for asked in held)
+
+
+def without_questions(held: list[Asked]) -> list[Asked]:
+    """Return the requests that are held for a kernel, but for what a page asks of widgets."""
+    return [asked for asked in held if not is_question(asked, held)]
 
 
 def read_reply(session: Session, frames: list[bytes]) -> tuple[str, list[bytes]] | None:

@@ -31,18 +31,18 @@ def is_of_comm(asked: Asked) -> bool:
 
 
 def is_question(asked: Asked, held: Iterable[Asked]) -> bool:
-    """Say whether a message of a comm asks what its kernel alone can answer.
+    """Say whether a page asks of comms what the kernel alone can answer, which has some.
 
-    It does, too, on a comm whose opening is among the requests that are ``held`` for the kernel.
+    So does what is said on a comm whose opening is among the requests that are ``held`` for it.
     """
+    if asked.msg_type in ("comm_open", "comm_info_request"):
+        return True
+    if not is_of_comm(asked):
+        return False
     content = _content(asked)
-    return (
-        asked.msg_type == "comm_open"
-        or _data(content).get("method") in _QUESTIONS
-        or any(
-            one.msg_type == "comm_open" and _content(one).get("comm_id") == content.get("comm_id")
-            for one in held
-        )
+    return _data(content).get("method") in _QUESTIONS or any(
+        one.msg_type == "comm_open" and _content(one).get("comm_id") == content.get("comm_id")
+        for one in held
     )
 
 
@@ -62,6 +62,16 @@ class Touched:
         kept, self._kept = self._kept, []
         self._told_at = float("-inf")
         return [asked for asked, *_ in kept]
+
+    def add_older(self, older: "Touched") -> None:
+        """Take over what another front end has kept, as if it had come before."""
+        before, older._kept = older._kept, []
+        replaced = [(comm_id, names) for _, comm_id, names in self._kept]
+        self._kept = [
+            one
+            for one in before
+            if not any(comm_id == one[1] and one[2] <= names for comm_id, names in replaced)
+        ] + self._kept
 
     def answer(self, asked: Asked, *, sleeps: bool, now: float) -> Iterator[Said]:
         """Yield what to say to a message of a comm, after having kept what can be.

@@ -186,8 +186,9 @@ class KernelReconciler:
         kernel = self._own.newest(key, parse(JupyterKernel, cached))
         pod = self._caches.pods.get(key)
         epoch = kernel_status.epoch_of(kernel)
-        if kernel.spec.suspend:
-            epoch = max(epoch, self._begun(key, kernel, pod))
+        phase = kernel.status.phase if kernel.status else None
+        if kernel.spec.suspend and (phase is None or kernel_status.is_resting(phase)):
+            epoch = max(epoch, min(self._begun(key, kernel, pod), epoch + 1, MAX_EPOCH))
         made = bool(kernel.status and kernel.status.pod_name)
         made = made or self._made.get(key) == (kernel.metadata.uid, epoch)
         if pod is not None and pod["metadata"]["uid"] == self._taken_back.get(key):
@@ -218,7 +219,7 @@ class KernelReconciler:
         if pod is not None and controller_uid(pod) == kernel.metadata.uid:
             label = (pod["metadata"].get("labels") or {}).get(names.LABEL_EPOCH, "")
             begun = max(begun, int(label) if label.isdecimal() else 0)
-        return min(begun, MAX_EPOCH)
+        return begun
 
     async def _live_pod(self, key: Key) -> Object | None:
         try:

@@ -172,11 +172,12 @@ async def test_a_touch_is_kept_though_its_page_has_left(world: Loopback) -> None
     await tab.touch(slider, method="update", state={"value": 3})
     await tab.close()
     other = await front_end.open(kernel_id, session="tab-2")
-    await other.run("1")
     assert (await other.run("print(slider.value, seen)")).text() == "3 [3]\n"
 
 
-async def test_a_page_that_was_only_looked_at_wakes_nothing(world: Loopback) -> None:
+async def test_a_page_that_was_only_looked_at_wakes_nothing_and_is_forgotten(
+    world: Loopback,
+) -> None:
     gateway = await world.gateway(**NEVER)
     front_end = FrontEnd(gateway)
     kernel_id = await front_end.start()
@@ -186,6 +187,53 @@ async def test_a_page_that_was_only_looked_at_wakes_nothing(world: Loopback) -> 
     kernel = gateway.kernels.kernels[kernel_id]
     await until(lambda: kernel.parked.get("tab-1") is not None)
     assert not kernel.parked.waiting
+    assert (phase(world), spec(world)["suspend"]) == ("Hibernated", True)
+    other = await front_end.open(kernel_id, session="tab-2")
+    await other.run("1")
+    await suspend(world)
+    await asleep(world)
+    assert kernel.parked.get("tab-1") is None
+
+
+async def test_a_page_goes_on_waiting_when_a_wake_is_interrupted(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    kernel_id = await front_end.start()
+    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    *_, info = await loaded(tab)
+    world.store.hold = True
+    cell = await tab.execute("1")
+    await tab.until(lambda: bool(cell.waiting))
+    await front_end.rest("POST", f"/api/kernels/{kernel_id}/interrupt")
+    await tab.until(lambda: cell.done)
+    assert answered(info) is None
+    world.store.hold = False
+    await asleep(world)
+    await tab.run("1")
+    await tab.until(lambda: answered(info) is not None)
+    assert slider in (answered(info) or {})["comms"]
+
+
+async def test_a_page_waits_at_the_next_gateway_too(world: Loopback) -> None:
+    first = await world.gateway(**NEVER)
+    kernel_id = await FrontEnd(first).start()
+    _, [slider, _] = await put_to_sleep(world, await FrontEnd(first).open(kernel_id))
+    await world.end(first)
+    tab = await FrontEnd(await world.gateway(**NEVER)).open(kernel_id)
+    info = await tab.send("comm_info_request", {})  # as its notebook server repeats it
+    completion = await tab.send("complete_request", {"code": "sl", "cursor_pos": 2})
+    await tab.until(lambda: answered(completion) is not None)
+    assert answered(info) is None
+    await tab.run("1")
+    await tab.until(lambda: answered(info) is not None)
+    assert slider in (answered(info) or {})["comms"]
+
+
+async def test_a_page_of_a_kernel_without_widgets_is_answered_at_once(world: Loopback) -> None:
+    tab, _ = await sleeping(world, "x = 1")
+    *_, info = await loaded(tab)
+    await tab.until(lambda: answered(info) is not None)
+    assert answered(info) == {"status": "ok", "comms": {}}
+    assert told(tab, "page") == [("comm_close", None)]
 
 
 async def subshell(tab: Tab) -> str:

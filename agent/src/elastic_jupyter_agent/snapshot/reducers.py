@@ -353,8 +353,11 @@ def _block(block: Any) -> Any:
     """
     make, (values, *rest) = block.__reduce__()[:2]
     # Of extension arrays pandas shares the object itself, or what is in it.
-    alone = _is_array(values) or _is_array(getattr(values, "_ndarray", None))
-    return make, (_Alone(values) if alone else values.copy(), *rest)
+    ours = _is_array(values) or (
+        type(values).__module__.startswith("pandas.")
+        and _is_array(getattr(values, "_ndarray", None))
+    )
+    return make, (_Alone(values) if ours else values.copy(), *rest)
 
 
 class _Alone:
@@ -365,16 +368,13 @@ class _Alone:
 
     def __reduce__(self) -> Any:
         if _is_array(self._array) and self._array.dtype.kind in "mM":  # numpy would copy them
-            return _dated, (_Alone(self._array.view("i8")), self._array.dtype)
+            as_numbers = _Alone(self._array.view("i8"))
+            return type(self._array).view, (as_numbers, self._array.dtype)
         make, arguments, *state = self._array.__reduce_ex__(5)
         if state and not _is_array(self._array):  # dates, categories: a type and its array
             [within, *rest] = state
             state = [tuple(_Alone(x) if _is_array(x) else x for x in within), *rest]
         return make, arguments, *state
-
-
-def _dated(numbers: Any, dtype: Any) -> Any:
-    return numbers.view(dtype)
 
 
 def _is_array(obj: Any) -> bool:
