@@ -67,8 +67,19 @@ remove_network() {
   done
 } 2>/dev/null
 
+# A hundred thousand files of images: nobody waits for their end.
+remove_gone() {
+  local gone
+  for gone in "$CACHE"/devcluster/gone.*; do
+    rm -rf "$gone" || { unmount_below "$gone"; rm -rf "$gone"; }
+  done
+} >/dev/null 2>&1 9>&-
+
 lock
-[ -d "$RUN" ] || exit 0
+if [ ! -d "$RUN" ]; then
+  remove_gone  # of a removal that was cut short
+  exit
+fi
 say "stopping the devcluster ..."
 stop proxy kubelet coredns scheduler controllers apiserver etcd
 namespaces=
@@ -83,9 +94,6 @@ done
 remove_network
 # The pods' control groups are empty now; the kubelet would have removed them in time.
 find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null
-# A hundred thousand files of images: nobody waits for their end.
 gone=$(mktemp -d "$CACHE/devcluster/gone.XXXXXX")
 mv "$RUN" "$gone"
-for gone in "$CACHE"/devcluster/gone.*; do
-  rm -rf "$gone" || { unmount_below "$gone"; rm -rf "$gone"; }
-done >/dev/null 2>&1 9>&- &
+remove_gone &

@@ -6,6 +6,7 @@ others of this file are tested.
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import pytest
 from tests.cluster.test_bad_news import (
@@ -48,8 +49,8 @@ def stalled(cluster: Cluster, own_namespaces: None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def refused(cluster: Cluster, own_namespaces: None) -> Iterator[str]:
-    """The namespace of a kernel spec that a quota refused, and would not any more."""
+def refused(cluster: Cluster, own_namespaces: None) -> Iterator[tuple[str, float]]:
+    """The namespace of a kernel spec that a quota refused, and since when it would not any more."""
     quota = next(one for one in CANNOT_GO_ON if one.name == "quota")
     with a_namespace(cluster) as namespace:
         team = Team(cluster, namespace, NotebookServer("http://nobody.invalid"))
@@ -62,7 +63,7 @@ def refused(cluster: Cluster, own_namespaces: None) -> Iterator[str]:
             what="no",
         )
         set_quota(team, 1)
-        yield namespace
+        yield namespace, time.time()
 
 
 def readiness(cluster: Cluster, namespace: str) -> tuple[str, str]:
@@ -151,14 +152,19 @@ def test_a_deleted_node_ends_its_kernels(cluster: Cluster, new_team: Callable[..
 
 
 def test_a_kernel_spec_that_a_quota_refuses_is_looked_at_again(
-    cluster: Cluster, refused: str
+    cluster: Cluster, refused: tuple[str, float]
 ) -> None:
+    namespace, allowed_at = refused
     eventually(
-        lambda: readiness(cluster, refused),
+        lambda: readiness(cluster, namespace),
         lambda seen: seen == ("True", "Accepted"),
         within=40,
         what="yes",
     )
+    [name] = cluster.names(namespace, "jupyterkernelspecs")
+    ready = condition(cluster.get(namespace, "jupyterkernelspecs", name) or {}, "Ready")
+    seen_at = datetime.fromisoformat(ready["lastTransitionTime"]).timestamp()
+    assert seen_at - allowed_at < 40, "not at a second look minutes later"
 
 
 def test_an_image_that_is_not_there_is_given_up_after_two_minutes(

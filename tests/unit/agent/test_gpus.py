@@ -165,6 +165,10 @@ def test_a_gpu_that_computes_is_named_and_nothing_stays_open() -> None:
     assert nvml.open == 0
 
 
+def test_a_gpu_that_pauses_between_two_steps_is_at_work() -> None:
+    assert at_work(FakeNvml(Device("GPU-a", 0, {ME: 80}, held(ME)))) == ["GPU 0 at 80 %"]
+
+
 def test_a_kernel_without_a_gpu_does_not_ask() -> None:
     def load() -> Any:
         raise AssertionError("the driver's library was loaded")

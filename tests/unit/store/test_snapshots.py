@@ -1,5 +1,6 @@
 """Snapshots in a directory, in fsspec's memory, and on a real S3 server."""
 
+import fcntl
 import hashlib
 import json
 import mmap
@@ -488,9 +489,23 @@ def test_what_goes_past_the_cache_of_a_disk_is_whole(
     at = 0
     for size in sizes:
         draft.write(memory[at : at + size])
+        if not at and not size % files.BLOCK:
+            assert _goes_past_cache(draft._draft) == (aligned and _can_go_past_cache(tmp_path))
         at += size
     draft.commit()
     assert Path(str(store.path(UID, digest))).read_bytes() == content
+
+
+def _goes_past_cache(draft: Any) -> bool:
+    return bool(fcntl.fcntl(draft._file, fcntl.F_GETFL) & os.O_DIRECT)
+
+
+def _can_go_past_cache(folder: Path) -> bool:
+    try:
+        os.close(os.open(folder / "probe", os.O_CREAT | os.O_WRONLY | os.O_DIRECT))
+    except OSError:
+        return False
+    return True
 
 
 def test_a_full_disk_is_told_and_leaves_the_old_snapshot(tmp_path: Path) -> None:

@@ -480,6 +480,21 @@ NUMPY = [
 
 FRAMES = [
     (
+        "from pandas.api.extensions import ExtensionArray, ExtensionDtype\n"
+        "class Mine(ExtensionDtype):\n"
+        "    name, type = 'mine', int\n"
+        "    construct_array_type = classmethod(lambda _: Ours)\n"
+        "class Ours(ExtensionArray):\n"
+        "    dtype = Mine()\n"
+        "    def __init__(self, numbers): self._ndarray = np.asarray(numbers)\n"
+        "    __len__ = lambda self: len(self._ndarray)\n"
+        "    __getitem__ = lambda self, at: Ours(self._ndarray[at])\n"
+        "    copy = lambda self: Ours(self._ndarray.copy())\n"
+        "    nbytes = property(lambda self: self._ndarray.nbytes)\n"
+        "f = pd.DataFrame({'a': Ours([1, 2, 3])})",
+        "f['a'].array._ndarray.tolist() == [1, 2, 3]",
+    ),
+    (
         "d = pd.DataFrame({'a': [1, 2], 'b': ['x', None], 'c': [1.5, np.nan]})",
         "d.shape == (2, 3) and d.b[0] == 'x' and d.dtypes.a == 'int64'",
     ),
@@ -523,6 +538,11 @@ FRAMES = [
     (
         "d = pd.DataFrame(np.random.rand(100_000, 5)); s = float(d.sum().sum())",
         "float(d.sum().sum()) == s; d[0] = 0; d[0].sum() == 0",
+    ),
+    (
+        "d = pd.DataFrame({'t': pd.date_range('2026', periods=3), 'c': pd.Categorical(list('aba'))})"
+        "; s = d['t']",
+        "d.loc[0, 't'] = pd.NaT; s[0].year == 2026 and d.c.tolist() == list('aba')",
     ),
     ("d = pd.DataFrame({'o': [[1], {}]}); l = d.o[0]", "d.o[0] is l"),
     ("d = pd.DataFrame({'a': [1]}); d.attrs['k'] = 1", "d.attrs == {'k': 1}"),
