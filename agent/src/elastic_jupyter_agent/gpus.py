@@ -231,6 +231,9 @@ class Driver:
             return {}
         shares: dict[int, int] = {}
         for sample in samples[: count.value]:
+            # The driver sometimes tells of older ones, and of shares that cannot be.
+            if sample.timeStamp < since.value or sample.smUtil > 100:
+                continue
             shares[sample.pid] = max(sample.smUtil, shares.get(sample.pid, 0))
         return shares
 

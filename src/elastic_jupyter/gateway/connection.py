@@ -26,7 +26,7 @@ from elastic_jupyter.gateway.parked import (
     waits,
     without_questions,
 )
-from elastic_jupyter.gateway.touched import Touched, is_of_comm, is_question
+from elastic_jupyter.gateway.touched import Answers, is_of_comm, is_question, opened
 from elastic_jupyter.policy import notices
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.held: list[Asked] = []
-        self._touched = Touched()
+        self._answers = Answers()
         self._unanswered: dict[str, messages.Header] = {}
         self._waiting_for: messages.Header | None = None
         self._attached = False
@@ -89,6 +89,9 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
     async def prepare(self) -> None:
         """Accept the handshake at once; say whether a returning front end gets all it missed."""
         await self._register_session()  # type: ignore[no-untyped-call]
+        for other in list(self.manager.connections):
+            if other.session_id == self.session_id:  # of it the end comes late, or never
+                other.disconnect()
         if self._returns():
             covered = self.manager.covers(self.session_id, self._last_msg_id(), self._orderly())
             self.websocket_handler.set_header(
@@ -123,7 +126,6 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
     def _take_up(self, parked: Parked) -> None:
         """Go on with the requests that this front end sent before it left."""
         self._unanswered, self.held = parked.unanswered, parked.held
-        self._touched = parked.touched
         self._waiting_for = parked.waiting_for
         if parked.said:
             self._clear_waiting()
@@ -157,7 +159,8 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         for channel, stream in self.channels.items():
             stream.on_recv(partial(self._on_reply, channel))
         iopub.listeners.add(self)
-        self.forward_held()
+        if not self.manager.hibernation.saves:
+            self.forward_held()
 
     def detach(self) -> None:
         """Leave the kernel; requests are held from now on."""
@@ -168,10 +171,15 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self.channels = {}
 
     def disconnect(self) -> None:  # type: ignore[override]  # as upstream, unlike its base
-        """Handle the end of the websocket; keep replies for this front end's return."""
-        self.multi_kernel_manager.notify_disconnect(self.kernel_id)
+        """Handle the end of the websocket; keep replies for this front end's return.
+
+        May be called before that end is known, which calls it again.
+        """
         if self._open_sessions.get(self.session_key) is self.websocket_handler:
             self._open_sessions.pop(self.session_key)
+        if self not in self.manager.connections:
+            return
+        self.multi_kernel_manager.notify_disconnect(self.kernel_id)
         self.manager.connections.discard(self)
         self.manager.leave_untold(self)
         ZMQChannelsWebsocketConnection._open_sockets.discard(self)
@@ -182,8 +190,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             streams=self.channels,
             iopub_from=0,
             unanswered=self._unanswered,
-            held=self.held,
-            touched=self._touched,
+            held=[asked for asked in self.held if not messages.is_probe(asked.header)],
             waiting_for=self._waiting_for,
         )
         if self._attached and self.manager.iopub is not None:
@@ -193,7 +200,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self.manager.park(self.session_id, left)
         else:
             self.detach()
-            if self.held or self._touched:
+            if left.held:
                 self.manager.park(self.session_id, left)
 
     def close_for_restart(self) -> None:
@@ -217,7 +224,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         """Pass a request on, answer it, or hold it."""
-        if self._turned_away:
+        if self._turned_away or self not in self.manager.connections:
             return
         try:
             asked = messages.parse(incoming_msg, self.subprotocol)
@@ -233,11 +240,14 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self._forward(asked)
             return
         answer = self.manager.answer_asleep(asked.header)
-        question = self.manager.awaits_comms and is_question(asked, self.held)
-        probe = str(asked.header.get("msg_id")).startswith(messages.PROBE)
+        question = self.manager.awaits_comms and is_question(asked, opened(self.held))
+        probe = messages.is_probe(asked.header)
+        behind = {"execute_request"}
+        if asked.msg_type == "comm_info_request":
+            behind.add("comm_open")
         # The order is that of a channel: nobody waits for a debugger that waits for a kernel.
         queues = any(
-            held.channel == asked.channel and (probe or held.msg_type == "execute_request")
+            held.channel == asked.channel and (probe or held.msg_type in behind)
             for held in self.held
         )
         if answer is not None and not question and not queues:
@@ -251,7 +261,9 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             if not self.waits and not question:
                 now = asyncio.get_running_loop().time()
                 sleeps = self.manager.sleeps
-                self.say(asked.header, *self._touched.answer(asked, sleeps=sleeps, now=now))
+                kept = sleeps and self.manager.touched.keep(asked)
+                said = self._answers.to(asked, sleeps=sleeps, kept=kept, now=now)
+                self.say(asked.header, *said)
                 return
         elif not (is_of_comm(asked) or asked.msg_type.endswith("_request")):
             return  # it has nobody to go to
@@ -272,19 +284,15 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
 
     def _holds(self, asked: Asked) -> bool:
         """Say whether a request waits for the end of a save, in which nothing runs."""
-        changes = asked.msg_type == "execute_request" or is_of_comm(asked)
-        return bool(self.held) or (self.manager.hibernation.saves and changes)
-
-    def add_touches(self, older: Touched) -> None:
-        """Send what another front end did to widgets before all that this one has to send."""
-        self._touched.add_older(older)
+        waits = asked.msg_type in ("execute_request", "comm_info_request") or is_of_comm(asked)
+        return bool(self.held or self.manager.touched) or (self.manager.hibernation.saves and waits)
 
     def forward_held(self) -> None:
         """Pass on what was held while the kernel's variables were saved, in order."""
         if not self._attached:
             return
         self._clear_waiting()
-        held, self.held = [*self._touched.take(), *self.held], []
+        held, self.held = [*self.manager.touched.take(), *self.held], []
         for asked in held:
             self._forward(asked)
 
@@ -367,6 +375,10 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         """
         self._clear_waiting()
         failed = without_questions(self.held) if self.manager.awaits_comms else [*self.held]
+        if self.manager.sleeps:
+            for asked in failed:
+                if is_of_comm(asked):  # a touch while it woke
+                    self.manager.touched.keep(asked)
         headers = [*self._unanswered.values(), *(asked.header for asked in failed)]
         self._unanswered.clear()
         self.held = [asked for asked in self.held if asked not in failed]

@@ -48,13 +48,20 @@ class Hibernation:
         self._sweeping: asyncio.Task[None] | None = None
         #: What came back with the last wake.
         self.wake: Wake | None = None
-        #: The ids of the comms that were saved; None: they are not known.
-        self.comms: list[str] | None = None
+        # The snapshot of which it is known that no comm is in it.
+        self._without_comms: str | None = None
 
     @property
     def saves(self) -> bool:
         """Whether variables are being saved: what is to run has to wait, or cancel it."""
         return self._cancelled is not None
+
+    @property
+    def has_no_comms(self) -> bool:
+        """Whether none is in the latest snapshot, as far as it is known."""
+        facts = self._manager.facts
+        named = facts.snapshot.id if facts is not None and facts.snapshot is not None else None
+        return named is not None and named == self._without_comms
 
     @contextlib.asynccontextmanager
     async def holding(self) -> AsyncIterator[None]:
@@ -89,7 +96,6 @@ class Hibernation:
         """
         facts = cast(Facts, self._manager.facts)
         agent.require_ipykernel(self._manager.kernel_info)
-        self.comms = None
         transfers = self._transfers
         cancelled = cast(asyncio.Event, self._cancelled)
         room = self._manager.spawn(self._make_room(transfers.store, facts.uid))
@@ -108,8 +114,9 @@ class Hibernation:
         if saving.sealed is None or saving.sealed != answer["id"]:
             raise AgentFailed("the agent says that it has saved what did not arrive")
         self._latest = (facts.uid, (facts.epoch, saving.sealed))
-        self.comms = answer.get("comms")
-        return Snapshot(epoch=facts.epoch, id=f"{facts.epoch}-{saving.sealed}")
+        snapshot = Snapshot(epoch=facts.epoch, id=f"{facts.epoch}-{saving.sealed}")
+        self._without_comms = snapshot.id if answer.get("comms") == [] else None
+        return snapshot
 
     async def restore(self, facts: Facts, epoch: int, digest: str) -> str | None:
         """Give a kernel that has just started its variables; return what to tell its user.

@@ -54,6 +54,7 @@ from elastic_jupyter.gateway.replay import ATTACHED, AWAITED
 from elastic_jupyter.gateway.retry import insist
 from elastic_jupyter.gateway.sessions import Sessions
 from elastic_jupyter.gateway.subshells import Subshells
+from elastic_jupyter.gateway.touched import Touched
 from elastic_jupyter.gateway.wish import Wish
 from elastic_jupyter.policy import idle, notices, usage
 from elastic_jupyter.policy.keys import address_token
@@ -113,6 +114,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.epoch = 0
         self.connections: set[ElasticConnection] = set()
         self.parked = ParkedFrontEnds()
+        self.touched = Touched()
         self.iopub: IOPub | None = None
         self.kernel_info: Mapping[str, Any] | None = None
         self.hibernation = Hibernation(self)
@@ -204,7 +206,7 @@ class ElasticKernelManager(ServerKernelManager):
     @property
     def awaits_comms(self) -> bool:
         """Whether comms come back with it, as far as it is known."""
-        return self.sleeps and self.hibernation.comms != []
+        return self.sleeps and not self.hibernation.has_no_comms
 
     @property
     def busy(self) -> bool:
@@ -530,16 +532,16 @@ class ElasticKernelManager(ServerKernelManager):
 
         What was done to widgets comes first, whoever did it, and then who waited longest.
         """
-        iopub = cast(IOPub, self.iopub)
-        connections, touched = self._by_arrival(), self.parked.take_touches()
-        if connections:
-            connections[0].add_touches(touched)
-        for connection in connections:
+        iopub = self.iopub
+        if iopub is None:  # it ended meanwhile
+            return
+        for connection in self._by_arrival():
             forward(connection)
         if self.parked.forward(
-            self.connect_channel, self.session, touched, iopub_from=iopub.ring.next
+            self.connect_channel, self.session, self.touched, iopub_from=iopub.ring.next
         ):
             self.touch()
+        if self.parked.listening:
             iopub.ring.limit(AWAITED)
 
     async def _restore(self) -> None:
@@ -747,8 +749,11 @@ class ElasticKernelManager(ServerKernelManager):
                 )
             now = datetime.now(UTC)
             runs = self.state is KernelState.RUNNING
-            if not runs or self.verdict(now).action is not idle.Action.RECLAIM:
+            waits = self.parked.waiting or any(one.waits for one in self.connections)
+            if not runs or waits or self.verdict(now).action is not idle.Action.RECLAIM:
                 await self.mapping.forget(self)
+                if self.state is KernelState.RUNNING:
+                    self._forward_waiting(ElasticConnection.forward_held)
                 return
             self.state = KernelState.RECLAIMED
             self.reason = reason
@@ -1080,6 +1085,7 @@ class ElasticKernelManager(ServerKernelManager):
             wish = self.mapping.renew(self.wish)
             keep_until = self._kept_until()
             self._fail("KernelRestarted", "The kernel was restarted.")
+            self.touched.take()  # of widgets that are gone
             self._notice = notices.DROPPED if self._has_snapshot else None
             self._travels = None
             self.state = KernelState.STARTING

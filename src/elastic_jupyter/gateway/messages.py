@@ -22,6 +22,13 @@ from jupyter_server.services.kernels.connection.base import (
 #: What starts the id of a request by which the notebook side finds out whether all before it has
 #: ended: it is never answered out of turn (notebook.answers).
 PROBE = "elastic-jupyter-probe-"
+
+
+def is_probe(request: "Header") -> bool:
+    """Say whether a request is such a one."""
+    return str(request.get("msg_id")).startswith(PROBE)
+
+
 V1 = "v1.kernel.websocket.jupyter.org"
 
 Header = Mapping[str, Any]

@@ -15,7 +15,7 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from elastic_jupyter.gateway.messages import Asked, Header
 from elastic_jupyter.gateway.replay import Ring
-from elastic_jupyter.gateway.touched import Touched, is_question
+from elastic_jupyter.gateway.touched import Touched, is_question, opened
 
 CHANNELS = ("shell", "control", "stdin")
 #: Front ends of one kernel that are remembered.
@@ -30,9 +30,9 @@ class Parked:
 
     ``identity`` is that of its sockets. ``streams`` are to the running kernel, empty while there is
     none; ``iopub_from`` is its place in the kernel's output. ``held`` are requests that wait for a
-    kernel, ``touched`` is what it gets before them, ``unanswered`` are those that one has got, by
-    id. ``said`` is what a kernel that has gone said to it, as channel and parts. ``failure``, an
-    exception's name and text, is the answer to whatever has none.
+    kernel, ``unanswered`` those that one has got, by id. ``said`` is what a kernel that has gone
+    said to it, as channel and parts. ``failure``, an exception's name and text, is the answer to
+    whatever has none.
     """
 
     identity: bytes
@@ -40,7 +40,6 @@ class Parked:
     iopub_from: int
     unanswered: dict[str, Header]
     held: list[Asked]
-    touched: Touched
     waiting_for: Header | None
     replies: list[tuple[str, list[bytes]]] = field(default_factory=list)
     said: list[tuple[str, list[bytes]]] = field(default_factory=list)
@@ -107,7 +106,9 @@ class ParkedFrontEnds:
         if old := self.take(session_id):
             old.close()
         while len(self._parked) >= MAX_PARKED:
-            self._parked.pop(next(iter(self._parked))).close()
+            # Of a page that was only looked at nothing is missed.
+            oldest = sorted(self._parked, key=lambda one: self._parked[one].executes)[0]
+            self._parked.pop(oldest).close()
         self._parked[session_id] = parked
 
     def fail(self, ename: str, evalue: str) -> None:
@@ -116,19 +117,12 @@ class ParkedFrontEnds:
             if (parked.unanswered or without_questions(parked.held)) and parked.failure is None:
                 parked.failure = (ename, evalue)
 
-    def take_touches(self) -> Touched:
-        """Return what all of them did to widgets, which they forget."""
-        touched = Touched()
-        for parked in reversed(self._parked.values()):
-            touched.add_older(parked.touched)
-        return touched
-
     def settle(self, ring: Ring, session: Session) -> None:
         """Let go of the running kernel. Who asked it for nothing is forgotten."""
         for session_id, parked in list(self._parked.items()):
             if not parked.streams:
                 continue  # it waits for a kernel
-            if parked.unanswered or parked.held or parked.touched:
+            if parked.unanswered or parked.held:
                 parked.settle(ring, session)
             else:
                 self._parked.pop(session_id).close()
@@ -141,11 +135,11 @@ class ParkedFrontEnds:
         *,
         iopub_from: int,
     ) -> bool:
-        """Give what waited for a kernel to the one that runs now; say whether anything did.
+        """Give what waited for a kernel to the one that runs now; say whether it is to run code.
 
         ``connect`` makes a stream of a channel and an identity, ``touched`` goes first.
         """
-        forwarded = False
+        runs = False
         for parked in self._parked.values():
             requests = without_questions(parked.held)
             failed = requests if parked.failure else []
@@ -153,17 +147,18 @@ class ParkedFrontEnds:
             parked.held = failed
             if not waited:
                 continue
-            forwarded = True
+            runs = runs or waits(waited)
             if not parked.streams:
                 parked.iopub_from = iopub_from
                 parked.listen({channel: connect(channel, parked.identity) for channel in CHANNELS})
             for asked in (*touched.take(), *waited):
                 if asked.channel in parked.streams:
-                    if asked in requests:  # a page that only looked need not be remembered
+                    # A page that only looked need not be remembered.
+                    if asked in requests and asked.msg_type.endswith("_request"):
                         parked.unanswered[str(asked.header.get("msg_id"))] = asked.header
                     stream = cast("zmq.Socket[bytes]", parked.streams[asked.channel])
                     session.send_raw(stream, asked.parts)
-        return forwarded
+        return runs
 
 
 def waits(held: Iterable[Asked]) -> bool:
@@ -173,7 +168,8 @@ def waits(held: Iterable[Asked]) -> bool:
 
 def without_questions(held: list[Asked]) -> list[Asked]:
     """Return the requests that are held for a kernel, but for what a page asks of widgets."""
-    return [asked for asked in held if not is_question(asked, held)]
+    comms = opened(held)
+    return [asked for asked in held if not is_question(asked, comms)]
 
 
 def read_reply(session: Session, frames: list[bytes]) -> tuple[str, list[bytes]] | None:

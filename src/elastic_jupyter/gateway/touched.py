@@ -10,14 +10,14 @@ manager that is told of none shows an error in their place, for good.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from elastic_jupyter.gateway import messages
 from elastic_jupyter.gateway.messages import Asked, Said
 from elastic_jupyter.policy import notices
 
-#: Of what is kept for one front end. A slider that is moved replaces its own change before.
+#: Of what is kept for one kernel. A slider that is moved replaces its own change before.
 MAX_BYTES, MAX_CHANGES = 1 << 20, 1000
 #: How long to be silent about further touches, s: a slider sends dozens a second.
 QUIET = 5.0
@@ -30,28 +30,31 @@ def is_of_comm(asked: Asked) -> bool:
     return asked.msg_type in ("comm_open", "comm_msg", "comm_close")
 
 
-def is_question(asked: Asked, held: Iterable[Asked]) -> bool:
+def opened(held: Iterable[Asked]) -> frozenset[str]:
+    """Return the ids of the comms that are to be opened by requests that are held for a kernel."""
+    return frozenset(
+        str(_content(asked).get("comm_id")) for asked in held if asked.msg_type == "comm_open"
+    )
+
+
+def is_question(asked: Asked, comms: Collection[str]) -> bool:
     """Say whether a page asks of comms what the kernel alone can answer, which has some.
 
-    So does what is said on a comm whose opening is among the requests that are ``held`` for it.
+    So does whatever is said on one of ``comms``, whose opening is held for the kernel.
     """
     if asked.msg_type in ("comm_open", "comm_info_request"):
         return True
     if not is_of_comm(asked):
         return False
     content = _content(asked)
-    return _data(content).get("method") in _QUESTIONS or any(
-        one.msg_type == "comm_open" and _content(one).get("comm_id") == content.get("comm_id")
-        for one in held
-    )
+    return _data(content).get("method") in _QUESTIONS or str(content.get("comm_id")) in comms
 
 
 class Touched:
-    """The touches of one front end while the kernel sleeps."""
+    """What was done to the widgets of one kernel while it sleeps, in all front ends."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[Asked, str, frozenset[str]]] = []
-        self._told_at = float("-inf")
 
     def __bool__(self) -> bool:
         """Say whether there are changes that the kernel gets."""
@@ -60,37 +63,11 @@ class Touched:
     def take(self) -> list[Asked]:
         """Return the changes in their order, and forget them."""
         kept, self._kept = self._kept, []
-        self._told_at = float("-inf")
         return [asked for asked, *_ in kept]
 
-    def add_older(self, older: "Touched") -> None:
-        """Take over what another front end has kept, as if it had come before."""
-        before, older._kept = older._kept, []
-        replaced = [(comm_id, names) for _, comm_id, names in self._kept]
-        self._kept = [
-            one
-            for one in before
-            if not any(comm_id == one[1] and one[2] <= names for comm_id, names in replaced)
-        ] + self._kept
-
-    def answer(self, asked: Asked, *, sleeps: bool, now: float) -> Iterator[Said]:
-        """Yield what to say to a message of a comm, after having kept what can be.
-
-        ``sleeps``: the widget comes back with its kernel; else it is gone. ``now`` is in seconds.
-        """
+    def keep(self, asked: Asked) -> bool:
+        """Keep a change of a widget's state; say whether it is one, and there is room."""
         content = _content(asked)
-        yield messages.BUSY
-        if asked.msg_type == "comm_open":  # as a kernel answers that does not know the target
-            yield Said("iopub", "comm_close", {"comm_id": content.get("comm_id"), "data": {}})
-        elif asked.msg_type == "comm_msg":
-            method = _data(content).get("method")
-            kept = sleeps and self._keep(asked, content)
-            if method not in _QUESTIONS and now - self._told_at >= QUIET:
-                self._told_at = now
-                yield messages.notice(notices.touched(sleeps=sleeps, kept=kept))
-        yield messages.IDLE
-
-    def _keep(self, asked: Asked, content: Mapping[str, Any]) -> bool:
         data = _data(content)
         state = data.get("state")
         if data.get("method") != "update" or not isinstance(state, dict):
@@ -102,6 +79,31 @@ class Touched:
             return False
         self._kept = [*others, (asked, comm_id, names)]
         return True
+
+
+class Answers:
+    """What one front end is told of its touches."""
+
+    def __init__(self) -> None:
+        self._told_at = float("-inf")
+
+    def to(self, asked: Asked, *, sleeps: bool, kept: bool, now: float) -> Iterator[Said]:
+        """Yield what to say to a message of a comm.
+
+        ``sleeps``: the widget comes back with its kernel, else it is gone; ``kept``: with the
+        change. ``now`` is in seconds.
+        """
+        yield messages.BUSY
+        if asked.msg_type == "comm_open":  # as a kernel answers that does not know the target
+            yield Said(
+                "iopub", "comm_close", {"comm_id": _content(asked).get("comm_id"), "data": {}}
+            )
+        elif asked.msg_type == "comm_msg":
+            asks = _data(_content(asked)).get("method") in _QUESTIONS
+            if not asks and now - self._told_at >= QUIET:
+                self._told_at = now
+                yield messages.notice(notices.touched(sleeps=sleeps, kept=kept))
+        yield messages.IDLE
 
 
 def _content(asked: Asked) -> Mapping[str, Any]:

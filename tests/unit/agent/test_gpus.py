@@ -129,7 +129,7 @@ class FakeNvml:
         assert since.value > 1e15, "microseconds"
         shares = self._of(handle).shares
         for sample, (pid, percent) in zip(samples, shares.items(), strict=False):
-            sample.pid, sample.smUtil = pid, percent
+            sample.pid, sample.smUtil, sample.timeStamp = pid, percent, since.value
         count._obj.value = len(shares)
         return self._of(handle).samples or (0 if shares else NOT_FOUND)
 
@@ -167,6 +167,10 @@ def test_a_gpu_that_computes_is_named_and_nothing_stays_open() -> None:
 
 def test_a_gpu_that_pauses_between_two_steps_is_at_work() -> None:
     assert at_work(FakeNvml(Device("GPU-a", 0, {ME: 80}, held(ME)))) == ["GPU 0 at 80 %"]
+
+
+def test_a_share_that_cannot_be_counts_for_nothing() -> None:
+    assert at_work(FakeNvml(Device("GPU-a", 0, {ME: 4_000_000_000}, held(ME)))) == []
 
 
 def test_a_kernel_without_a_gpu_does_not_ask() -> None:

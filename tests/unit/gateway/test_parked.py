@@ -54,6 +54,27 @@ async def test_a_cell_that_waits_is_waited_for_on_return(world: Loopback) -> Non
     assert cell.text() == "ran\n"
 
 
+async def test_a_cell_that_waits_runs_once_though_the_end_of_its_websocket_is_not_seen(
+    world: Loopback,
+) -> None:
+    gateway = await world.gateway()
+    front_end = FrontEnd(gateway)
+    world.store.hold = True
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    cell = await tab.execute("print('ran')")
+    await tab.until(lambda: bool(cell.waiting))
+
+    tab = await front_end.open(kernel_id, query="&last_msg_id=")
+    tab.adopt(cell)
+    [connection] = gateway.kernels.kernels[kernel_id].connections
+    assert connection.waits, "what the one before had sent is here"
+    world.store.run(only_key(world))
+    await tab.until(lambda: cell.done)
+    assert cell.text() == "ran\n"
+    assert (await tab.run("print(_ih.count(\"print('ran')\"))")).text() == "1\n"
+
+
 async def test_a_start_that_fails_meanwhile_is_told_on_return(world: Loopback) -> None:
     gateway = await world.gateway()
     front_end = FrontEnd(gateway)

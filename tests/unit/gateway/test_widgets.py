@@ -165,6 +165,34 @@ async def test_the_last_touch_holds_though_its_page_lost_the_connection(world: L
     assert (await tab.run("print(slider.value, seen)")).text() == "5 [5]\n"
 
 
+async def test_touches_of_all_tabs_come_before_every_cell_and_the_last_one_counts(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    kernel_id = await front_end.start()
+    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    other = await front_end.open(kernel_id, session="tab-2")
+    await tab.touch(slider, method="update", state={"value": 5})
+    await other.touch(slider, method="update", state={"value": 7})
+    assert (await tab.run("print(slider.value, seen)")).text() == "7 [7]\n"
+
+
+async def test_a_touch_while_it_wakes_is_kept_for_the_next_wake(world: Loopback) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    kernel_id = await front_end.start()
+    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    world.store.hold = True
+    cell = await tab.execute("1")
+    await tab.until(lambda: bool(cell.waiting))
+    move = {"comm_id": slider, "data": {"method": "update", "state": {"value": 4}}}
+    moved = await tab.send("comm_msg", move)
+    await front_end.rest("POST", f"/api/kernels/{kernel_id}/interrupt")
+    await tab.until(lambda: cell.done and moved.idle)
+    world.store.hold = False
+    await asleep(world)
+    assert (await tab.run("print(slider.value)")).text() == "4\n"
+
+
 async def test_a_touch_is_kept_though_its_page_has_left(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway(**NEVER))
     kernel_id = await front_end.start()
