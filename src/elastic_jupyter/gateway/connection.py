@@ -8,6 +8,7 @@ text is updated in place and cleared before the output; an interrupt cancels the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Requests held for one websocket; beyond it a request is refused with an error.
 MAX_HELD = 1000
+#: Seconds for the answer to a first question. Others wait as long.
+HEARD_WITHIN = 2.0
 #: The close code of an orderly end, after which the client finds all output in the next gateway.
 SERVICE_RESTART = 1012
 #: Close code of a websocket whose notebook is not served any more (RFC 6455, 7.4.1).
@@ -134,16 +137,36 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         if parked.failure:
             self.fail(*parked.failure)
 
+    async def reach(self) -> None:
+        """Connect to a kernel that has just started, and return when it hears this front end.
+
+        What is sent over a connection that is still being made is overtaken by others'. A kernel
+        that is silent for ``HEARD_WITHIN`` is not waited for.
+        """
+        heard = asyncio.Event()
+        self._connect_channels()
+        stream = self.channels["shell"]
+        stream.on_recv(lambda _: heard.set())
+        new_session(self.manager.session.key).send(stream, "kernel_info_request")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(heard.wait(), HEARD_WITHIN)
+
+    def _connect_channels(self) -> None:
+        self.channels = {
+            channel: self.manager.connect_channel(channel, self.session.bsession)
+            for channel in CHANNELS
+        }
+
     def attach(self, missed: list[list[bytes]] | None = None, parked: Parked | None = None) -> None:
         """Connect to the running kernel: what was missed, then the held requests in order."""
         iopub = self.manager.iopub
         if iopub is None or self._attached:
             return
         self.session.key = self.manager.session.key
-        self.channels = (parked.streams if parked else None) or {
-            channel: self.manager.connect_channel(channel, self.session.bsession)
-            for channel in CHANNELS
-        }
+        if parked is not None and parked.streams:
+            self.channels = parked.streams
+        elif not self.channels:
+            self._connect_channels()
         self._attached = True
         if self._told_starting and self._waiting_for is None:
             self.say({}, messages.BUSY if self.manager.busy else messages.IDLE)

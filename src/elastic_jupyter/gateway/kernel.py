@@ -504,8 +504,13 @@ class ElasticKernelManager(ServerKernelManager):
             await self._subscribe(iopub)
             before = iopub.ring.next
             await self._restore()
+            waiting = [one for one in self.connections if one.waits]
+            if len(waiting) > 1:  # in the order in which they came
+                await asyncio.gather(*(one.reach() for one in waiting))
         except BaseException:
             iopub.close()
+            for connection in self.connections:
+                connection.detach()
             raise
         self.iopub = iopub
         self.mapping.note_kernel_info(self.wish, self.kernel_info)
