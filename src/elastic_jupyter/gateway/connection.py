@@ -223,6 +223,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self.manager.park(self.session_id, left)
         else:
             self.detach()
+            left.streams = {}  # they may just have been made
             if left.held:
                 self.manager.park(self.session_id, left)
 

@@ -22,13 +22,6 @@ from jupyter_server.services.kernels.connection.base import (
 #: What starts the id of a request by which the notebook side finds out whether all before it has
 #: ended: it is never answered out of turn (notebook.answers).
 PROBE = "elastic-jupyter-probe-"
-
-
-def is_probe(request: "Header") -> bool:
-    """Say whether a request is such a one."""
-    return str(request.get("msg_id")).startswith(PROBE)
-
-
 V1 = "v1.kernel.websocket.jupyter.org"
 
 Header = Mapping[str, Any]
@@ -58,6 +51,11 @@ class Asked:
     def msg_type(self) -> str:
         """The request's type, such as ``execute_request``."""
         return str(self.header.get("msg_type", ""))
+
+
+def is_probe(request: Header) -> bool:
+    """Say whether a request is one of the notebook side's, to find out what has ended."""
+    return str(request.get("msg_id")).startswith(PROBE)
 
 
 def parse(raw: str | bytes, subprotocol: str | None) -> Asked:
