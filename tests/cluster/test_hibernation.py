@@ -100,7 +100,8 @@ def test_jupyterlab_in_a_browser_shows_the_sleep_and_wakes_the_kernel(sleepy: Te
 
 
 def put_notebook(team: Team, file: str, *, kernel: str) -> None:
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": kernel}})
+    kernelspec = {"name": kernel, "display_name": kernel}
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernelspec})
     team.server.request("PUT", f"contents/{file}", type="notebook", content=notebook)
 
 
