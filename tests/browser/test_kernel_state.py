@@ -51,6 +51,7 @@ def test_a_kernels_sleep_is_seen_and_steered_from_its_notebook(
     expect(button(lab, "Release GPU now")).to_be_disabled()
     touched = notification(lab, "The kernel of this widget sleeps")
     asks_for_widgets_anew(machine, lab)
+    lab.shot("asked-for-widgets")
     assert not touched.count(), "nobody touched the widget"
     slider.press("ArrowRight")
     expect(touched).to_be_visible()
@@ -91,7 +92,6 @@ def asks_for_widgets_anew(machine: Machine, lab: LabPage) -> None:
     lab.page.evaluate(RECORD_ASKED)
     machine.replace_notebook_server()
     lab.page.wait_for_function("window.asked", timeout=60_000)
-    lab.shot("asked-for-widgets")
 
 
 def button(lab: LabPage, name: str) -> Locator:

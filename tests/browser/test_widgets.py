@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_kernel_state import notification
+from tests.browser.test_kernel_state import asks_for_widgets_anew, notification
 from tests.browser.test_lab import PYTHON, is_reclaimed
 from tests.support.lab_page import LabPage
 from tests.support.machine import Machine
@@ -12,16 +12,6 @@ SLIDER = (
     "import ipywidgets as w; moves = []; s = w.IntSlider(1); "
     "s.observe(lambda change: moves.append(change.new), 'value'); s"
 )
-#: ``window.asked``: whether a widget's state was asked for.
-RECORD_ASKED = """() => {
-  const send = WebSocket.prototype.send;
-  window.asked = false;
-  WebSocket.prototype.send = function (frame) {
-    const text = typeof frame === 'string' ? frame : new TextDecoder().decode(frame);
-    window.asked ||= text.includes('"request_state');
-    return send.call(this, frame);
-  };
-}"""
 
 
 @pytest.mark.machine(idle=3, policy="hibernate")
@@ -35,6 +25,7 @@ def test_a_slider_that_is_moved_while_its_kernel_sleeps(machine: Machine, lab: L
     is_reclaimed(machine, lab)
     expect(lab.kernel_state).to_have_text("asleep")
     asks_for_widgets_anew(machine, lab)
+    lab.shot("slider-asked-for")
     told = notification(lab, "The kernel of this widget sleeps")
     assert not told.count(), "nobody touched the widget"
     for _ in range(3):
@@ -55,12 +46,3 @@ def test_a_slider_that_is_moved_while_its_kernel_sleeps(machine: Machine, lab: L
     expect(lab.run("print(s.value)")).to_contain_text("\n6")
     expect(readout).to_have_text("6")
     lab.shot("slider-reloaded")
-
-
-def asks_for_widgets_anew(machine: Machine, lab: LabPage) -> None:
-    """Have the page lose its server, and wait until it asks for the states of its widgets again."""
-    lab.may_lose_server()
-    lab.page.evaluate(RECORD_ASKED)
-    machine.replace_notebook_server()
-    lab.page.wait_for_function("window.asked", timeout=60_000)
-    lab.shot("slider-asked-for")

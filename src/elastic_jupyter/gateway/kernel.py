@@ -564,6 +564,11 @@ class ElasticKernelManager(ServerKernelManager):
                 self._notice = notices.with_left(notice, facts.left_running)
         self._take(await self.store.save(self.key, None, uid=facts.uid, epoch=facts.epoch))
 
+    @property
+    def _cells_wait(self) -> bool:
+        """Whether an execution waits for the kernel, of a front end that is here or away."""
+        return self.parked.waiting or any(connection.waits for connection in self.connections)
+
     def _by_arrival(self) -> list[ElasticConnection]:
         """Return the websockets in the order in which their held executions began to come."""
         return sorted(self.connections, key=lambda connection: connection.waits_since)
@@ -754,8 +759,7 @@ class ElasticKernelManager(ServerKernelManager):
                 )
             now = datetime.now(UTC)
             runs = self.state is KernelState.RUNNING
-            waits = self.parked.waiting or any(one.waits for one in self.connections)
-            if not runs or waits or self.verdict(now).action is not idle.Action.RECLAIM:
+            if not runs or self._cells_wait or self.verdict(now).action is not idle.Action.RECLAIM:
                 await self.mapping.forget(self)
                 if self.state is KernelState.RUNNING:
                     self._forward_waiting(ElasticConnection.forward_held)
@@ -840,8 +844,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.state = KernelState.ASLEEP
         self.execution_state = "idle"
         self.reason = ""
-        held = any(connection.waits for connection in self.connections)
-        if held or self.parked.waiting:
+        if self._cells_wait:
             self.want()
 
     async def _sleep_on(self) -> None:

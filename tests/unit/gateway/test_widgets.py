@@ -34,6 +34,14 @@ async def put_to_sleep(world: Loopback, tab: Tab, code: str = SLIDER) -> tuple[T
     return tab, ids
 
 
+async def sleeping_slider(world: Loopback) -> tuple[FrontEnd, str, Tab, str]:
+    """The same with its front end, the kernel's id, and the id of the slider."""
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    kernel_id = await front_end.start()
+    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    return front_end, kernel_id, tab, slider
+
+
 def answered(cell: Cell) -> dict[str, Any] | None:
     """The content of the reply to a request of any type."""
     replies = [m["content"] for m in cell.messages if m["channel"] == "shell"]
@@ -154,9 +162,7 @@ async def test_a_page_that_is_loaded_meanwhile_learns_of_the_widgets_when_they_a
 
 
 async def test_the_last_touch_holds_though_its_page_lost_the_connection(world: Loopback) -> None:
-    front_end = FrontEnd(await world.gateway(**NEVER))
-    kernel_id = await front_end.start()
-    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    front_end, kernel_id, tab, slider = await sleeping_slider(world)
     await loaded(tab)
     await tab.touch(slider, method="update", state={"value": 3})
     await tab.close()
@@ -168,9 +174,7 @@ async def test_the_last_touch_holds_though_its_page_lost_the_connection(world: L
 async def test_touches_of_all_tabs_come_before_every_cell_and_the_last_one_counts(
     world: Loopback,
 ) -> None:
-    front_end = FrontEnd(await world.gateway(**NEVER))
-    kernel_id = await front_end.start()
-    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    front_end, kernel_id, tab, slider = await sleeping_slider(world)
     other = await front_end.open(kernel_id, session="tab-2")
     await tab.touch(slider, method="update", state={"value": 5})
     await other.touch(slider, method="update", state={"value": 7})
@@ -178,9 +182,7 @@ async def test_touches_of_all_tabs_come_before_every_cell_and_the_last_one_count
 
 
 async def test_a_touch_while_it_wakes_is_kept_for_the_next_wake(world: Loopback) -> None:
-    front_end = FrontEnd(await world.gateway(**NEVER))
-    kernel_id = await front_end.start()
-    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    front_end, kernel_id, tab, slider = await sleeping_slider(world)
     world.store.hold = True
     cell = await tab.execute("1")
     await tab.until(lambda: bool(cell.waiting))
@@ -194,9 +196,7 @@ async def test_a_touch_while_it_wakes_is_kept_for_the_next_wake(world: Loopback)
 
 
 async def test_a_touch_is_kept_though_its_page_has_left(world: Loopback) -> None:
-    front_end = FrontEnd(await world.gateway(**NEVER))
-    kernel_id = await front_end.start()
-    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    front_end, kernel_id, tab, slider = await sleeping_slider(world)
     await tab.touch(slider, method="update", state={"value": 3})
     await tab.close()
     other = await front_end.open(kernel_id, session="tab-2")
@@ -224,9 +224,7 @@ async def test_a_page_that_was_only_looked_at_wakes_nothing_and_is_forgotten(
 
 
 async def test_a_page_goes_on_waiting_when_a_wake_is_interrupted(world: Loopback) -> None:
-    front_end = FrontEnd(await world.gateway(**NEVER))
-    kernel_id = await front_end.start()
-    tab, [slider, _] = await put_to_sleep(world, await front_end.open(kernel_id))
+    front_end, kernel_id, tab, slider = await sleeping_slider(world)
     *_, info = await loaded(tab)
     world.store.hold = True
     cell = await tab.execute("1")
