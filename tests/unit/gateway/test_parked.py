@@ -5,6 +5,16 @@ from tests.support.loopback import Loopback, only_key
 from tests.support.objects import until
 
 
+async def waiting(world: Loopback, front_end: FrontEnd, code: str) -> tuple[str, Tab, Cell]:
+    """A cell that waits for its kernel, whose id comes first, in a tab."""
+    world.store.hold = True
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    cell = await tab.execute(code)
+    await tab.until(lambda: bool(cell.waiting))
+    return kernel_id, tab, cell
+
+
 async def leave(tab: Tab, cell: Cell) -> None:
     await tab.close_and_read(cell)
 
@@ -18,11 +28,7 @@ async def come_back(front_end: FrontEnd, kernel_id: str, cell: Cell) -> Tab:
 async def test_a_cell_that_waits_runs_though_its_front_end_has_left(world: Loopback) -> None:
     gateway = await world.gateway()
     front_end = FrontEnd(gateway)
-    world.store.hold = True
-    kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id)
-    cell = await tab.execute("print('ran', flush=True)\n6 * 7")
-    await tab.until(lambda: bool(cell.waiting))
+    kernel_id, tab, cell = await waiting(world, front_end, "print('ran', flush=True)\n6 * 7")
     await leave(tab, cell)
 
     world.store.run(only_key(world))
@@ -38,11 +44,7 @@ async def test_a_cell_that_waits_runs_though_its_front_end_has_left(world: Loopb
 
 async def test_a_cell_that_waits_is_waited_for_on_return(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway())
-    world.store.hold = True
-    kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id)
-    cell = await tab.execute("print('ran')")
-    await tab.until(lambda: bool(cell.waiting))
+    kernel_id, tab, cell = await waiting(world, front_end, "print('ran')")
     await leave(tab, cell)
 
     tab = await come_back(front_end, kernel_id, cell)
@@ -59,11 +61,7 @@ async def test_a_cell_that_waits_runs_once_though_the_end_of_its_websocket_is_no
 ) -> None:
     gateway = await world.gateway()
     front_end = FrontEnd(gateway)
-    world.store.hold = True
-    kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id)
-    cell = await tab.execute("print('ran')")
-    await tab.until(lambda: bool(cell.waiting))
+    kernel_id, tab, cell = await waiting(world, front_end, "print('ran')")
 
     tab = await front_end.open(kernel_id, query="&last_msg_id=")
     tab.adopt(cell)
@@ -78,11 +76,7 @@ async def test_a_cell_that_waits_runs_once_though_the_end_of_its_websocket_is_no
 async def test_a_start_that_fails_meanwhile_is_told_on_return(world: Loopback) -> None:
     gateway = await world.gateway()
     front_end = FrontEnd(gateway)
-    world.store.hold = True
-    kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id)
-    cell = await tab.execute("1")
-    await tab.until(lambda: bool(cell.waiting))
+    kernel_id, tab, cell = await waiting(world, front_end, "1")
     await leave(tab, cell)
 
     condition = {"type": "Failed", "status": "True", "reason": "Error", "message": "no such image"}
