@@ -14,7 +14,7 @@ LABEXTENSION := src/elastic_jupyter/notebook/labextensions/@elastic-jupyter/labe
 BENCH ?=
 # Of `make sleeps`.
 TIMES ?= 20
-SLEEPS := Hibernation or LazyStart
+SLEEPS := TestHibernation or TestLazyStart or browser
 # How many cluster tests run at once. They wait for pods more than they compute.
 SIDE_BY_SIDE ?= 3
 
@@ -81,9 +81,11 @@ chaos: venv ## fifty rounds of SIGKILL on one machine; CHAOS_SEED=n has a run ch
 	CHAOS_ROUNDS=50 $(BIN)/pytest tests/local/test_chaos.py -s
 
 sleeps: venv ## what sleeps and wakes, TIMES times on one machine, then on a cluster
-	$(BIN)/pytest tests/local/test_scenarios.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 300
+	$(BIN)/pytest tests/browser tests/local/test_scenarios.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 300 \
+	  -n 2 --dist loadgroup
 	devcluster/with.sh \
-	  $(BIN)/pytest tests/cluster/test_hibernation.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 600
+	  $(BIN)/pytest tests/cluster/test_hibernation.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 600 \
+	  -n $(SIDE_BY_SIDE) --dist loadgroup
 
 crashes: venv ## a crash at each step of a kernel's sleep and wake, on one machine, then on a cluster
 	ALL_CASES=1 $(BIN)/pytest tests/local/test_crashes.py -s

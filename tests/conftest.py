@@ -1,6 +1,7 @@
 """Rules for all tests."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 import hypothesis
@@ -12,6 +13,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("untimed")
 
+#: What a report's property is called that says of which turn it is.
+_TURN = "turn"
 _NO_SKIP = "ELASTIC_JUPYTER_NO_SKIP"
 
 
@@ -24,12 +27,10 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
+def pytest_runtest_makereport() -> Iterator[pytest.TestReport]:
     """Make a skipped test a failed one where the environment says so, as ``.ci/run`` does."""
     report = yield
     _refuse_skip(report)
-    if report.failed:
-        item.config.stash.setdefault(_FAILED_IN, _turn_of(item))
     return report
 
 
@@ -43,14 +44,17 @@ def pytest_make_collect_report() -> Iterator[pytest.CollectReport]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have long files begin first, so that none is left for one process at the end."""
+    """Have long files begin first, so that none is left for one process at the end.
+
+    Where tests are dealt out one by one, those that use GPUs go to one process.
+    """
+    for item in items:
+        if "gpus" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("gpus"))
     items.sort(key=lambda item: (_turn_of(item), item.get_closest_marker("long") is None))
 
 
 # -- turns
-
-
-_ENDED, _FAILED_IN = pytest.StashKey[int](), pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,13 +70,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("turn", range(1, turns + 1), scope="session")
 
 
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Note the turn whose last test this was."""
-    if _turn_of(item) != _turn_of(nextitem):
-        item.config.stash[_ENDED] = _turn_of(item)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have reports say which turn they are of, and of how many tests."""
+    tests = Counter(_turn_of(item) for item in session.items)
+    for item in session.items:
+        turn = _turn_of(item)
+        item.user_properties.append((_TURN, (turn, tests[turn])))
 
 
-def _turn_of(item: pytest.Item | None) -> int:
+def _turn_of(item: pytest.Item) -> int:
     """Return the turn of a test, counted from 1; 0: there are none."""
     callspec = getattr(item, "callspec", None)
     turn: int = callspec.params.get("turn", 0) if callspec else 0
@@ -82,8 +88,22 @@ def _turn_of(item: pytest.Item | None) -> int:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say how many turns have passed before the first that did not."""
+    """Say how many turns have passed as a whole, also of those that were cut short."""
     turns = config.getoption("turns")
     if turns > 1:
-        passed = min(config.stash.get(_ENDED, 0), config.stash.get(_FAILED_IN, turns + 1) - 1)
-        terminalreporter.write_line(f"{passed} of {turns} turns passed")
+        passed = Counter(_turn_told(one) for one in terminalreporter.getreports("passed"))
+        bad = {
+            _turn_told(one)[0]
+            for how in ("failed", "error")
+            for one in terminalreporter.getreports(how)
+        }
+        whole = [
+            turn for (turn, tests), count in passed.items() if count == tests and turn not in bad
+        ]
+        terminalreporter.write_line(f"{len(whole)} of {turns} turns passed")
+
+
+def _turn_told(report: pytest.TestReport) -> tuple[int, int]:
+    """Return the turn of a report and how many tests it has."""
+    turn, tests = dict(report.user_properties)[_TURN]
+    return turn, tests

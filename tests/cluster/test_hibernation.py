@@ -15,7 +15,7 @@ from tests.support.eventually import eventually
 from tests.support.lab_page import LabPage
 from tests.support.team import Object, Team, foreign_image
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("gpus")]
+pytestmark = pytest.mark.long
 
 SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
 GPU = (
@@ -77,6 +77,7 @@ def test_the_saved_variables_are_on_a_claim_that_goes_with_the_gateway(sleepy: T
     assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
 
 
+@pytest.mark.usefixtures("gpus")
 def test_jupyterlab_in_a_browser_shows_the_sleep_and_wakes_the_kernel(sleepy: Team) -> None:
     """With the extension that is in our notebook image."""
     put_notebook(sleepy, "work.ipynb", kernel="gpu")

@@ -50,6 +50,11 @@ def lazy(
 
 
 @pytest.fixture
+def gpus() -> None:
+    """Nobody has to be kept from the GPUs: each machine has stand-ins of its own."""
+
+
+@pytest.fixture
 def new_machine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Machine]]:
     """Make machines that live as long as the test, all of the same GPUs; none is started."""
     with ExitStack() as stack:

@@ -149,6 +149,7 @@ class Hibernation:
             asleep(sleepy, tab, within=120)
             assert tab.run("len(large)", within=AWAKE_WITHIN).result == "300000000"
 
+    @pytest.mark.usefixtures("gpus")
     def test_an_interrupt_of_the_wake_keeps_the_variables(self, sleepy: World) -> None:
         with sleepy.server.notebook(sleepy.gpu) as tab:
             tab.run("kept = 1", within=60)
@@ -164,6 +165,7 @@ class Hibernation:
                 holder.let_go()
             assert tab.run("kept", within=AWAKE_WITHIN).result == "1"
 
+    @pytest.mark.usefixtures("gpus")
     @pytest.mark.parametrize("lost", ["the gateway", "the connection"])
     def test_a_wake_goes_on_though_meanwhile_is_lost(self, sleepy: World, lost: str) -> None:
         with sleepy.server.notebook(sleepy.gpu) as tab:
@@ -215,6 +217,7 @@ class Hibernation:
 class LazyStart:
     """On an engine whose kernels start with their first cell."""
 
+    @pytest.mark.usefixtures("gpus")
     def test_a_kernel_that_is_opened_takes_nothing(self, lazy: World) -> None:
         with lazy.server.notebook(lazy.gpu) as tab:
             eventually(
