@@ -42,15 +42,15 @@ def pytest_make_collect_report() -> Iterator[pytest.CollectReport]:
     return report
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Have those that use GPUs go to one process, also where tests are dealt out one by one."""
+    if "gpus" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group("gpus"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have long files begin first, so that none is left for one process at the end.
-
-    Where tests are dealt out one by one, those that use GPUs go to one process.
-    """
-    for item in items:
-        if "gpus" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("gpus"))
+    """Have long files begin first, so that none is left for one process at the end."""
     items.sort(key=lambda item: (_turn_of(item), item.get_closest_marker("long") is None))
 
 

@@ -18,6 +18,7 @@ from elastic_jupyter.api.names import kernel_object_name
 from elastic_jupyter.store.protocol import Key
 from elastic_jupyter.store.sqlite import SqliteKernelStore, open_database
 from tests.bench.figures import quantiles, ratio, summary, verdict
+from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Tab
 from tests.support.machine import NAMESPACE, Machine, a_machine
 
@@ -109,6 +110,7 @@ def _add(seconds: dict[str, list[float]], taken: dict[str, float]) -> None:
 def _empty(machine: Machine) -> dict[str, float]:
     slept = _new(machine, "1")
     _sleep(machine, slept)
+    _gone(machine, slept)
     taken = _timed(
         {
             "start": lambda: _new(machine, "1"),
@@ -126,6 +128,7 @@ def _a_gigabyte(
     tab = _new(machine, MAKE)
     taken = {"dump": _seconds(lambda: _run(tab, DUMP.format(file=file)))[0]}
     taken["sleep"] = _seconds(lambda: _sleep(machine, tab))[0]
+    _gone(machine, tab)
 
     def wake() -> None:
         assert tab.run("len(labels)", within=WITHIN).result == "100000"
@@ -156,15 +159,19 @@ def _wake_beside(tab: Tab, bystander: Tab, milliseconds: dict[str, list[float]])
 
 
 def _timed(ways: dict[str, Callable[[], Any]], *, forget: Path | None = None) -> dict[str, float]:
-    """Return the seconds of each way, in a random order; of a tab that it opened nothing stays."""
-    taken = {}
+    """Return the seconds of each way, in a random order; of a tab that it opened nothing stays.
+
+    It goes at the end: the next way would share the processors with a kernel that ends.
+    """
+    taken, opened = {}, []
     for name in random.sample([*ways], len(ways)):
         if forget:
             _forget(forget)
-        taken[name], opened = _seconds(ways[name])
-        if isinstance(opened, Tab):
-            opened.close()
-            opened.shutdown()
+        taken[name], tab = _seconds(ways[name])
+        opened += [tab] if isinstance(tab, Tab) else []
+    for tab in opened:
+        tab.close()
+        tab.shutdown()
     return taken
 
 
@@ -193,6 +200,11 @@ def _sleep(machine: Machine, tab: Tab) -> None:
     while (machine.kernel(tab) or {})["status"]["phase"] != "Hibernated":
         assert time.monotonic() < deadline, machine.kernel(tab)
         time.sleep(_POLL)
+
+
+def _gone(machine: Machine, tab: Tab) -> None:
+    """Wait until nothing is left of a kernel's process, which ends on its own time."""
+    eventually(lambda: machine.placed([tab]), lambda left: not left, within=15, what="its end")
 
 
 async def _suspend(machine: Machine, key: Key) -> None:

@@ -44,6 +44,32 @@ def answered(tab: Tab) -> None:
     )
 
 
+LOST = ["the gateway", "the gateway, in good order", "the connection"]
+
+
+def runs_though_it_waits_and_meanwhile_is_lost(
+    world: World, tab: Tab, code: str, lost: str
+) -> None:
+    """Run what gives 2 in a kernel that gets its GPU only when ``lost`` is there again."""
+    holders = [Holder(world) for _ in range(world.gpus)]
+    for holder in holders:
+        holder.cell.until(lambda cell: cell.messages("execute_input"), within=60, what="its start")
+    cell = tab.start(code)
+    cell.until(lambda cell: cell.displayed, within=20, what="the waiting text")
+    if lost == "the connection":
+        tab.reconnect()
+    elif lost == "the gateway":
+        world.replace_gateway()
+    else:
+        world.restart_gateway()
+    for holder in holders:
+        world.touch(holder.tab, holder.file)
+        ends_with_its_reply_or_names_the_gap(holder.cell.wait(within=30))
+        holder.tab.close()
+        holder.tab.shutdown()
+    assert cell.wait(within=AWAKE_WITHIN).result == "2", tab.transcript(12)
+
+
 class Hibernation:
     """On an engine whose kernels sleep after seconds."""
 
@@ -166,26 +192,12 @@ class Hibernation:
             assert tab.run("kept", within=AWAKE_WITHIN).result == "1"
 
     @pytest.mark.usefixtures("gpus")
-    @pytest.mark.parametrize("lost", ["the gateway", "the connection"])
+    @pytest.mark.parametrize("lost", LOST)
     def test_a_wake_goes_on_though_meanwhile_is_lost(self, sleepy: World, lost: str) -> None:
         with sleepy.server.notebook(sleepy.gpu) as tab:
             tab.run("kept = 1", within=60)
             asleep(sleepy, tab)
-            holders = [Holder(sleepy) for _ in range(sleepy.gpus)]
-            for holder in holders:
-                holder.cell.until(
-                    lambda cell: cell.messages("execute_input"), within=60, what="its start"
-                )
-            cell = tab.start("kept + 1")
-            cell.until(lambda cell: cell.displayed, within=20, what="the waiting text")
-            if lost == "the gateway":
-                sleepy.replace_gateway()
-            else:
-                tab.reconnect()
-            for holder in holders:
-                sleepy.touch(holder.tab, holder.file)
-                ends_with_its_reply_or_names_the_gap(holder.cell.wait(within=30))
-            assert cell.wait(within=AWAKE_WITHIN).result == "2", tab.transcript(12)
+            runs_though_it_waits_and_meanwhile_is_lost(sleepy, tab, "kept + 1", lost)
 
     def test_a_restart_drops_the_variables_and_says_so(self, sleepy: World) -> None:
         with sleepy.server.notebook() as tab:
@@ -230,6 +242,12 @@ class LazyStart:
             assert cell.result == "2"
             assert "elastic-jupyter]" not in cell.text, "nothing was lost"
             assert lazy.runs(tab)["status"]["epoch"] == 1
+
+    @pytest.mark.usefixtures("gpus")
+    @pytest.mark.parametrize("lost", LOST[:2])
+    def test_its_first_cell_waits_on_though_meanwhile_is_lost(self, lazy: World, lost: str) -> None:
+        with lazy.server.notebook(lazy.gpu) as tab:
+            runs_though_it_waits_and_meanwhile_is_lost(lazy, tab, "1 + 1", lost)
 
     def test_jupyterlab_itself_starts_it(self, lazy: World) -> None:
         with jupyterlab(lazy.server) as tab:

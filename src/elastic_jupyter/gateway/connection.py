@@ -228,14 +228,27 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
                 self.manager.park(self.session_id, left)
 
     def close_for_restart(self) -> None:
-        """End the websocket so that the client comes back to the gateway that took over."""
-        if self.waits:  # they are known to nobody else, and have certainly not run
+        """End the websocket so that the client comes back to the gateway that took over.
+
+        Executions that wait are known to nobody else, and have certainly not run.
+        """
+        if self._sends_again:
+            self._hand_back()
+        if self.waits:
             self.fail(
                 "GatewayRestarting",
                 "The gateway was replaced while this waited for its kernel. It did not run: run it "
                 "again.",
             )
         self.websocket_handler.close(SERVICE_RESTART, "handover")
+
+    def _hand_back(self) -> None:
+        """Leave executions that wait to a client which gives them to the next gateway."""
+        self._clear_waiting()
+        waiting = [asked for asked in self.held if asked.msg_type == "execute_request"]
+        for asked in waiting:
+            self.say(asked.header, messages.HANDED_BACK)
+        self.held = [asked for asked in self.held if asked not in waiting]
 
     def turn_away(self) -> None:
         """End the websocket of a notebook that is not served any more; no cell comes after it."""
@@ -416,7 +429,11 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
                 del self._unanswered[msg_id]
                 self.say(header, *messages.failure(header, ename, evalue))
 
-    # -- the client's words about its return (query of the websocket's URL)
+    # -- the client's words about itself and its return (query of the websocket's URL)
+
+    @property
+    def _sends_again(self) -> bool:
+        return self.websocket_handler.get_argument("sends_again", None) == "true"
 
     def _returns(self) -> bool:
         return self.websocket_handler.get_argument("last_msg_id", None) is not None

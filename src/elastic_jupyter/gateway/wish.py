@@ -50,7 +50,7 @@ class Wish:
     def build(self, last_epoch: int, *, asleep: bool = False) -> JupyterKernel:
         """Return the object to create; its first pod has the epoch after ``last_epoch``.
 
-        ``asleep``: it gets no pod before it is woken.
+        ``asleep``: it gets no pod before it is woken; until then nothing has run (ADR 0017).
         """
         said = sessions.write(self.sessions)
         used = annotation(self.usage) if self.usage != NOTHING else ""
@@ -91,7 +91,7 @@ class Wish:
                     "gatewayRef": {"namespace": self.namespace, "name": self.gateway},
                     **({"keepUntil": self.keep_until} if self.keep_until else {}),
                     **({"reclaimPolicy": self.policy} if self.hibernates else {}),
-                    **({"suspend": True} if asleep else {}),
+                    **({"suspend": True, "snapshot": {"epoch": last_epoch + 1}} if asleep else {}),
                     **self._whose(),
                 },
             }

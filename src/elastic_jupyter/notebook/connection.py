@@ -4,6 +4,8 @@ The gateway may go away and come back; the browser's websocket stays open meanwh
 with the gateway, on the websocket's URL when it is opened again after a loss:
 
 - ``session_id``: the same as before.
+- ``sends_again``: an execution that a gateway hands back as it ends is sent to the next one. So the
+  first URL says, too.
 - ``last_msg_id``: the id of the last iopub message of the kernel that arrived here, or empty.
 - ``close_code``: the code with which the gateway closed the websocket before, if it did.
 - the handshake's answer has ``X-Elastic-Jupyter-Resumed: covered`` when all that iopub said after
@@ -255,7 +257,7 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
         endpoint = url_path_join(
             client.ws_url or "", client.kernels_endpoint, url_escape(self.kernel_id), "channels"
         )
-        query = {"session_id": self.session_id}
+        query = {"session_id": self.session_id, "sends_again": "true"}
         if self._was_connected:
             query["last_msg_id"] = self._requests.last_msg_id
             if self._close_code is not None:
@@ -309,7 +311,7 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
 
     def _return(self, *, covered: bool, never_ran: bool) -> None:
         """Settle what the gap left open; then what was held goes its way."""
-        again = self._requests.never_ran() if never_ran else []
+        again = self._requests.to_send_again(never_ran=never_ran)
         probes = self._requests.returned(covered=covered, now=_now())
         self._send_own([*probes, *again])
         self._flush()

@@ -10,7 +10,8 @@ does what it answers. It matters only around a gap, that is while the gateway is
 - ``settle``: what a probe proved finished and is still owed something gets it: the reply rebuilt
   from what iopub told, where that is all known, or else an error that names the gap. A mere
   question is asked again; an execution is not, since that it did not run cannot be known, but
-  where the gateway knows it: of a kernel that has not woken yet (``never_ran``).
+  where the gateway knows it (``to_send_again``): the one that ends hands back what waits in it, the
+  next one knows that a kernel has not woken yet.
 
 A gap is *covered* when the gateway replays every iopub message of that time. If it does not, a cell
 that goes on says on its stderr that output may be missing.
@@ -36,6 +37,8 @@ REPEATABLE = frozenset(
         "kernel_info_request",
     }
 )
+#: The gateway's word that an execution has not run, and that nobody there will run it.
+HANDED_BACK = "elastic_jupyter_handed_back"
 #: Requests that are remembered. A kernel that never says ``idle`` would fill the memory otherwise.
 MAX_OPEN = 10_000
 #: Ids of ended requests that are remembered, to drop what comes too late.
@@ -59,6 +62,7 @@ class Entry:
     started: bool = False
     #: The gateway said that it holds it, and the kernel itself said nothing of it.
     held: bool = False
+    handed_back: bool = False
     heard: bool = False
     replied: bool = False
     idle: bool = False
@@ -149,21 +153,22 @@ class Ledger:
         for entry in self._open.values():
             entry.lost = entry.lost or now
 
-    def never_ran(self) -> list[Message]:
-        """Return the executions of the gap to be sent again: the kernel has run nothing since.
+    def to_send_again(self, *, never_ran: bool) -> list[Message]:
+        """Return the executions of the gap that have certainly not run and that no gateway has.
 
-        Called before ``returned`` where the gateway says so, which has none of them either.
+        ``never_ran``: so it is with all that the kernel itself said nothing of. Called before
+        ``returned``.
         """
         again = [
             entry
             for entry in self._in_gap()
             if entry.request.msg_type == "execute_request"
-            and entry.held
+            and (entry.handed_back or (never_ran and entry.held))
             and not (entry.heard or entry.replied)
         ]
         for entry in again:
             entry.lost = entry.back = None
-            entry.started = entry.idle = False
+            entry.started = entry.idle = entry.handed_back = False
         return [entry.request for entry in again]
 
     def returned(self, *, covered: bool, now: datetime) -> list[Message]:
@@ -234,6 +239,10 @@ class Ledger:
         if message.parent_id.startswith(PROBE):  # also that of another tab
             return DROP
         entry = self._open.get(message.parent_id)
+        if message.msg_type == HANDED_BACK:
+            if entry is not None:
+                entry.handed_back = True
+            return DROP
         if entry is None:
             return PASS_ON
         state = message.content.get("execution_state") if message.msg_type == "status" else None

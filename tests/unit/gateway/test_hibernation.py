@@ -216,6 +216,36 @@ async def test_a_gateway_that_is_told_to_end_leaves_sleep_to_the_next(world: Loo
     assert (await tab.run("print(x)")).text() == "1\n"
 
 
+@pytest.mark.parametrize("client", ["ours", "another"])
+async def test_a_cell_that_waits_as_its_gateway_is_told_to_end_waits_in_the_next(
+    world: Loopback, client: str
+) -> None:
+    """A client that does not send it again is told that it has not run."""
+    first = await world.gateway(**NEVER)
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    query = "&sends_again=true" if client == "ours" else ""
+    tab = await front_end.open(kernel_id, query=query)
+    await tab.run("x = 1")
+    await suspend(world)
+    await asleep(world)
+    world.store.hold = True
+    cell = await tab.execute("x += 1")
+    await until(lambda: spec(world).get("suspend") is False)
+    second = await world.gateway(**NEVER)
+    first.stop = lambda *_: None
+    await first._hand_over()
+    with pytest.raises(AssertionError, match="closed"):
+        await tab.until(lambda: False)
+    handed_back = [m["msg_type"] for m in cell.messages].count("elastic_jupyter_handed_back")
+    assert (handed_back, cell.done) == ((1, False) if client == "ours" else (0, True))
+    again = await FrontEnd(second).open(kernel_id, query=f"{query}&last_msg_id={tab.last_iopub}")
+    world.store.hold = False
+    world.store.run(only_key(world))
+    await again.run("x += 1")  # as the notebook server does, or the user
+    assert (await again.run("print(x)")).text() == "2\n"
+
+
 async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
     world: Loopback,
 ) -> None:
@@ -287,6 +317,30 @@ async def test_a_lazy_kernel_starts_with_its_first_cell(world: Loopback) -> None
     assert world.store.processes == {}
     assert (await tab.run("print(1)")).text() == "1\n"
     assert phase(world) == "Running"
+    assert "snapshot" not in spec(world)
+
+
+async def test_the_first_cell_of_a_lazy_kernel_is_known_not_to_have_run_until_it_does(
+    world: Loopback,
+) -> None:
+    first = await world.gateway(**NEVER, lazy=True)
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    world.store.hold = True
+    await tab.execute("x = 1")
+    await until(lambda: spec(world).get("suspend") is False)
+    await world.end(first)
+    front_end = FrontEnd(await world.gateway(**NEVER, lazy=True))
+    again = await front_end.open(kernel_id, query="&last_msg_id=")
+    assert again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
+    cell = await again.execute("x = 1")
+    world.store.hold = False
+    world.store.run(only_key(world))
+    await again.until(lambda: cell.done)
+    await again.close()
+    again = await front_end.open(kernel_id, query="&last_msg_id=")
+    assert again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") is None
 
 
 def _saved(folder: Path) -> list[Path]:

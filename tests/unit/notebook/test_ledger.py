@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from elastic_jupyter.notebook.answers import OURS, PROBE, Problem, Voice
 from elastic_jupyter.notebook.frames import Message
-from elastic_jupyter.notebook.ledger import Lane, Ledger
+from elastic_jupyter.notebook.ledger import HANDED_BACK, Lane, Ledger
 
 START = datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC)
 MAIN = Lane("shell", None)
@@ -104,7 +104,7 @@ def test_a_cell_that_only_the_gateway_spoke_of_is_sent_again_where_nothing_ran(t
     busy = from_kernel("iopub", "status", {"execution_state": "busy"}, to=waits, msg_id=f"{OURS}1")
     assert tab.ledger.received(busy, now=tab.now).forward
     tab.ledger.lost(now=tab.now)
-    [again] = tab.ledger.never_ran()
+    [again] = tab.ledger.to_send_again(never_ran=True)
     assert (again.msg_id, again.content) == ("waits", {"code": "1"})
     tab.probes = tab.ledger.returned(covered=False, now=tab.now)
     tab.probe_answered()
@@ -114,6 +114,21 @@ def test_a_cell_that_only_the_gateway_spoke_of_is_sent_again_where_nothing_ran(t
     tab.started(waits).state("idle", to=waits)
     assert tab.gets("shell", "execute_reply", OK, to=waits) == ["execute_reply"]
     assert len(tab.ledger) == 1, "the question was asked again"
+
+
+def test_what_a_gateway_hands_back_as_it_ends_is_sent_again(tab: Tab) -> None:
+    waits, ran = ask(msg_id="waits", content={"code": "1"}), ask(msg_id="ran")
+    tab.sent(ran, waits)
+    for request in (ran, waits):
+        busy = {"execution_state": "busy"}
+        said = from_kernel("iopub", "status", busy, to=request, msg_id=f"{OURS}{request.msg_id}")
+        assert tab.ledger.received(said, now=tab.now).forward
+    assert tab.gets("iopub", HANDED_BACK, {}, to=waits) == []
+    tab.ledger.lost(now=tab.now)
+    [again] = tab.ledger.to_send_again(never_ran=False)
+    assert (again.msg_id, again.content) == ("waits", {"code": "1"})
+    tab.ledger.lost(now=tab.now)  # a gateway later
+    assert tab.ledger.to_send_again(never_ran=False) == [], "it may have run in that one"
 
 
 # -- rebuilt replies
