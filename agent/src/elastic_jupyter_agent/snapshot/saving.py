@@ -145,9 +145,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         later: list[tuple[Entry, Any]] = []
         left: list[Group] = []
         with process.nothing_drawn():
-            for saved in manifest.groups:
-                stream, *buffers = data.pop(0)
-                values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved))
+            for saved, values in _made(shell, manifest.groups, data, live):
                 pairs = [p for p in zip(saved.entries, values, strict=True) if not p[0].superseded]
                 later += [pair for pair in pairs if not isinstance(pair[1], Failed)]
                 failed = {entry.key: v.error for entry, v in pairs if isinstance(v, Failed)}
@@ -169,6 +167,40 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
     settings.put_filters()
     notices += [*telling.told(), *_differences(manifest.packages)]
     return Report(restored, lost, notices, tuple(left))
+
+
+def _made(
+    shell: Any, groups: Sequence[Group], data: list[list[memoryview]], live: list[Any]
+) -> list[tuple[Group, list[Any]]]:
+    """Return the values of each group; ``data``, which is emptied, has its stream and buffers.
+
+    What runs a method that asks for a name of the user's is made once more when the others' names
+    are there: a name binds no two groups together.
+    """
+    made: list[tuple[Group, list[Any]]] = []
+    again: list[tuple[int, list[memoryview]]] = []
+    for saved in groups:
+        stream, *buffers = data.pop(0)
+        values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved))
+        if any(isinstance(v, Failed) and isinstance(v.error, NameError) for v in values):
+            again.append((len(made), [stream, *buffers]))
+        made.append((saved, values))
+    for saved, values in made if again else ():
+        for entry, value in zip(saved.entries, values, strict=True):
+            if entry.key.startswith("name:") and not (
+                entry.superseded or isinstance(value, Failed)
+            ):
+                places.put(shell, entry.key, value)
+    for place, (stream, *buffers) in again:
+        saved, first = made[place]
+        values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved))
+        if _failures(values) < _failures(first):
+            made[place] = saved, values
+    return made
+
+
+def _failures(values: list[Any]) -> int:
+    return sum(isinstance(value, Failed) for value in values)
 
 
 def _begin(saved: Group) -> Callable[[int], None]:

@@ -78,6 +78,15 @@ SHARING = [
     ("d = {}; a = [d] * 3", "a[0] is a[2] is d"),
     ("k = object(); d = {k: 1}", "d[k] == 1"),
     ("class K:\n  def __hash__(s): return 7\nk = K(); s = {k}", "k in s"),
+    ("seven = 7\nclass K:\n  def __hash__(s): return seven\nk = K(); s = {k}", "k in s"),
+    (
+        "import math\nclass A:\n  def __setstate__(s, state): s.floor = math.floor(state['n'])\na = A(); a.n = 2.5; b = [a]",
+        "a.floor == 2 and b[0] is a",
+    ),
+    (
+        "class A: pass\nshared = []\ndef made(n):\n  a = A(); a.n = n; a.of = shared\n  return a\nA.__reduce__ = lambda s: (made, (s.n,))\na = made(1)",
+        "a.n == 1 and a.of is shared and type(a) is A",
+    ),
 ]
 
 FUNCTIONS = [
