@@ -611,3 +611,33 @@ def test_an_upload_that_is_given_up_leaves_no_parts(s3: str, use_s3: Callable[[s
     assert client.list_multipart_uploads(Bucket=bucket).get("Uploads")
     draft.abort()
     assert not client.list_multipart_uploads(Bucket=bucket).get("Uploads")
+
+
+def test_only_what_no_snapshot_has_is_made_durable_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the power gone, each snapshot that is there is whole."""
+    asked: list[str] = []
+    really = files._fsync
+    monkeypatch.setattr(files, "_fsync", lambda path: (asked.append(path), really(path)))
+
+    def synced() -> set[str]:
+        seen = {Path(path).name for path in asked if Path(path).parent.name == "blobs"}
+        asked.clear()
+        return seen
+
+    store = SnapshotStore(tmp_path.as_uri(), key=KEY)
+    first = save_all(store, OLD)
+    assert synced() == {digest(blob) for blob in OLD}
+    unfinished = store.save(UID, 2)
+    put(unfinished, NEW[1])
+    save_all(store, [*OLD, *NEW], epoch=3)
+    assert synced() == {digest(NEW[1])}, "no snapshot had it"
+    again = store.save(UID, 4)
+    put(again, OLD[0])
+    again.seal(manifest(*OLD))
+    assert synced() == {digest(OLD[0])}, "it was written anew"
+    another = SnapshotStore(tmp_path.as_uri(), key=b"another")
+    save_all(another, OLD, epoch=5)
+    assert synced() == {digest(blob) for blob in OLD}, "somebody else says that they are"
+    assert restorable(store, first, OLD)
