@@ -22,6 +22,8 @@ from elastic_jupyter.errors import Conflict, StoreFull, Unavailable
 from elastic_jupyter.gateway import blob_connection, snapshots, transfers
 from elastic_jupyter.gateway.transfers import Restoring, Saving, Transfers
 from elastic_jupyter.store.snapshots import BlobDraft, Save, SnapshotStore
+from elastic_jupyter_agent import transfer as agent_transfer
+from elastic_jupyter_agent.snapshot import blobs
 from tests.support.eventually import eventually
 
 KERNEL = "00000000-0000-4000-8000-000000000001"
@@ -436,6 +438,19 @@ async def test_a_large_blob_to_a_slow_store_holds_up_nobody(
     status, _ = await _with_others_beside(gateway.put(saving, large), gateway, look)
     assert (status, saving.moved) == (201, len(large))
     assert waiting <= 2 * blob_connection.PIECE, "no more is in memory"
+
+
+async def test_a_slow_store_is_not_taken_for_a_gateway_that_is_gone(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_transfer, "SILENT", 1)
+    content = os.urandom(blobs.CHUNK)
+    Throttled(monkeypatch, rate=blob_connection.PIECE / 4)
+    saving = gateway.transfers.open_save(KERNEL, UID, EPOCH)
+    url = f"http://127.0.0.1:{gateway.port}/api/kernels/{KERNEL}/snapshot"
+    with agent_transfer.Gateway(url, saving.token) as agent:
+        await asyncio.to_thread(agent.put, digest(content), content)
+    assert saving.moved == len(content), "it was sent once"
 
 
 async def test_a_large_blob_that_is_fetched_holds_up_nobody(gateway: Gateway) -> None:
