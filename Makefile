@@ -82,10 +82,10 @@ chaos: venv ## fifty rounds of SIGKILL on one machine; CHAOS_SEED=n has a run ch
 
 sleeps: venv ## what sleeps and wakes, TIMES times on one machine, then on a cluster
 	$(BIN)/pytest tests/browser tests/local/test_scenarios.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 300 \
-	  -n 2 --dist loadgroup
+	  -n 2
 	devcluster/with.sh \
 	  $(BIN)/pytest tests/cluster/test_hibernation.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 600 \
-	  -n $(SIDE_BY_SIDE) --dist loadgroup
+	  -n $(SIDE_BY_SIDE)
 
 crashes: venv ## a crash at each step of a kernel's sleep and wake, on one machine, then on a cluster
 	ALL_CASES=1 $(BIN)/pytest tests/local/test_crashes.py -s

@@ -42,12 +42,6 @@ def pytest_make_collect_report() -> Iterator[pytest.CollectReport]:
     return report
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Have those that use GPUs go to one process, also where tests are dealt out one by one."""
-    if "gpus" in getattr(item, "fixturenames", ()):
-        item.add_marker(pytest.mark.xdist_group("gpus"))
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have long files begin first, so that none is left for one process at the end."""

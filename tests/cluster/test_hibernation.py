@@ -13,7 +13,8 @@ from tests.support.chromium import chromium
 from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.lab_page import LabPage
-from tests.support.team import Object, Team, foreign_image
+from tests.support.one_at_a_time import one_at_a_time
+from tests.support.team import EXAMPLES, Object, Team, foreign_image
 
 pytestmark = pytest.mark.long
 
@@ -36,6 +37,13 @@ def unsavable(cluster: Cluster) -> Iterator[Object]:
         yield manifests.kernel_spec(name, language="R", image=image, command=R_COMMAND, **more)
         image = foreign_image(cluster, "plain-kernel")
         yield manifests.kernel_spec(f"plain-{fallback.lower()}", image=image, **more)
+
+
+@pytest.fixture
+def gpus() -> Iterator[None]:
+    """Keep others from using the GPUs meanwhile; most tests need none."""
+    with one_at_a_time(EXAMPLES / "gpu"):
+        yield
 
 
 @pytest.fixture(scope="module")
