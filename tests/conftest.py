@@ -98,6 +98,6 @@ def pytest_terminal_summary(
 
 
 def _turn_told(report: pytest.TestReport) -> tuple[int, int]:
-    """Return the turn of a report and how many tests it has."""
-    turn, tests = dict(report.user_properties)[_TURN]
+    """Return the turn of a report and how many tests it has; 0, 0 where it does not know."""
+    turn, tests = dict(getattr(report, "user_properties", ())).get(_TURN, (0, 0))
     return turn, tests

@@ -91,8 +91,8 @@ class NotebookReference(Model):
 class Snapshot(Model):
     """What the kernel's variables are while nothing runs. Written by the gateway alone."""
 
-    epoch: Annotated[int, Field(ge=1, le=MAX_EPOCH)] = Field(
-        description="The pod that may go: all that it had is in the snapshot.",
+    epoch: Annotated[int, Field(ge=0, le=MAX_EPOCH)] = Field(
+        description="The pod that may go: all that it had is in the snapshot. 0: there was none.",
         json_schema_extra=INT64,
     )
     id: Annotated[str, Field(max_length=128, pattern=r"^[0-9]+-[0-9a-f]+$")] | None = Field(

@@ -232,6 +232,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
 
         Executions that wait are known to nobody else, and have certainly not run.
         """
+        self._turned_away = not self._attached  # a client may send on for a while
         if self._sends_again:
             self._hand_back()
         if self.waits:

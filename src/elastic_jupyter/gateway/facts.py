@@ -17,8 +17,9 @@ class Facts:
     and why it ended. ``busy``: what a gateway saw last of it was a cell that ran. ``suspend`` and
     ``keep_until`` are wishes of its ``spec``; ``usage`` is the GPU time before this incarnation,
     which holds its GPU from ``running_since`` to ``ended_at``. ``snapshot`` has the variables of a
-    kernel that sleeps, or that they were not given back to yet. ``left_running`` is what its cells
-    left running when it was looked at last, ``unsavable`` why its variables cannot be saved.
+    kernel that sleeps, or that they were not given back to yet; without an id nothing ever ran.
+    ``left_running`` is what its cells left running when it was looked at last, ``unsavable`` why
+    its variables cannot be saved.
     ``place`` is that in the queue; ``wake`` is what came back with this incarnation. ``version``
     orders what is told.
     """
@@ -107,6 +108,13 @@ class Facts:
         if self.phase is Phase.HIBERNATING and not self.suspend:
             return False
         return bool(self.pod_ip)
+
+    @property
+    def nothing_ran(self) -> bool:
+        """Whether nothing has run in this incarnation, as far as it was written down."""
+        if self.snapshot is None:
+            return False
+        return self.snapshot.id is None or self.to_restore is not None
 
     @property
     def to_restore(self) -> tuple[int, str] | None:

@@ -451,7 +451,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self.spawn(self._note_usage())
             return
         runs = facts.phase in (Phase.RUNNING, Phase.HIBERNATING)
-        self._busy_unknown = runs and not facts.to_restore  # before that nothing runs in it
+        self._busy_unknown = runs and not facts.nothing_ran
         self.told_busy = facts.busy
         self.waiting_text = facts.waiting
         self.begin()
@@ -562,7 +562,9 @@ class ElasticKernelManager(ServerKernelManager):
             notice = await self.hibernation.restore(facts, *facts.to_restore)
             if notice is not None:
                 self._notice = notices.with_left(notice, facts.left_running)
-        self._take(await self.store.save(self.key, None, uid=facts.uid, epoch=facts.epoch))
+        save = partial(self.store.save, self.key, None, uid=facts.uid, epoch=facts.epoch)
+        what = f"writing down that kernel {self.kernel_id} runs"
+        self._take(await insist(save, what=what, log=self.log, passing=Unavailable))
 
     @property
     def _cells_wait(self) -> bool:

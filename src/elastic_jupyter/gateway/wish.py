@@ -91,7 +91,7 @@ class Wish:
                     "gatewayRef": {"namespace": self.namespace, "name": self.gateway},
                     **({"keepUntil": self.keep_until} if self.keep_until else {}),
                     **({"reclaimPolicy": self.policy} if self.hibernates else {}),
-                    **({"suspend": True, "snapshot": {"epoch": last_epoch + 1}} if asleep else {}),
+                    **({"suspend": True, "snapshot": {"epoch": last_epoch}} if asleep else {}),
                     **self._whose(),
                 },
             }

@@ -4,8 +4,8 @@ The gateway may go away and come back; the browser's websocket stays open meanwh
 with the gateway, on the websocket's URL when it is opened again after a loss:
 
 - ``session_id``: the same as before.
-- ``sends_again``: an execution that a gateway hands back as it ends is sent to the next one. So the
-  first URL says, too.
+- ``sends_again``: what a gateway hands back as it ends (``elastic_jupyter_handed_back`` on iopub,
+  with the execution as its parent) is sent to the next one. So the first URL says, too.
 - ``last_msg_id``: the id of the last iopub message of the kernel that arrived here, or empty.
 - ``close_code``: the code with which the gateway closed the websocket before, if it did.
 - the handshake's answer has ``X-Elastic-Jupyter-Resumed: covered`` when all that iopub said after
@@ -215,6 +215,7 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
             self._task.cancel()
         if self._task is not None:
             await asyncio.wait({self._task})
+        self._say(self._requests.abandon_handed_back(answers.ending(), now=_now()))
         while len(self._held):
             self._answer(self._held.pop(), answers.ending())
         self.websocket_handler.close(SERVICE_RESTART, "the notebook server ends")

@@ -168,7 +168,7 @@ class Ledger:
         ]
         for entry in again:
             entry.lost = entry.back = None
-            entry.started = entry.idle = entry.handed_back = False
+            entry.started = entry.idle = entry.handed_back = entry.blind = entry.untold = False
         return [entry.request for entry in again]
 
     def returned(self, *, covered: bool, now: datetime) -> list[Message]:
@@ -222,6 +222,13 @@ class Ledger:
             tuple(to_kernel),
             sum(entry.lane == lane for entry in self._in_gap()),
         )
+
+    def abandon_handed_back(self, problem: Problem, *, now: datetime) -> list[Message]:
+        """Return the end of what no gateway has, and nobody will send again, with ``problem``."""
+        said: list[Message] = []
+        for entry in [entry for entry in self._open.values() if entry.handed_back]:
+            said += self._end(entry, problem, now)
+        return said
 
     def abandon(self, problem: Problem, *, now: datetime) -> list[Message]:
         """Return the end of every open request with ``problem``; the ledger is empty after it."""

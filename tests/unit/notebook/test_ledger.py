@@ -131,6 +131,17 @@ def test_what_a_gateway_hands_back_as_it_ends_is_sent_again(tab: Tab) -> None:
     assert tab.ledger.to_send_again(never_ran=False) == [], "it may have run in that one"
 
 
+def test_what_is_handed_back_ends_with_a_notebook_server_that_ends(tab: Tab) -> None:
+    waits, ran = ask(msg_id="waits"), ask(msg_id="ran")
+    tab.sent(ran, waits)
+    tab.gets("iopub", HANDED_BACK, {}, to=waits)
+    tab.ledger.lost(now=tab.now)
+    ended = tab.ledger.abandon_handed_back(Problem("Ending", "run it again"), now=tab.now)
+    assert {message.parent_id for message in ended} == {"waits"}
+    assert "error" in {message.msg_type for message in ended}
+    assert len(tab.ledger) == 1
+
+
 # -- rebuilt replies
 
 

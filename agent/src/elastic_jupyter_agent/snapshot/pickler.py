@@ -127,32 +127,39 @@ def unpickled(
     live: list[Any],
     count: int,
     begin: Callable[[int], None] = lambda place: None,
+    done: Callable[[int, Any], None] = lambda place, value: None,
 ) -> list[Any]:
     """Make ``count`` values of a stream anew, in the order in which they were pickled.
 
-    ``begin`` is called before each, with its place. Where one fails, all are made once more, as
-    slowly as it takes to tell which hold what failed: ``Failed`` is in their places. Raises nothing
-    that objects raise, but KeyboardInterrupt.
+    ``begin`` is called before each, with its place, and ``done`` after it, with what is made. Where
+    one fails, all are made once more, as slowly as it takes to tell which hold what failed:
+    ``Failed`` is in their places. Raises nothing that objects raise, but KeyboardInterrupt.
     """
     data = _header(len(live)) + stream
     try:
-        return _loaded(_Unpickler(data, buffers, live).load, count, begin)
+        return _loaded(_Unpickler(data, buffers, live).load, count, begin, done)
     except (Exception, SystemExit):
         pass
     try:
         salvage = Salvage(io.BytesIO(data), buffers, live)
-        values = _loaded(salvage.load, count, begin)
+        values = _loaded(salvage.load, count, begin, done)
         errors = [salvage.error(value) for value in values]
     except (Exception, SystemExit) as error:
         return [Failed(error)] * count
     return [Failed(e) if e else value for value, e in zip(values, errors, strict=True)]
 
 
-def _loaded(load: Callable[[], Any], count: int, begin: Callable[[int], None]) -> list[Any]:
+def _loaded(
+    load: Callable[[], Any],
+    count: int,
+    begin: Callable[[int], None],
+    done: Callable[[int, Any], None],
+) -> list[Any]:
     values = []
     for place in range(count):
         begin(place)
         values.append(load())
+        done(place, values[-1])
     return values
 
 

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from elastic_jupyter_agent.snapshot import places, process, reducers, settings, telling, widgets
@@ -122,7 +123,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
     """Bring a fresh shell to a saved state; to be called in its main thread.
 
     Raises ``WireError`` for what another Python saved and what the source raises, both before any
-    name is there; and KeyboardInterrupt.
+    name is there, but for what has to be read twice; and KeyboardInterrupt.
     """
     here = platform.python_version()
     if _minor(manifest.python) != _minor(here):
@@ -145,7 +146,8 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         later: list[tuple[Entry, Any]] = []
         left: list[Group] = []
         with process.nothing_drawn():
-            for saved, values in _made(shell, manifest.groups, data, live):
+            made = _made(shell, live, groups=manifest.groups, data=data, reader=reader)
+            for saved, values in made:
                 pairs = [p for p in zip(saved.entries, values, strict=True) if not p[0].superseded]
                 later += [pair for pair in pairs if not isinstance(pair[1], Failed)]
                 failed = {entry.key: v.error for entry, v in pairs if isinstance(v, Failed)}
@@ -153,7 +155,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
                 left += _again(saved, failed)
         # A widget that was made in vain takes the one of its id with it when it goes.
         if lost or len(later) < sum(len(saved.entries) for saved in manifest.groups):
-            values, pairs = [], []
+            values, pairs, made = [], [], []
             gc.collect()
         places.forget_callbacks(shell, [entry.key for entry, _ in later])
         restored, not_put = _put(shell, later, {id(file): why for file, _, why in reducers.closed})
@@ -170,37 +172,56 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
 
 
 def _made(
-    shell: Any, groups: Sequence[Group], data: list[list[memoryview]], live: list[Any]
+    shell: Any, live: list[Any], *, groups: Sequence[Group], data: list[Any], reader: Reader
 ) -> list[tuple[Group, list[Any]]]:
     """Return the values of each group; ``data``, which is emptied, has its stream and buffers.
 
-    What runs a method that asks for a name of the user's is made once more when the others' names
-    are there: a name binds no two groups together.
+    What runs a method that asks for a name of the user's is made once more, from bytes that are
+    read once more, when the others' names are there: a name binds no two groups together.
     """
     made: list[tuple[Group, list[Any]]] = []
-    again: list[tuple[int, list[memoryview]]] = []
+    again: list[int] = []
     for saved in groups:
         stream, *buffers = data.pop(0)
         values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved))
         if any(isinstance(v, Failed) and isinstance(v.error, NameError) for v in values):
-            again.append((len(made), [stream, *buffers]))
-        made.append((saved, values))
-    for saved, values in made if again else ():
-        for entry, value in zip(saved.entries, values, strict=True):
-            if entry.key.startswith("name:") and not (
-                entry.superseded or isinstance(value, Failed)
-            ):
-                places.put(shell, entry.key, value)
-    for place, (stream, *buffers) in again:
-        saved, first = made[place]
-        values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved))
-        if _failures(values) < _failures(first):
-            made[place] = saved, values
+            again.append(len(made))
+            values = []
+        made.append((saved, [*map(_wanted, saved.entries, values)]))
+    if not again:
+        return made
+    stream = buffers = values = []
+    gc.collect()  # while nothing is named of what was made in vain
+    for saved, values in made:
+        for entry, value in zip(saved.entries, values, strict=False):
+            _name(shell, entry, value)
+    for place in again:
+        saved, entries = made[place][0], made[place][0].entries
+        stream, *buffers = reader.read([saved.stream, *saved.buffers])()
+        name = partial(_name_one, shell, entries)
+        values = unpickled(stream, buffers, live, len(entries), _begin(saved), name)
+        for entry, value in zip(entries, values, strict=True):
+            if isinstance(value, Failed) and entry.key.startswith("name:"):
+                shell.user_ns.pop(entry.key.removeprefix("name:"), None)
+        made[place] = saved, [*map(_wanted, entries, values)]
+    stream = buffers = values = []
+    gc.collect()
     return made
 
 
-def _failures(values: list[Any]) -> int:
-    return sum(isinstance(value, Failed) for value in values)
+def _wanted(entry: Entry, value: Any) -> Any:
+    return None if entry.superseded else value
+
+
+def _name(shell: Any, entry: Entry, value: Any) -> None:
+    """Put a value where methods that run meanwhile look for it."""
+    named = entry.key.startswith(("name:", "hidden:", "imported:"))
+    if named and not (entry.superseded or isinstance(value, Failed)):
+        places.put(shell, entry.key, value)
+
+
+def _name_one(shell: Any, entries: Sequence[Entry], place: int, value: Any) -> None:
+    _name(shell, entries[place], value)
 
 
 def _begin(saved: Group) -> Callable[[int], None]:

@@ -84,6 +84,18 @@ SHARING = [
         "a.floor == 2 and b[0] is a",
     ),
     (
+        "import math, os, weakref\nopen('kept', 'w').close()\nclass D: pass\nclass A:\n  def __setstate__(s, d): s.__dict__.update(d); s.f = math.floor(1.5)\nd = D(); d.me = d; d.fin = weakref.finalize(d, os.remove, 'kept'); d.fin.atexit = False\na = A(); a.d = d",
+        "import gc; gc.collect(); d.fin.alive and os.path.exists('kept') and a.d is d",
+    ),
+    (
+        "shared = []\nclass A:\n  def __setstate__(s, d): s.__dict__.update(d); s.of = shared\na = A(); a.of = shared",
+        "a.of is shared",
+    ),
+    (
+        "import math\nimport numpy as np\nclass A:\n  def __setstate__(s, d): s.__dict__.update(d); s.x *= 2; s.f = math.floor(1.5)\na = A(); a.x = np.ones(300_000)",
+        "a.x.min() == a.x.max() == 2",
+    ),
+    (
         "class A: pass\nshared = []\ndef made(n):\n  a = A(); a.n = n; a.of = shared\n  return a\nA.__reduce__ = lambda s: (made, (s.n,))\na = made(1)",
         "a.n == 1 and a.of is shared and type(a) is A",
     ),
