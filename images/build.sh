@@ -132,7 +132,7 @@ build_all() {
 }
 
 load() { # image
-  local id archive=$STORE/load.tar loaded=$RUN/images/${1//\//_}
+  local id archive=$STORE/${1//\//_}.tar loaded=$RUN/images/${1//\//_}
   id=$(image_id "localhost/$1")
   [ "$(cat "$loaded" 2>/dev/null)" != "$id" ] || return 0
   say "loading $1 ..."
@@ -143,6 +143,11 @@ load() { # image
   rm "$archive"
   mkdir -p "$RUN/images"
   echo "$id" >"$loaded"
+}
+
+load_each() { # images...
+  local name
+  for name in "$@"; do load "elastic-jupyter/$name:$TAG"; done
 }
 
 push_all() {
@@ -167,5 +172,8 @@ if [ -n "${REGISTRY:-}" ]; then
 elif foreign_cluster; then
   say "built localhost/elastic-jupyter/*:$TAG; REGISTRY=<host/path> make images pushes them"
 elif alive containerd; then
-  for name in "${IMAGES[@]}" "${TEST_IMAGES[@]}"; do load "elastic-jupyter/$name:$TAG"; done
+  # Side by side: either keeps one processor busy.
+  load_each "${TEST_IMAGES[@]}" &
+  load_each "${IMAGES[@]}"
+  wait "$!"
 fi
