@@ -15,7 +15,6 @@ from tests.support.chromium import chromium
 from tests.support.lab_page import LabPage
 from tests.support.machine import Machine, a_machine
 
-SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
 PAGES = pytest.StashKey[list[LabPage]]()
 
 
@@ -44,7 +43,7 @@ def new_page(
     pages = request.node.stash[PAGES] = []
 
     def make() -> LabPage:
-        lab = LabPage(context.new_page(), machine.server, SHOTS)
+        lab = LabPage(context.new_page(), machine.server)
         pages.append(lab)
         lab.open()
         return lab

@@ -1,7 +1,6 @@
 """Kernels that sleep in pods: their variables are on the claim that the operator makes."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -18,7 +17,6 @@ from tests.support.team import EXAMPLES, Object, Team, foreign_image
 
 pytestmark = pytest.mark.long
 
-SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
 GPU = (
     manifests.gpu_template("one-gpu"),
     manifests.kernel_spec("gpu", template="one-gpu", display_name="Python with a GPU"),
@@ -90,7 +88,7 @@ def test_jupyterlab_in_a_browser_shows_the_sleep_and_wakes_the_kernel(sleepy: Te
     """With the extension that is in our notebook image."""
     put_notebook(sleepy, "work.ipynb", kernel="gpu")
     with chromium() as browser:
-        lab = LabPage(browser.new_page(), sleepy.server, SHOTS)
+        lab = LabPage(browser.new_page(), sleepy.server)
         lab.open_notebook("work.ipynb")
         lab.has_kernel("Python with a GPU")
         lab.run("kept = [0]")

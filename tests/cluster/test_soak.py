@@ -33,7 +33,8 @@ from tests.support.team import (
 
 pytestmark = pytest.mark.alone
 
-SECONDS = float(os.environ.get("SOAK_SECONDS") or 20)
+#: By default each user comes once in them: who comes stays until it is done.
+SECONDS = float(os.environ.get("SOAK_SECONDS") or 5)
 USERS, OF_THE_SERVER = 30, 2
 #: Who visit before anything is measured.
 FIRST = 10

@@ -7,6 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.support.jupyter_tab import NotebookServer
 
+_SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
 #: What a user would have to click away, recorded as it appears.
 _RECORD_DIALOGS = """
 window.dialogs = [];
@@ -22,14 +23,13 @@ _NO_SERVER = "A connection to the Jupyter server could not be established."
 
 
 class LabPage:
-    """One page of JupyterLab. ``shots`` is the folder for pictures of it."""
+    """One page of JupyterLab; pictures of it are kept in ``artifacts/browser``."""
 
-    def __init__(self, page: Page, server: NotebookServer, shots: Path) -> None:
+    def __init__(self, page: Page, server: NotebookServer) -> None:
         self.page = page
         self.notebook = page.locator(".jp-NotebookPanel:visible")
         self._current_tab = page.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current")
         self._server = server
-        self._shots = shots
         self._expected: tuple[str, ...] = ()
         page.add_init_script(_RECORD_DIALOGS)
 
@@ -147,5 +147,5 @@ class LabPage:
 
     def shot(self, name: str) -> None:
         """Keep a picture of what the user sees."""
-        self._shots.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=self._shots / f"{name}.png")
+        _SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=_SHOTS / f"{name}.png")
