@@ -33,7 +33,7 @@ from tests.support.jupyter_tab import NotebookServer, Tab
 from tests.support.team import Object, Team, foreign_image, kernel_name, served
 from tests.support.watch import Version, Watch, watching
 
-pytestmark = pytest.mark.measures
+pytestmark = [pytest.mark.measures, pytest.mark.long]
 
 #: Seconds from Kubernetes knowing it to the end of the cell, and to the condition.
 TOLD_WITHIN = 2.0
@@ -516,43 +516,6 @@ def test_a_child_process_that_uses_too_much_memory_is_told_by_whoever_knows(eith
             said_why(cell, "OOMKilled", "its limit of 256Mi")
 
 
-@pytest.fixture(scope="module")
-def hasty(cluster: Cluster, new_team: Callable[..., Team]) -> Iterator[Place]:
-    """A team whose kernels may wait for some seconds only, without a seat."""
-    team = new_team(
-        *offers(*CANNOT_GO_ON, kernel_image=""),
-        launchTimeoutSeconds=LAUNCH_LIMIT,
-        queueTimeoutSeconds=QUEUE_LIMIT,
-    )
-    set_quota(team, 0)
-    knows_the_config_map(team, "nowhere")
-    with a_place(team, team.server) as place:
-        yield place
-
-
-def knows_the_config_map(team: Team, name: str) -> None:
-    """Have the kubelet know whether there is this ConfigMap.
-
-    It watches those that a pod refers to. While it does not know yet, it says only that it failed
-    to sync its cache, and looks again after the limit of a hasty team.
-    """
-    pod = manifests.plain_pod(
-        "knows",
-        namespace=team.namespace,
-        image=foreign_image(team.cluster, "plain-kernel"),
-        command=["sleep", "600"],
-    )
-    optional = {"configMapRef": {"name": name, "optional": True}}
-    pod["spec"]["containers"][0]["envFrom"] = [optional]
-    team.cluster.create(pod)
-    eventually(
-        lambda: team.cluster.get(team.namespace, "pods", "knows") or {},
-        lambda seen: (seen.get("status") or {}).get("phase") == "Running",
-        within=60,
-        what="a pod that does without the ConfigMap",
-    )
-
-
 def set_quota(team: Team, seats: int) -> None:
     quota = {
         "apiVersion": "v1",
@@ -569,46 +532,6 @@ def set_quota(team: Team, seats: int) -> None:
         within=20,
         what="a quota that counts",
     )
-
-
-@pytest.mark.parametrize("news", CANNOT_GO_ON, ids=name_of)
-def test_what_a_kernel_waits_for_is_shown_and_has_a_limit(hasty: Place, news: Held) -> None:
-    tab = hasty.server.open(news.name)
-    name = kernel_name(tab)
-    cell = tab.start("1")
-    told = hasty.kernels.first(
-        name,
-        lambda one: all(
-            word in condition(one, "Running").get("message", "") for word in news.words
-        ),
-        what="the reason",
-        within=LAUNCH_LIMIT,
-    )
-    assert condition(told, "Running")["reason"] in news.reason.split("|")
-    cell.until(
-        lambda cell: any(all(word in text for word in news.words) for text in cell.displayed),
-        within=TOLD_WITHIN,
-        what="the reason in the notebook",
-    )
-    assert not cell.ended
-    eventually(
-        lambda: {reason for reason, _ in hasty.events_of(name)},
-        lambda reasons: reasons & set(news.reason.split("|")),
-        within=TOLD_WITHIN,
-        what="the Event",
-    )
-    wide = hasty.team.cluster.kubectl("get", "jk", name, "-n", hasty.team.namespace, "-o", "wide")
-    assert all(word in wide for word in news.words)
-    [row] = table(wide)
-    assert row["PHASE"] == ("Queued" if news.reason == "Queued" else "Pending")
-    assert row["REASON"] in news.reason.split("|")
-
-    cell.wait(within=news.limit + 5)
-    said_why(cell, *news.words, f"within {news.limit} s ({news.field} of JupyterGateway gw)")
-    assert [one["output_type"] for one in cell.outputs] == ["error"], "no waiting text stays"
-    hasty.left_but(tab)
-    tab.close()
-    tab.shutdown()
 
 
 def test_a_wait_for_an_image_that_is_not_there_can_be_interrupted(either: Place) -> None:
@@ -657,32 +580,3 @@ def by_hand(name: str, pod: Object) -> Object:
         "metadata": {"name": name},
         "spec": {"template": {"spec": pod}},
     }
-
-
-def test_a_head_that_no_gpu_would_help_does_not_hold_up_the_line(hasty: Place) -> None:
-    """Both ask for 77 GPUs, so they are of one class; the first also for a volume."""
-    place = hasty
-    namespace = place.team.namespace
-    with contextlib.ExitStack() as stack:
-        first = stack.enter_context(place.server.notebook("no-claim"))
-        first.start("1")
-        place.pods.first(kernel_name(first), is_unschedulable, what="the scheduler's word")
-        second = by_hand("second", a_pod({"resources": {"limits": {"nvidia.com/gpu": 77}}}))
-        place.team.cluster.apply(namespace, second)
-        stack.callback(place.team.cluster.delete, namespace, "jupyterkernels", "second")
-        queue = eventually(
-            lambda: (
-                (place.team.cluster.get(namespace, "jupyterkernels", "second") or {})
-                .get("status", {})
-                .get("queue", {})
-            ),
-            lambda queue: queue.get("reason"),
-            within=5,
-            what="the second's place",
-        )
-        assert (queue["position"], queue["length"]) == (1, 1)
-        assert "Insufficient nvidia.com/gpu" in queue["reason"]
-
-
-def is_unschedulable(version: Version) -> bool:
-    return condition(version, "PodScheduled").get("reason") == "Unschedulable"

@@ -9,7 +9,7 @@ from tests.support import manifests
 from tests.support.eventually import eventually
 from tests.support.team import Object, Team, image_of, is_offered
 
-pytestmark = [pytest.mark.measures, pytest.mark.usefixtures("gpus")]
+pytestmark = [pytest.mark.measures, pytest.mark.long, pytest.mark.usefixtures("gpus")]
 
 IDLE = 6
 INTERVAL = 2
