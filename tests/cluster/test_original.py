@@ -25,7 +25,7 @@ Enterprise Gateway
 - SIGTERM deletes every kernel, SIGKILL orphans them and loses executions: test_gateway_gone.py
 - a lost pod hangs every later execution on its websocket, or leaks: test_bad_news.py
 - an open websocket keeps a kernel from culling, or hangs after it: test_idle_reclaim.py
-- a GPU that cannot be had is a 500 after 60 s without a reason: test_gpu_queue.py, test_bad_news.py
+- a GPU that cannot be had is a 500 after 60 s without reason: test_gpu_queue.py, test_bad_waits.py
 - a GPU request without a limit is a 500 and leaks a namespace: without_a_limit
 - overlapping starts get each other's env: test_identity.py
 - rights on pods, namespaces and Secrets of the whole cluster: test_rights.py
