@@ -213,7 +213,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             streams=self.channels,
             iopub_from=0,
             unanswered=self._unanswered,
-            held=[asked for asked in self.held if not messages.is_probe(asked.header)],
+            held=[asked for asked in self.held if self._is_kept(asked)],
             waiting_for=self._waiting_for,
         )
         if self._attached and self.manager.iopub is not None:
@@ -226,6 +226,14 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             left.streams = {}  # they may just have been made
             if left.held:
                 self.manager.park(self.session_id, left)
+
+    def _is_kept(self, asked: Asked) -> bool:
+        """Say whether a request waits on for a front end that left."""
+        if messages.is_probe(asked.header):
+            return False
+        # The next gateway has its client send it again, and it would run twice.
+        leaves = self.manager.mapping.hands_over and self._sends_again
+        return not (leaves and asked.msg_type == "execute_request")
 
     def close_for_restart(self) -> None:
         """End the websocket so that the client comes back to the gateway that took over.

@@ -246,6 +246,34 @@ async def test_a_cell_that_waits_as_its_gateway_is_told_to_end_waits_in_the_next
     assert (await again.run("print(x)")).text() == "2\n"
 
 
+async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(world: Loopback) -> None:
+    """Its connection breaks off while the gateway that is told to end serves on."""
+    first = await world.gateway(**NEVER)
+    front_end = FrontEnd(first)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id, query="&sends_again=true")
+    await tab.run("x = 1")
+    await suspend(world)
+    await asleep(world)
+    world.store.hold = True
+    await tab.execute("x += 1")
+    await until(lambda: spec(world).get("suspend") is False)
+    first.kernels.begin_handover()
+    await tab.close()
+    manager = first.kernel_manager.kernels[kernel_id]
+    await until(lambda: not manager.connections)
+    assert not manager.parked.waiting
+    second = FrontEnd(await world.gateway(**NEVER))
+    query = f"&sends_again=true&last_msg_id={tab.last_iopub}"
+    again = await second.open(kernel_id, session="tab-2", query=query)
+    assert again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
+    world.store.hold = False
+    world.store.run(only_key(world))
+    await again.run("x += 1")
+    await until(lambda: manager.state is KernelState.RUNNING)
+    assert (await again.run("print(x)")).text() == "2\n"
+
+
 async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
     world: Loopback,
 ) -> None:
