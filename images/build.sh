@@ -132,7 +132,7 @@ build_all() {
 }
 
 load() { # image
-  local id archive=$STORE/${1//\//_}.tar loaded=$RUN/images/${1//\//_}
+  local id archive=$STORE/${1//[:\/]/_}.tar loaded=$RUN/images/${1//\//_}
   id=$(image_id "localhost/$1")
   [ "$(cat "$loaded" 2>/dev/null)" != "$id" ] || return 0
   say "loading $1 ..."
