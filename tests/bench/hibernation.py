@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from elastic_jupyter.api.names import kernel_object_name
 from elastic_jupyter.store.protocol import Key
 from elastic_jupyter.store.sqlite import SqliteKernelStore, open_database
@@ -55,6 +57,8 @@ WITHIN = 120.0
 #: Seconds in which a bystander is alone, and so many samples of his at least.
 ALONE = 3.0
 _POLL = 0.005
+#: Percent of the processors that may be busy when something is timed.
+IDLE = 20.0
 
 
 def hibernation(_: Any, rounds: int) -> dict[str, Any]:
@@ -217,6 +221,12 @@ async def _suspend(machine: Machine, key: Key) -> None:
 def _seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     """Return the seconds of some work, and what it returned."""
     os.sync()  # what others left is none of its
+    eventually(
+        lambda: psutil.cpu_percent(interval=0.3),
+        lambda percent: percent < IDLE,
+        within=30,
+        what="processors that have done what followed from before",
+    )
     began = time.perf_counter()
     result = work()
     return time.perf_counter() - began, result
