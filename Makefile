@@ -15,7 +15,7 @@ BENCH ?=
 # Of `make sleeps`.
 TIMES ?= 20
 SLEEPS := TestHibernation or TestLazyStart or browser
-# How many tests of a cluster, or of one machine, run at once. They wait more than they compute.
+# How many cluster tests run at once. They wait for pods more than they compute.
 SIDE_BY_SIDE ?= 3
 
 # uv reads variables of its own; a machine that only tells pip about its mirror is understood, too.
@@ -54,7 +54,7 @@ LOCAL_TESTS := $(BIN)/pytest tests/browser tests/local --durations 20 --timeout 
 # skipped.
 local-tests: # of one machine and of a browser, side by side; then those that bear no others
 	@type -P chromium >/dev/null || devcluster/packages.sh chromium || true
-	$(LOCAL_TESTS) -m "not alone" -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder
+	$(LOCAL_TESTS) -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder
 	$(LOCAL_TESTS) -m alone
 
 notebooks: venv ## realistic notebooks, each saved and restored at every cell alone
