@@ -233,6 +233,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             return False
         # The next gateway has its client send it again, and it would run twice.
         leaves = self.manager.mapping.hands_over and self._sends_again
+        leaves = leaves and self.manager.never_ran(self.session_id)
         return not (leaves and asked.msg_type == "execute_request")
 
     def close_for_restart(self) -> None:

@@ -184,7 +184,7 @@ def _made(
     for saved in groups:
         stream, *buffers = data.pop(0)
         values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved))
-        if any(isinstance(v, Failed) and isinstance(v.error, NameError) for v in values):
+        if _misses_a_name(values):
             again.append(len(made))
             values = []
         made.append((saved, [*map(_wanted, saved.entries, values)]))
@@ -195,18 +195,37 @@ def _made(
     for saved, values in made:
         for entry, value in zip(saved.entries, values, strict=False):
             _name(shell, entry, value)
-    for place in again:
-        saved, entries = made[place][0], made[place][0].entries
-        stream, *buffers = reader.read([saved.stream, *saved.buffers])()
-        name = partial(_name_one, shell, entries)
-        values = unpickled(stream, buffers, live, len(entries), _begin(saved), name)
-        for entry, value in zip(entries, values, strict=True):
-            if isinstance(value, Failed) and entry.key.startswith("name:"):
-                shell.user_ns.pop(entry.key.removeprefix("name:"), None)
-        made[place] = saved, [*map(_wanted, entries, values)]
+    while again:
+        left: list[int] = []
+        for place in again:
+            saved, values = made[place]
+            for entry in saved.entries:  # of a try before this one
+                _unname(shell, entry)
+            made[place], values = (saved, []), []
+            gc.collect()
+            stream, *buffers = reader.read([saved.stream, *saved.buffers])()
+            name = partial(_name_one, shell, saved.entries)
+            values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved), name)
+            for entry, value in zip(saved.entries, values, strict=True):
+                if isinstance(value, Failed):
+                    _unname(shell, entry)
+            if _misses_a_name(values):
+                left.append(place)
+            made[place] = saved, [*map(_wanted, saved.entries, values)]
+        again = left if len(left) < len(again) else []  # one may need what another brought
     stream = buffers = values = []
     gc.collect()
     return made
+
+
+def _misses_a_name(values: list[Any]) -> bool:
+    return any(isinstance(v, Failed) and isinstance(v.error, NameError) for v in values)
+
+
+def _unname(shell: Any, entry: Entry) -> None:
+    kind, _, name = entry.key.partition(":")
+    if kind in ("name", "hidden") and not entry.superseded:
+        shell.user_ns.pop(name, None)
 
 
 def _wanted(entry: Entry, value: Any) -> Any:

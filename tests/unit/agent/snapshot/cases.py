@@ -96,6 +96,10 @@ SHARING = [
         "a.x.min() == a.x.max() == 2",
     ),
     (
+        "class A:\n  def __setstate__(s, d): s.c = c\nclass B:\n  def __setstate__(s, d): s.e = e\nx = A(); x.y = 1; c = []; d = B(); d.c = c; e = [3]",
+        "x.c is c and d.e is e",
+    ),
+    (
         "class A: pass\nshared = []\ndef made(n):\n  a = A(); a.n = n; a.of = shared\n  return a\nA.__reduce__ = lambda s: (made, (s.n,))\na = made(1)",
         "a.n == 1 and a.of is shared and type(a) is A",
     ),
