@@ -229,12 +229,11 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
 
     def _is_kept(self, asked: Asked) -> bool:
         """Say whether a request waits on for a front end that left."""
-        if messages.is_probe(asked.header):
-            return False
-        # The next gateway has its client send it again, and it would run twice.
-        leaves = self.manager.mapping.hands_over and self._sends_again
-        leaves = leaves and self.manager.never_ran(self.session_id)
-        return not (leaves and asked.msg_type == "execute_request")
+        if asked.msg_type != "execute_request":
+            return not messages.is_probe(asked.header)
+        # Else the next gateway has its client send it again, and it would run twice.
+        stays = not (self._sends_again and self.manager.mapping.hands_over)
+        return stays or not self.manager.never_ran(self.session_id)
 
     def close_for_restart(self) -> None:
         """End the websocket so that the client comes back to the gateway that took over.

@@ -562,9 +562,7 @@ class ElasticKernelManager(ServerKernelManager):
             notice = await self.hibernation.restore(facts, *facts.to_restore)
             if notice is not None:
                 self._notice = notices.with_left(notice, facts.left_running)
-        save = partial(self.store.save, self.key, None, uid=facts.uid, epoch=facts.epoch)
-        what = f"writing down that kernel {self.kernel_id} runs"
-        self._take(await insist(save, what=what, log=self.log, passing=Unavailable))
+        await self._write_down(None, facts)
 
     @property
     def _cells_wait(self) -> bool:
@@ -810,8 +808,10 @@ class ElasticKernelManager(ServerKernelManager):
             await self._stay_awake(released=released)
         return None
 
-    async def _write_down(self, snapshot: Snapshot, facts: Facts) -> None:
-        """Write which snapshot there is. Raises a ``StoreError`` when it is certain that it is not.
+    async def _write_down(self, snapshot: Snapshot | None, facts: Facts) -> None:
+        """Write which snapshot there is, None: that there is none any more.
+
+        Raises a ``StoreError`` when it is certain that it is not written.
 
         Where no answer came it may be written, now or later: then the reconciler takes the pod, and
         what would run until then is in no snapshot. So it is written until there is an answer.

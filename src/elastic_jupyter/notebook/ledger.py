@@ -225,17 +225,12 @@ class Ledger:
 
     def abandon_handed_back(self, problem: Problem, *, now: datetime) -> list[Message]:
         """Return the end of what no gateway has, and nobody will send again, with ``problem``."""
-        said: list[Message] = []
-        for entry in [entry for entry in self._open.values() if entry.handed_back]:
-            said += self._end(entry, problem, now)
-        return said
+        handed_back = [entry for entry in self._open.values() if entry.handed_back]
+        return self._end_each(handed_back, problem, now)
 
     def abandon(self, problem: Problem, *, now: datetime) -> list[Message]:
         """Return the end of every open request with ``problem``; the ledger is empty after it."""
-        said: list[Message] = []
-        for entry in list(self._open.values()):
-            said += self._end(entry, problem, now)
-        return said
+        return self._end_each([*self._open.values()], problem, now)
 
     # -- inside
 
@@ -330,6 +325,9 @@ class Ledger:
     def _fail(self, entry: Entry, now: datetime) -> list[Message]:
         lost, back = entry.lost or now, entry.back or now
         return self._end(entry, answers.gap(lost, back, started=entry.started), now)
+
+    def _end_each(self, entries: list[Entry], problem: Problem, now: datetime) -> list[Message]:
+        return [said for entry in entries for said in self._end(entry, problem, now)]
 
     def _end(self, entry: Entry, problem: Problem, now: datetime) -> list[Message]:
         self._close(entry)

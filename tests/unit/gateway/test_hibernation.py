@@ -13,9 +13,10 @@ import pytest
 from elastic_jupyter.api.base import ObjectMeta
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.gateway import hibernation
+from elastic_jupyter.gateway.app import GatewayApp
 from elastic_jupyter.gateway.kernel import KernelState
 from elastic_jupyter.policy import saves
-from tests.support.front_end import FrontEnd
+from tests.support.front_end import Cell, FrontEnd, Tab
 from tests.support.loopback import Loopback, only_key
 from tests.unit.gateway.test_gateway import until
 
@@ -53,6 +54,34 @@ async def asleep(world: Loopback) -> None:
     await until(lambda: phase(world) == "Hibernated")
 
 
+async def a_sleeper(
+    world: Loopback, *, code: str = "x = 1", query: str = ""
+) -> tuple[GatewayApp, str, Tab]:
+    """Return a gateway, its kernel that ran the code and sleeps, and a tab on that."""
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id, query=query)
+    await tab.run(code)
+    await suspend(world)
+    await asleep(world)
+    return gateway, kernel_id, tab
+
+
+async def asks_in_vain(world: Loopback, tab: Tab, code: str) -> Cell:
+    """Return a cell that asks for its kernel, which gets no process until the store goes on."""
+    world.store.hold = True
+    cell = await tab.execute(code)
+    await until(lambda: spec(world).get("suspend") is False)
+    return cell
+
+
+def go_on(world: Loopback) -> None:
+    """Have the store make the process that is asked for."""
+    world.store.hold = False
+    world.store.run(only_key(world))
+
+
 async def test_variables_come_back_and_the_snapshot_is_nobodys_any_more(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway(**SOON))
     tab = await front_end.open(await front_end.start())
@@ -67,11 +96,7 @@ async def test_variables_come_back_and_the_snapshot_is_nobodys_any_more(world: L
 
 
 async def test_a_release_by_hand_loses_nothing(world: Loopback) -> None:
-    front_end = FrontEnd(await world.gateway(**NEVER))
-    tab = await front_end.open(await front_end.start())
-    await tab.run("x = 1")
-    await suspend(world)
-    await asleep(world)
+    _, _, tab = await a_sleeper(world)
     assert (await tab.run("print(x)")).text() == "1\n"
 
 
@@ -132,11 +157,7 @@ async def test_a_store_that_was_away_gets_what_is_saved_again(
 async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(
     world: Loopback, pattern: str, *, damaged: bool
 ) -> None:
-    front_end = FrontEnd(await world.gateway(**NEVER))
-    tab = await front_end.open(await front_end.start())
-    await tab.run("x = 1")
-    await suspend(world)
-    await asleep(world)
+    _, _, tab = await a_sleeper(world)
     file, *_ = sorted(world.snapshots.glob(pattern))
     kept = file.read_bytes()
     file.write_bytes(kept[:-9] + b"damaged !") if damaged else file.unlink()
@@ -155,12 +176,7 @@ async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(
 async def test_a_kernel_that_slept_sleeps_again_though_its_snapshot_is_gone(
     world: Loopback, gone: str
 ) -> None:
-    gateway = await world.gateway(**NEVER)
-    front_end = FrontEnd(gateway)
-    tab = await front_end.open(await front_end.start())
-    await tab.run("x = 1")
-    await suspend(world)
-    await asleep(world)
+    gateway, _, tab = await a_sleeper(world)
     await tab.run("x = 2")
     if gone == "the object":
         [kernel] = gateway.kernels.kernels.values()
@@ -221,17 +237,9 @@ async def test_a_cell_that_waits_as_its_gateway_is_told_to_end_waits_in_the_next
     world: Loopback, client: str
 ) -> None:
     """A client that does not send it again is told that it has not run."""
-    first = await world.gateway(**NEVER)
-    front_end = FrontEnd(first)
-    kernel_id = await front_end.start()
     query = "&sends_again=true" if client == "ours" else ""
-    tab = await front_end.open(kernel_id, query=query)
-    await tab.run("x = 1")
-    await suspend(world)
-    await asleep(world)
-    world.store.hold = True
-    cell = await tab.execute("x += 1")
-    await until(lambda: spec(world).get("suspend") is False)
+    first, kernel_id, tab = await a_sleeper(world, query=query)
+    cell = await asks_in_vain(world, tab, "x += 1")
     second = await world.gateway(**NEVER)
     first.stop = lambda *_: None
     await first._hand_over()
@@ -240,24 +248,15 @@ async def test_a_cell_that_waits_as_its_gateway_is_told_to_end_waits_in_the_next
     handed_back = [m["msg_type"] for m in cell.messages].count("elastic_jupyter_handed_back")
     assert (handed_back, cell.done) == ((1, False) if client == "ours" else (0, True))
     again = await FrontEnd(second).open(kernel_id, query=f"{query}&last_msg_id={tab.last_iopub}")
-    world.store.hold = False
-    world.store.run(only_key(world))
+    go_on(world)
     await again.run("x += 1")  # as the notebook server does, or the user
     assert (await again.run("print(x)")).text() == "2\n"
 
 
 async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(world: Loopback) -> None:
     """Its connection breaks off while the gateway that is told to end serves on."""
-    first = await world.gateway(**NEVER)
-    front_end = FrontEnd(first)
-    kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id, query="&sends_again=true")
-    await tab.run("x = 1")
-    await suspend(world)
-    await asleep(world)
-    world.store.hold = True
-    await tab.execute("x += 1")
-    await until(lambda: spec(world).get("suspend") is False)
+    first, kernel_id, tab = await a_sleeper(world, query="&sends_again=true")
+    await asks_in_vain(world, tab, "x += 1")
     first.kernels.begin_handover()
     await tab.close()
     manager = first.kernel_manager.kernels[kernel_id]
@@ -267,8 +266,7 @@ async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(world:
     query = f"&sends_again=true&last_msg_id={tab.last_iopub}"
     again = await second.open(kernel_id, session="tab-2", query=query)
     assert again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
-    world.store.hold = False
-    world.store.run(only_key(world))
+    go_on(world)
     await again.run("x += 1")
     await until(lambda: manager.state is KernelState.RUNNING)
     assert (await again.run("print(x)")).text() == "2\n"
@@ -278,19 +276,10 @@ async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
     world: Loopback,
 ) -> None:
     """The snapshot is still named: nothing else has run, so it is restored again."""
-    first = await world.gateway(**NEVER)
-    front_end = FrontEnd(first)
-    kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id)
-    await tab.run("x = [1]")
-    await suspend(world)
-    await asleep(world)
-    world.store.hold = True
-    await tab.execute("x.append(2)")
-    await until(lambda: spec(world).get("suspend") is False)
+    first, kernel_id, tab = await a_sleeper(world, code="x = [1]")
+    await asks_in_vain(world, tab, "x.append(2)")
     await world.end(first)
-    world.store.hold = False
-    world.store.run(only_key(world))
+    go_on(world)
     tab = await FrontEnd(await world.gateway(**NEVER)).open(kernel_id)
     assert (await tab.run("print(x)")).text() == "[1]\n"
 
@@ -355,16 +344,13 @@ async def test_the_first_cell_of_a_lazy_kernel_is_known_not_to_have_run_until_it
     front_end = FrontEnd(first)
     kernel_id = await front_end.start()
     tab = await front_end.open(kernel_id)
-    world.store.hold = True
-    await tab.execute("x = 1")
-    await until(lambda: spec(world).get("suspend") is False)
+    await asks_in_vain(world, tab, "x = 1")
     await world.end(first)
     front_end = FrontEnd(await world.gateway(**NEVER, lazy=True))
     again = await front_end.open(kernel_id, query="&last_msg_id=")
     assert again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
     cell = await again.execute("x = 1")
-    world.store.hold = False
-    world.store.run(only_key(world))
+    go_on(world)
     await again.until(lambda: cell.done)
     await again.close()
     again = await front_end.open(kernel_id, query="&last_msg_id=")

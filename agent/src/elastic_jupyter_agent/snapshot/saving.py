@@ -8,14 +8,21 @@ import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
-from elastic_jupyter_agent.snapshot import places, process, reducers, settings, telling, widgets
+from elastic_jupyter_agent.snapshot import (
+    making,
+    places,
+    process,
+    reducers,
+    settings,
+    telling,
+    widgets,
+)
 from elastic_jupyter_agent.snapshot.blobs import Reader, Sink, Source, Writer
 from elastic_jupyter_agent.snapshot.groups import group
 from elastic_jupyter_agent.snapshot.outputs import Output, Sent, SinkFailed
-from elastic_jupyter_agent.snapshot.pickler import Failed, Pickler, live_objects, unpickled
+from elastic_jupyter_agent.snapshot.pickler import Failed, Pickler, live_objects
 from elastic_jupyter_agent.snapshot.telling import NotKept
 from elastic_jupyter_agent.wire import Entry, Group, Lost, Manifest, WireError
 
@@ -146,7 +153,7 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
         later: list[tuple[Entry, Any]] = []
         left: list[Group] = []
         with process.nothing_drawn():
-            made = _made(shell, live, groups=manifest.groups, data=data, reader=reader)
+            made = making.made(shell, live, groups=manifest.groups, data=data, reader=reader)
             for saved, values in made:
                 pairs = [p for p in zip(saved.entries, values, strict=True) if not p[0].superseded]
                 later += [pair for pair in pairs if not isinstance(pair[1], Failed)]
@@ -169,88 +176,6 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
     settings.put_filters()
     notices += [*telling.told(), *_differences(manifest.packages)]
     return Report(restored, lost, notices, tuple(left))
-
-
-def _made(
-    shell: Any, live: list[Any], *, groups: Sequence[Group], data: list[Any], reader: Reader
-) -> list[tuple[Group, list[Any]]]:
-    """Return the values of each group; ``data``, which is emptied, has its stream and buffers.
-
-    What runs a method that asks for a name of the user's is made once more, from bytes that are
-    read once more, when the others' names are there: a name binds no two groups together.
-    """
-    made: list[tuple[Group, list[Any]]] = []
-    again: list[int] = []
-    for saved in groups:
-        stream, *buffers = data.pop(0)
-        values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved))
-        if _misses_a_name(values):
-            again.append(len(made))
-            values = []
-        made.append((saved, [*map(_wanted, saved.entries, values)]))
-    if not again:
-        return made
-    stream = buffers = values = []
-    gc.collect()  # while nothing is named of what was made in vain
-    for saved, values in made:
-        for entry, value in zip(saved.entries, values, strict=False):
-            _name(shell, entry, value)
-    while again:
-        left: list[int] = []
-        for place in again:
-            saved, values = made[place]
-            for entry in saved.entries:  # of a try before this one
-                _unname(shell, entry)
-            made[place], values = (saved, []), []
-            gc.collect()
-            stream, *buffers = reader.read([saved.stream, *saved.buffers])()
-            name = partial(_name_one, shell, saved.entries)
-            values = unpickled(stream, buffers, live, len(saved.entries), _begin(saved), name)
-            for entry, value in zip(saved.entries, values, strict=True):
-                if isinstance(value, Failed):
-                    _unname(shell, entry)
-            if _misses_a_name(values):
-                left.append(place)
-            made[place] = saved, [*map(_wanted, saved.entries, values)]
-        again = left if len(left) < len(again) else []  # one may need what another brought
-    stream = buffers = values = []
-    gc.collect()
-    return made
-
-
-def _misses_a_name(values: list[Any]) -> bool:
-    return any(isinstance(v, Failed) and isinstance(v.error, NameError) for v in values)
-
-
-def _unname(shell: Any, entry: Entry) -> None:
-    kind, _, name = entry.key.partition(":")
-    if kind in ("name", "hidden") and not entry.superseded:
-        shell.user_ns.pop(name, None)
-
-
-def _wanted(entry: Entry, value: Any) -> Any:
-    return None if entry.superseded else value
-
-
-def _name(shell: Any, entry: Entry, value: Any) -> None:
-    """Put a value where methods that run meanwhile look for it."""
-    named = entry.key.startswith(("name:", "hidden:", "imported:"))
-    if named and not (entry.superseded or isinstance(value, Failed)):
-        places.put(shell, entry.key, value)
-
-
-def _name_one(shell: Any, entries: Sequence[Entry], place: int, value: Any) -> None:
-    _name(shell, entries[place], value)
-
-
-def _begin(saved: Group) -> Callable[[int], None]:
-    """Return what notes which value is made, if anybody will see it."""
-
-    def begin(place: int) -> None:
-        entry = saved.entries[place]
-        telling.making("" if entry.superseded else places.shown(entry.key))
-
-    return begin
 
 
 def _put(
