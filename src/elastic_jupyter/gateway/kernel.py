@@ -570,8 +570,12 @@ class ElasticKernelManager(ServerKernelManager):
         return self.parked.waiting or any(connection.waits for connection in self.connections)
 
     def _by_arrival(self) -> list[ElasticConnection]:
-        """Return the websockets in the order in which their held executions began to come."""
-        return sorted(self.connections, key=lambda connection: connection.waits_since)
+        """Return the websockets in the order in which their held executions began to come.
+
+        Those without any come last: what was done to widgets goes with the first, and only within
+        one connection is it certain to arrive before a cell.
+        """
+        return sorted(self.connections, key=lambda one: (not one.waits, one.waits_since))
 
     def _take(self, kernel: JupyterKernel) -> None:
         """Take what the store answered, which the watch tells later."""
