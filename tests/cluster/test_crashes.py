@@ -74,7 +74,6 @@ class InPods(Patient):
     def __init__(self, team: Team) -> None:
         self.team, self.cluster = team, team.cluster
         self.tab = team.server.open("failing")
-        self.counts()
 
     def goes_to_sleep(self) -> None:
         self.team.edit("jupyterkernels", kernel_name(self.tab), suspend=True)
@@ -102,6 +101,7 @@ class InPods(Patient):
             return operator_pod(self.cluster)
         if crash.victim == "gateway":
             return self.team.gateway_pod()
+        self.team.runs(self.tab)
         pod = self.team.pod(self.tab)
         assert pod is not None
         return pod
@@ -142,7 +142,7 @@ def failing_operator(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def patient(failing_operator: None, new_team: Callable[..., Team]) -> InPods:
+def in_pods(failing_operator: None, new_team: Callable[..., Team]) -> InPods:
     # The namespace is that of whoever applies it.
     config_map = code("")
     del config_map["metadata"]["namespace"]
@@ -156,6 +156,12 @@ def patient(failing_operator: None, new_team: Callable[..., Team]) -> InPods:
         template=with_failpoints("gateway"),
     )
     return InPods(team)
+
+
+@pytest.fixture
+def patient(in_pods: InPods) -> InPods:
+    in_pods.counts_anew()
+    return in_pods
 
 
 @pytest.mark.parametrize("crash", some(SLEEP))

@@ -53,7 +53,6 @@ class OnOneMachine(Patient):
         self.machine, self.file = machine, file
         self.start()
         self.tab = machine.server.open()
-        self.counts()
 
     def start(self) -> None:
         path = os.pathsep.join(filter(None, (str(FAILPOINTS), os.environ.get("PYTHONPATH"))))
@@ -104,11 +103,17 @@ class OnOneMachine(Patient):
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnOneMachine]:
+def on_one_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnOneMachine]:
     root = tmp_path_factory.mktemp("crashes")
     how = {"idle": 3600, "policy": "hibernate"}
     with a_machine(root, leases=root / "leases", **how) as machine:
         yield OnOneMachine(machine, root / "failpoint.json")
+
+
+@pytest.fixture
+def patient(on_one_machine: OnOneMachine) -> OnOneMachine:
+    on_one_machine.counts_anew()
+    return on_one_machine
 
 
 @contextlib.contextmanager
