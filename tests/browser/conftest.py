@@ -62,11 +62,12 @@ def lab(new_page: Callable[[], LabPage]) -> LabPage:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
-    """Keep pictures of what failed, and add what the machine has said to the report."""
+    """Keep pictures of what failed, and add what pages and machine have said to the report."""
     report = yield
     if report.failed and report.when == "call":
         for number, lab in enumerate(item.stash.get(PAGES, []), 1):
             lab.shot(f"failed-{item.name}-{number}")
+            report.sections.append((f"page {number}", lab.transcript()))
     machine = item.funcargs.get("machine") if isinstance(item, pytest.Function) else None
     if report.failed and machine is not None:
         report.sections.append(("machine", machine.said + machine.logs()))

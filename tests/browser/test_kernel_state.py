@@ -19,13 +19,12 @@ RECORD_TEXTS = """element => {
   new MutationObserver(() => window.texts.push(element.textContent))
     .observe(element, {childList: true, characterData: true, subtree: true});
 }"""
-#: ``window.asked``: whether the state of a widget was asked for.
-RECORD_ASKED = """() => {
+#: ``window.sent``: what the page has sent since then.
+RECORD_SENT = """() => {
   const send = WebSocket.prototype.send;
-  window.asked = false;
+  window.sent = '';
   WebSocket.prototype.send = function (frame) {
-    const text = typeof frame === 'string' ? frame : new TextDecoder().decode(frame);
-    window.asked ||= text.includes('"request_state');
+    window.sent += typeof frame === 'string' ? frame : new TextDecoder().decode(frame);
     return send.call(this, frame);
   };
 }"""
@@ -89,9 +88,14 @@ def test_a_kernels_sleep_is_seen_and_steered_from_its_notebook(
 def asks_for_widgets_anew(machine: Machine, lab: LabPage) -> None:
     """Have the page lose its server, and wait until it asks for the states of its widgets again."""
     lab.may_lose_server()
-    lab.page.evaluate(RECORD_ASKED)
+    lab.page.evaluate(RECORD_SENT)
     machine.replace_notebook_server()
-    lab.page.wait_for_function("window.asked", timeout=60_000)
+    has_sent(lab, "request_state")
+
+
+def has_sent(lab: LabPage, text: str) -> None:
+    """Wait until the page has sent this, since ``RECORD_SENT`` began."""
+    lab.page.wait_for_function("text => window.sent.includes(text)", arg=text, timeout=60_000)
 
 
 def button(lab: LabPage, name: str) -> Locator:

@@ -1,9 +1,11 @@
 """A JupyterLab page in a browser, used with keyboard and mouse as a user does."""
 
 import re
+import time
+from collections import deque
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import ConsoleMessage, Locator, Page, WebSocket, expect
 
 from tests.support.jupyter_tab import NotebookServer
 
@@ -20,6 +22,10 @@ new MutationObserver(() => {
 """
 #: What JupyterLab asks where there is no server; its title comes later than its text.
 _NO_SERVER = "A connection to the Jupyter server could not be established."
+#: What is noted of a message between page and kernel.
+_TOLD = re.compile(r'"(?:msg_type|execution_state|method|phase|comm_id)": ?"([\w-]+)"')
+#: How many of them, and how much is read of one in search of it.
+_NOTES, _READ = 300, 4000
 
 
 class LabPage:
@@ -31,6 +37,9 @@ class LabPage:
         self._current_tab = page.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current")
         self._server = server
         self._expected: tuple[str, ...] = ()
+        self._notes: deque[str] = deque(maxlen=_NOTES)
+        page.on("websocket", self._follow)
+        page.on("console", self._note_error)
         page.add_init_script(_RECORD_DIALOGS)
 
     def open(self) -> None:
@@ -144,6 +153,26 @@ class LabPage:
         """The texts of all dialogs that nobody expected since the page was loaded."""
         found: list[str] = self.page.evaluate("window.dialogs")
         return [text for text in found if not text.startswith(self._expected)]
+
+    def transcript(self) -> str:
+        """What page and kernel have said to each other of late, and the page's errors."""
+        return "\n".join(self._notes)
+
+    def _follow(self, socket: WebSocket) -> None:
+        if "/channels" in socket.url:
+            socket.on("framesent", lambda frame: self._note_message(">", frame))
+            socket.on("framereceived", lambda frame: self._note_message("<", frame))
+
+    def _note_message(self, way: str, frame: str | bytes) -> None:
+        text = frame if isinstance(frame, str) else frame[:_READ].decode(errors="replace")
+        self._note(f"{way} {' '.join(_TOLD.findall(text[:_READ]))}")
+
+    def _note_error(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self._note(f"! {message.text[:_READ]}")
+
+    def _note(self, text: str) -> None:
+        self._notes.append(f"{time.monotonic():.2f} {text}")
 
     def shot(self, name: str) -> None:
         """Keep a picture of what the user sees."""
