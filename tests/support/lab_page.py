@@ -164,8 +164,9 @@ class LabPage:
             socket.on("framereceived", lambda frame: self._note_message("<", frame))
 
     def _note_message(self, way: str, frame: str | bytes) -> None:
-        text = frame if isinstance(frame, str) else frame[:_READ].decode(errors="replace")
-        self._note(f"{way} {' '.join(_TOLD.findall(text[:_READ]))}")
+        head = frame[:_READ]
+        text = head if isinstance(head, str) else head.decode(errors="replace")
+        self._note(f"{way} {' '.join(_TOLD.findall(text))}")
 
     def _note_error(self, message: ConsoleMessage) -> None:
         if message.type == "error":

@@ -73,7 +73,7 @@ class Gateway:
         *,
         token: str,
         kernel: str = KERNEL,
-        **headers: str,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, bytes]:
         """Make one request of an agent, with ``headers``; return status and body. Blocks."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -84,7 +84,7 @@ class Gateway:
             said = answer.read()
             if answer.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
                 return answer.status, said
-            connection.request(method, f"/{path}", body, headers)
+            connection.request(method, f"/{path}", body, headers or {})
             answer = connection.getresponse()
             return answer.status, answer.read()
 
@@ -152,7 +152,7 @@ async def test_a_body_of_unknown_length_is_refused(gateway: Gateway) -> None:
     # The refusal comes before the body, and whoever still sends one then finds no connection.
     chunked = {"Transfer-Encoding": "chunked"}
     path = f"blobs/{digest(b'onetwo')}"
-    assert (await gateway.ask("PUT", path, token=saving.token, **chunked))[0] == 411
+    assert (await gateway.ask("PUT", path, token=saving.token, headers=chunked))[0] == 411
 
 
 async def test_a_second_save_asks_what_is_there(gateway: Gateway) -> None:
