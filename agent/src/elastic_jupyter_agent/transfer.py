@@ -1,9 +1,9 @@
 """Blobs and manifests to and from the gateway, over HTTP with the kernel's own token.
 
-One connection per thread, kept open. Its first request has the gateway hand it over (``Upgrade``)
-to a thread that does nothing else. A gateway that is busy (503) is asked again for half a minute,
-one that is away for some seconds: another one would not know the token. 409 says that the transfer
-was cancelled, and everything stops.
+As many connections as threads ask at once, kept open. The first request of each has the gateway
+hand it over (``Upgrade``) to a thread that does nothing else. A gateway that is busy (503) is asked
+again for half a minute, one that is away for some seconds: another one would not know the token.
+409 says that the transfer was cancelled, and everything stops.
 """
 
 import contextlib
@@ -68,8 +68,8 @@ class Gateway:
             "Connection": "Upgrade",
             "Upgrade": PROTOCOL,
         }
-        self._own = threading.local()
         self._open: list[http.client.HTTPConnection] = []
+        self._free: list[http.client.HTTPConnection] = []
         self._stopped: Refused | None = None
         self._lock = threading.Lock()
         self._there: set[str] | None = None
@@ -159,34 +159,43 @@ class Gateway:
         data: bytes | memoryview | None = None,
         into: memoryview | None = None,
     ) -> tuple[int, Any]:
-        connection = getattr(self._own, "connection", None)
-        if connection is None:
-            connection = connection_to(self._parts, timeout=SILENT)
-            self._open.append(connection)
-            try:
-                connection.connect()
-                _watch(connection.sock)
-                connection.request("GET", self._path, headers=self._headers)
-                response = connection.getresponse()
-                body = response.read()
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                raise
-            if response.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
-                connection.close()
+        try:
+            connection = self._free.pop()
+        except IndexError:
+            status, body, connection = self._connect()
+            if status != http.HTTPStatus.SWITCHING_PROTOCOLS:
                 # A 404 is of who knows nothing of snapshots, and not of a blob.
-                return (502 if response.status == 404 else response.status), body
-            self._own.connection = connection
+                return (502 if status == 404 else status), body
         try:
             connection.request(method, path, data)
             response = connection.getresponse()
-            if into is not None and response.status == 200:
-                return 200, _filled(response, into)
-            return response.status, response.read()
+            wanted = into if response.status == 200 else None
+            answer = response.read() if wanted is None else _filled(response, wanted)
         except (OSError, http.client.HTTPException):
             connection.close()
-            self._own.connection = None
+            free, self._free = self._free, []  # of a gateway that may be another now
+            for other in free:
+                other.close()
             raise
+        self._free.append(connection)
+        return response.status, answer
+
+    def _connect(self) -> tuple[int, bytes, http.client.HTTPConnection]:
+        """Return the gateway's answer, and the connection, which is closed unless it is 101."""
+        connection = connection_to(self._parts, timeout=SILENT)
+        self._open.append(connection)
+        try:
+            connection.connect()
+            _watch(connection.sock)
+            connection.request("GET", self._path, headers=self._headers)
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            raise
+        if response.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            connection.close()
+        return response.status, body, connection
 
 
 def _filled(response: http.client.HTTPResponse, view: memoryview) -> Any:

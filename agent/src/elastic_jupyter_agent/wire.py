@@ -124,12 +124,9 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return the document that is stored and signed; the same manifest, the same text."""
-        document = dataclasses.asdict(self)
-        document |= {
-            "names": self.names,
-            "blobs": [dataclasses.asdict(blob) for blob in self.blobs],
-        }
-        return json.dumps(document, sort_keys=True, separators=(",", ":"))
+        document = vars(self) | {"names": self.names, "blobs": self.blobs}
+        # The fields of each dataclass; ``asdict`` would copy them all first.
+        return json.dumps(document, sort_keys=True, separators=(",", ":"), default=vars)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Manifest":

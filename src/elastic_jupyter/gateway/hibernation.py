@@ -46,6 +46,8 @@ class Hibernation:
         # What is complete in the store: of which object, its epoch and digest.
         self._latest: tuple[str, tuple[int, str]] | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        # Beside which nothing is in the store, as far as this gateway wrote it.
+        self._swept: tuple[str, tuple[int, str]] | None = None
         #: What came back with the last wake.
         self.wake: Wake | None = None
         # The snapshot of which it is known that no comm is in it.
@@ -101,6 +103,7 @@ class Hibernation:
         room = self._manager.spawn(self._make_room(transfers.store, facts.uid))
         if not await _first(room, cancelled):
             return None
+        self._swept = None
         saving = transfers.open_save(self._manager.kernel_id, facts.uid, facts.epoch)
         self._saving = saving
         try:
@@ -172,14 +175,18 @@ class Hibernation:
         if self._sweeping is not None:  # it removes what this save would find
             await asyncio.wait([self._sweeping])
         kept = self._kept(uid)
-        if kept is not None:
+        if kept is not None and self._swept != (uid, kept):
             with contextlib.suppress(SnapshotMissing, SnapshotBroken):
                 await self._sweep(store, uid, kept)
 
     async def _sweep(self, store: SnapshotStore, uid: str, kept: tuple[int, str]) -> None:
         """Sweep in a thread, which goes on when nobody waits for it any more."""
-        work = asyncio.to_thread(store.sweep, uid, kept)
-        self._sweeping = asyncio.get_running_loop().create_task(work)
+
+        async def work() -> None:
+            await asyncio.to_thread(store.sweep, uid, kept)
+            self._swept = uid, kept
+
+        self._sweeping = asyncio.get_running_loop().create_task(work())
         await asyncio.shield(self._sweeping)
 
     def _kept(self, uid: str) -> tuple[int, str] | None:

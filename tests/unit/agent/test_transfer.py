@@ -3,11 +3,13 @@
 import http.client
 import os
 import socket
+import threading
 
 import pytest
 
 from elastic_jupyter_agent import interruptible, transfer
 from elastic_jupyter_agent.snapshot import blobs
+from tests.unit.agent.snapshot.gateway import TOKEN, a_gateway
 
 
 def test_a_body_that_ends_too_early_is_no_damaged_blob() -> None:
@@ -38,6 +40,30 @@ def test_a_save_whose_gateway_is_gone_is_cancelled(nobody: interruptible.Questio
 
 def test_cells_run_again_when_the_gateway_of_a_save_is_gone(nobody: interruptible.Question) -> None:
     nobody.hold()
+
+
+def test_threads_that_ask_in_turn_share_a_connection() -> None:
+    with a_gateway() as gateway, transfer.Gateway(gateway.url, TOKEN) as ours:
+        for digest in ("a", "b", "c"):
+            thread = threading.Thread(target=ours.put, args=(digest, digest.encode()))
+            thread.start()
+            thread.join()
+        assert gateway.blobs == {"a": b"a", "b": b"b", "c": b"c"}
+        assert gateway.connections == 1
+
+
+def test_connections_that_broke_off_together_cost_one_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(transfer.time, "sleep", pauses.append)
+    with a_gateway() as gateway, transfer.Gateway(gateway.url, TOKEN) as ours:
+        ours._free = [ours._connect()[2] for _ in range(3)]
+        for connection in ours._free:
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        ours.put("a", b"a")
+        assert gateway.blobs == {"a": b"a"}
+        assert len(pauses) == 1
 
 
 def test_what_comes_back_is_not_shared_with_a_child() -> None:

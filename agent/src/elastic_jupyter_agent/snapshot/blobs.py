@@ -35,7 +35,10 @@ AHEAD = 4
 
 
 class Sink(Protocol):
-    """Where blobs go. Both methods are called from several threads, and may raise ``OSError``."""
+    """Where blobs go. Both methods are called from several threads, and may raise ``OSError``.
+
+    Nothing has the empty digest.
+    """
 
     def has(self, digest: str) -> bool: ...
     def put(self, digest: str, data: bytes | memoryview) -> None: ...
@@ -69,6 +72,8 @@ class Writer:
         self._fastest = 1.0
 
     def __enter__(self) -> "Writer":
+        # The sink has what it knows listed at the first question, while the values are looked at.
+        self._pool.submit(self._sink.has, "")
         return self
 
     def __exit__(self, kind: Any, *rest: object) -> None:
@@ -124,19 +129,25 @@ def cut(pieces: Iterable[memoryview]) -> Iterator[memoryview]:
 
     So bytes that did not change make the same chunks, wherever in a stream they are.
     """
-    small = bytearray()
+    small: list[memoryview] = []
+    size = 0
     for piece in pieces:
         if len(piece) < LARGE:
-            small += piece
-            if len(small) < CHUNK:
+            small.append(piece)
+            size += len(piece)
+            if size < CHUNK:
                 continue
-        if small:
-            yield memoryview(bytes(small))
-            small = bytearray()
+        if size:
+            yield _joined(small)
+            small, size = [], 0
         if len(piece) >= LARGE:
             yield from (piece[at : at + CHUNK] for at in range(0, len(piece), CHUNK))
-    if small:
-        yield memoryview(bytes(small))
+    if size:
+        yield _joined(small)
+
+
+def _joined(pieces: list[memoryview]) -> memoryview:
+    return pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
 
 
 class Reader:

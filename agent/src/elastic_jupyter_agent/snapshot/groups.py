@@ -127,7 +127,9 @@ class _Look:
 
     def write(self, data: Any) -> int:
         kinds = self._kinds
-        found = {id(obj): obj for obj in self.visited if kinds[type(obj)]}
+        # Most pieces of a large pickle are of strings and numbers alone.
+        some = any(kinds[kind] for kind in set(map(type, self.visited)))
+        found = {id(obj): obj for obj in self.visited if kinds[type(obj)]} if some else {}
         self.visited.clear()
         self.objects += [
             obj for at, obj in found.items() if at not in self._live and _may_be_shared(obj)

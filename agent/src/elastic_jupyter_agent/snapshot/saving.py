@@ -5,6 +5,7 @@ import datetime
 import gc
 import platform
 import re
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,9 @@ from elastic_jupyter_agent.wire import Entry, Group, Lost, Manifest, WireError
 
 #: Where a value that could not be made anew is tried again; elsewhere is another by then.
 _TRIED_AGAIN = ("name:", "hidden:", "out:", "magic:", "widget:", "comm:")
+
+#: Seconds after which another thread has its turn while a kernel is saved; Python's are 0.005.
+_TURN = 0.0005
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def save(
         return not own.storages.left_out
 
     try:
-        with _quiet(), Writer(sink, known) as writer:
+        with _quiet(), _taking_turns(), Writer(sink, known) as writer:
             made = []
             for keys, sent in group(values, live, pickle, lambda: Sent(writer), cannot):
                 sent.flush()
@@ -224,6 +228,17 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _taking_turns() -> Iterator[None]:
+    """A thread that has heard from the store waits less for the one that pickles, which is long."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def type_name(value: Any) -> str:

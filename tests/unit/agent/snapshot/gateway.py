@@ -26,6 +26,7 @@ class FakeGateway(ThreadingHTTPServer):
         self.failures = 0
         self.wants = 404  # what a gateway says that knows nothing of cells that wait
         self.puts: list[str] = []
+        self.connections = 0  # that were handed over
         self.url = f"http://127.0.0.1:{self.server_port}/snapshots/1"
 
 
@@ -59,6 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self.handed_over:
             assert (path, self.headers["Upgrade"]) == ("/snapshots/1", PROTOCOL)
             self.handed_over = True
+            gateway.connections += 1
             self._answer(101, b"")
         elif self.command == "PUT":
             gateway.puts.append(path)
