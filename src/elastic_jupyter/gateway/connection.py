@@ -215,6 +215,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             unanswered=self._unanswered,
             held=[asked for asked in self.held if self._is_kept(asked)],
             waiting_for=self._waiting_for,
+            sends_again=self._sends_again,
         )
         if self._attached and self.manager.iopub is not None:
             self._attached = False

@@ -1178,6 +1178,12 @@ class ElasticKernelManager(ServerKernelManager):
             left.listen(left.streams)
         self.parked.put(session_id, left)
 
+    def begin_handover(self) -> None:
+        """Leave to the next gateway whatever has not begun."""
+        self.hibernation.cancel()
+        if self._nothing_ran:
+            self.parked.hand_back()
+
     def connect_channel(self, channel: str, identity: bytes) -> ZMQStream:
         """Return a stream to the running kernel: ``shell``, ``control`` or ``stdin``."""
         stream: ZMQStream = getattr(self, f"connect_{channel}")(identity=identity)
@@ -1198,10 +1204,13 @@ class ElasticKernelManager(ServerKernelManager):
 
         While there is a snapshot, nothing has run since it was taken (ADR 0017).
         """
-        facts = self.facts
-        saved = facts is not None and facts.uid not in self.retired and facts.snapshot is not None
         parked = self.parked.get(session_id)
-        return saved and (parked is None or not parked.executes)
+        return self._nothing_ran and (parked is None or not parked.executes)
+
+    @property
+    def _nothing_ran(self) -> bool:
+        facts = self.facts
+        return facts is not None and facts.uid not in self.retired and facts.snapshot is not None
 
     def iopub_missed_by(self, connection: ElasticConnection) -> list[list[bytes]]:
         """Return the iopub messages that a front end missed, oldest first."""

@@ -419,7 +419,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         """Take nothing back from now on: the next gateway does, which has the cells, too."""
         self.hands_over = True
         for manager in self.kernels.values():
-            manager.hibernation.cancel()
+            manager.begin_handover()
 
     async def settle(self, call: Callable[[], Awaitable[None]], *, what: str) -> None:
         """Make a call of the store; when it fails, again in the background until it does not."""

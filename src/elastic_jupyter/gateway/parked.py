@@ -32,7 +32,7 @@ class Parked:
     none; ``iopub_from`` is its place in the kernel's output. ``held`` are requests that wait for a
     kernel, ``unanswered`` those that one has got, by id. ``said`` is what a kernel that has gone
     said to it, as channel and parts. ``failure``, an exception's name and text, is the answer to
-    whatever has none.
+    whatever has none. ``sends_again``: what has certainly not run it will send to another gateway.
     """
 
     identity: bytes
@@ -44,6 +44,7 @@ class Parked:
     replies: list[tuple[str, list[bytes]]] = field(default_factory=list)
     said: list[tuple[str, list[bytes]]] = field(default_factory=list)
     failure: tuple[str, str] | None = None
+    sends_again: bool = False
 
     @property
     def executes(self) -> bool:
@@ -116,6 +117,12 @@ class ParkedFrontEnds:
         for parked in self._parked.values():
             if (parked.unanswered or without_questions(parked.held)) and parked.failure is None:
                 parked.failure = (ename, evalue)
+
+    def hand_back(self) -> None:
+        """Leave executions that wait to the clients that send them again to the next gateway."""
+        for parked in self._parked.values():
+            if parked.sends_again:
+                parked.held = [one for one in parked.held if one.msg_type != "execute_request"]
 
     def settle(self, ring: Ring, session: Session) -> None:
         """Let go of the running kernel. Who asked it for nothing is forgotten."""

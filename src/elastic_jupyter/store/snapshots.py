@@ -38,6 +38,8 @@ class SnapshotStore:
         self.max_bytes = max_bytes
         self._key = key
         self._files = Files(url)
+        # Paths of blobs that this process wrote, for a save that ended or not, and did not sync.
+        self._unsynced: set[str] = set()
 
     def save(self, uid: str, epoch: int) -> "Save":
         """Begin to save a kernel. Nothing of it may be swept until that ends."""
@@ -112,7 +114,9 @@ class SnapshotStore:
         self._files.remove(f"{uid}/{name}" for name in manifests)
         for folder, kept in ((f"{uid}/blobs", needed), (f"{uid}/{PARTIAL}", set[str]())):
             names = [name for name in self._files.sizes(folder) if name not in kept]
-            self._files.remove(f"{folder}/{name}" for name in names)
+            paths = [f"{folder}/{name}" for name in names]
+            self._files.remove(paths)
+            self._unsynced.difference_update(paths)
 
     def remove(self, uid: str) -> None:
         """Remove all of a kernel; that there is nothing is success."""
@@ -136,7 +140,6 @@ class Save:
         self._store, self._files = store, store._files
         self._uid, self._epoch = uid, epoch
         self._lock = threading.Lock()
-        self._put: set[str] = set()
         self._counted: dict[str, int] = {}
         self._total = 0
 
@@ -146,7 +149,6 @@ class Save:
 
     def put(self, digest: str) -> "BlobDraft":
         """Begin to write a blob whose BLAKE3 (64 hex digits) is ``digest``."""
-        self._put.add(digest)
         return BlobDraft(self, digest, self._files.create(_blob(self._uid, digest)))
 
     def seal(self, manifest: bytes) -> str:
@@ -168,6 +170,7 @@ class Save:
             )
         # The system has been writing them since they were put.
         self._files.sync(self._unsure(listed))
+        self._store._unsynced.difference_update(_blob(self._uid, digest) for digest in listed)
         document = {
             "version": _VERSION,
             "uid": self._uid,
@@ -196,8 +199,9 @@ class Save:
             with contextlib.suppress(SnapshotMissing, SnapshotBroken, Invalid, ValueError):
                 durable.update(_listed(self._store.manifest(self._uid, int(epoch), snapshot)))
         for digest in listed:
-            if digest in self._put or digest not in durable:
-                yield _blob(self._uid, digest)
+            path = _blob(self._uid, digest)
+            if path in self._store._unsynced or digest not in durable:
+                yield path
 
     def _drop_damaged(self, digests: list[str]) -> None:
         """Have the next save write again what a loss of power left short.
@@ -259,6 +263,7 @@ class BlobDraft:
             raise SnapshotBroken(
                 f"{self._size} bytes came whose BLAKE3 is not the {self._digest} that was named"
             )
+        self._save._store._unsynced.add(_blob(self._save._uid, self._digest))
         self._draft.commit()
         self._there = True
 

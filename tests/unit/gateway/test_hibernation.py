@@ -253,14 +253,21 @@ async def test_a_cell_that_waits_as_its_gateway_is_told_to_end_waits_in_the_next
     assert (await again.run("print(x)")).text() == "2\n"
 
 
-async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(world: Loopback) -> None:
-    """Its connection breaks off while the gateway that is told to end serves on."""
+@pytest.mark.parametrize("broken", ["before", "while"])
+async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(
+    world: Loopback, broken: str
+) -> None:
+    """Its connection breaks off before the gateway is told to end, or while it serves on."""
     first, kernel_id, tab = await a_sleeper(world, query="&sends_again=true")
     await asks_in_vain(world, tab, "x += 1")
-    first.kernels.begin_handover()
-    await tab.close()
     manager = first.kernel_manager.kernels[kernel_id]
+    if broken == "while":
+        first.kernels.begin_handover()
+    await tab.close()
     await until(lambda: not manager.connections)
+    if broken == "before":
+        assert manager.parked.waiting
+        first.kernels.begin_handover()
     assert not manager.parked.waiting
     second = FrontEnd(await world.gateway(**NEVER))
     query = f"&sends_again=true&last_msg_id={tab.last_iopub}"

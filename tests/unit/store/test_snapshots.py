@@ -637,6 +637,11 @@ def test_only_what_no_snapshot_has_is_made_durable_again(
     put(again, OLD[0])
     again.seal(manifest(*OLD))
     assert synced() == {digest(OLD[0])}, "it was written anew"
+    put(store.save(UID, 4), OLD[0])
+    store.save(UID, 5).seal(manifest(*OLD))
+    assert synced() == {digest(OLD[0])}, "it was written anew for a save that ended early"
+    store.save(UID, 6).seal(manifest(*OLD))
+    assert synced() == set()
     another = SnapshotStore(tmp_path.as_uri(), key=b"another")
     save_all(another, OLD, epoch=5)
     assert synced() == {digest(blob) for blob in OLD}, "somebody else says that they are"
