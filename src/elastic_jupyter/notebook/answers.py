@@ -52,6 +52,11 @@ def ending() -> Problem:
     )
 
 
+def interrupted() -> Problem:
+    """The user interrupted the kernel while no gateway had the request."""
+    return Problem("KeyboardInterrupt", "it waited for the gateway, and did not run")
+
+
 def gone(kernel_id: str) -> Problem:
     """The gateway does not know the kernel."""
     return Problem(

@@ -102,6 +102,15 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
         if leaving:
             await asyncio.wait(leaving, timeout=LEAVING)
 
+    # -- called by the kernel's manager
+
+    @classmethod
+    def interrupt_waiting(cls, kernel_id: str) -> None:
+        """End the executions for a kernel that no gateway has: none could end them."""
+        for connection in list(_open):
+            if connection.kernel_id == kernel_id and connection.ws is None:
+                connection._interrupt_waiting()
+
     # -- called by KernelWebsocketHandler
 
     async def connect(self) -> None:
@@ -175,6 +184,17 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
     def _hold(self, frame: str | bytes) -> None:
         if not self._held.add(frame):
             self._answer(frame, answers.away(waiting=len(self._held)))
+
+    def _interrupt_waiting(self) -> None:
+        problem = answers.interrupted()
+        self._say(self._requests.interrupted(problem, now=_now()))
+        for frame in self._held.take(self._executes):
+            self._answer(frame, problem)
+
+    def _executes(self, frame: str | bytes) -> bool:
+        with contextlib.suppress(ValueError):
+            return decode(frame, self._browser_protocol).msg_type == "execute_request"
+        return False
 
     def _flush(self) -> None:
         while len(self._held) and self._send(self._held.first()):

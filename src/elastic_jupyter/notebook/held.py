@@ -1,6 +1,7 @@
 """What the browser sent while the gateway was away, in order and bounded."""
 
 from collections import deque
+from collections.abc import Callable
 
 
 class Held:
@@ -27,6 +28,17 @@ class Held:
     def first(self) -> str | bytes:
         """Return the oldest frame, which stays. Raises ``IndexError`` when there is none."""
         return self._frames[0]
+
+    def take(self, wanted: Callable[[str | bytes], bool]) -> list[str | bytes]:
+        """Take the frames out that are ``wanted``, oldest first; the others stay."""
+        taken = []
+        for _ in range(len(self)):
+            frame = self.pop()
+            if wanted(frame):
+                taken.append(frame)
+            else:
+                self.add(frame)
+        return taken
 
     def pop(self) -> str | bytes:
         """Take the oldest frame out. Raises ``IndexError`` when there is none."""

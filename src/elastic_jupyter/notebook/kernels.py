@@ -11,6 +11,7 @@ from tornado.web import HTTPError
 from traitlets import default
 
 from elastic_jupyter.notebook.backoff import LONGEST
+from elastic_jupyter.notebook.connection import ElasticGatewayConnection
 from elastic_jupyter.notebook.rest import TRANSIENT
 
 #: Seconds that a call waits for the adoption. The gateway is asked every ``LONGEST`` seconds, so
@@ -19,7 +20,7 @@ ADOPTING = 2 * LONGEST
 
 
 class ElasticGatewayKernelManager(GatewayKernelManager):
-    """Overrides ``refresh_model`` (jupyter_server 2.21.1), with ``super()``.
+    """Overrides ``refresh_model``, ``interrupt_kernel`` (jupyter_server 2.21.1), with ``super()``.
 
     Upstream's ``GatewayMappingKernelManager.list_kernels`` forgets a kernel, and with it its
     session, when the gateway's list lacks it and asking for it fails in whatever way. Only 404
@@ -35,6 +36,11 @@ class ElasticGatewayKernelManager(GatewayKernelManager):
             if known is None or error.status_code not in TRANSIENT:
                 raise
             return known
+
+    async def interrupt_kernel(self) -> None:  # type: ignore[override]  # as upstream's
+        """Interrupt what the kernel runs, and what waits here for the gateway."""
+        ElasticGatewayConnection.interrupt_waiting(str(self.kernel_id))
+        await super().interrupt_kernel()
 
 
 class ElasticMappingKernelManager(GatewayMappingKernelManager):

@@ -63,6 +63,8 @@ class Entry:
     #: The gateway said that it holds it, and the kernel itself said nothing of it.
     held: bool = False
     handed_back: bool = False
+    #: The user interrupted the kernel in the gap.
+    interrupted: bool = False
     heard: bool = False
     replied: bool = False
     idle: bool = False
@@ -164,7 +166,7 @@ class Ledger:
             for entry in self._in_gap()
             if entry.request.msg_type == "execute_request"
             and (entry.handed_back or (never_ran and entry.held))
-            and not (entry.heard or entry.replied)
+            and not (entry.heard or entry.replied or entry.interrupted)
         ]
         for entry in again:
             entry.lost = entry.back = None
@@ -222,6 +224,12 @@ class Ledger:
             tuple(to_kernel),
             sum(entry.lane == lane for entry in self._in_gap()),
         )
+
+    def interrupted(self, problem: Problem, *, now: datetime) -> list[Message]:
+        """Return the end of what no gateway has, with ``problem``; nothing is sent again."""
+        for entry in self._in_gap():
+            entry.interrupted = True
+        return self.abandon_handed_back(problem, now=now)
 
     def abandon_handed_back(self, problem: Problem, *, now: datetime) -> list[Message]:
         """Return the end of what no gateway has, and nobody will send again, with ``problem``."""

@@ -120,6 +120,28 @@ async def test_what_is_sent_while_the_gateway_is_away_runs_later_in_order(stack:
     await stack.notebook.rest("DELETE", f"kernels/{kernel_id}")
 
 
+async def test_an_interrupt_ends_cells_that_wait_for_a_gateway_that_is_away(stack: Stack) -> None:
+    kernel_id = await stack.notebook.start_kernel()
+    async with stack.notebook.tab(kernel_id) as tab:
+        assert (await tab.ended(await tab.execute("seen = []")))["status"] == "ok"
+        mark = len(stack.notebook.log)
+        await stack.relay.cut()
+        await stack.notebook.logs("The gateway's websocket ended", since=mark)
+        cells = [await tab.execute(f"seen.append({n})") for n in range(2)]
+        assert (await stack.notebook.rest("GET", "sessions")).code == 200
+        interrupt = asyncio.create_task(
+            stack.notebook.rest("POST", f"kernels/{kernel_id}/interrupt")
+        )
+        for cell in cells:
+            assert (await tab.ended(cell))["ename"] == "KeyboardInterrupt"
+        await stack.relay.restore()
+        await interrupt
+        after = await tab.execute("print(seen)")
+        assert (await tab.ended(after))["status"] == "ok"
+    assert tab.text(after) == "[]\n"
+    await stack.notebook.rest("DELETE", f"kernels/{kernel_id}")
+
+
 async def test_sessions_outlive_a_gateway_that_is_away(stack: Stack) -> None:
     opened = await stack.notebook.rest(
         "POST", "sessions", path="a.ipynb", name="a", type="notebook", kernel={"name": "python3"}
