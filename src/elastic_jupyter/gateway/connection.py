@@ -108,6 +108,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self.multi_kernel_manager.notify_connect(self.kernel_id)
         ZMQChannelsWebsocketConnection._open_sockets.add(self)
         self.manager.connections.add(self)
+        self.manager.serves(self.session_id)
         if self.manager.mapping.unserved.include(self.manager):  # since the handshake began
             self.turn_away()
             return

@@ -141,6 +141,10 @@ class ElasticKernelManager(ServerKernelManager):
         #: Since when its notebook is not served, as ``UnservedKernels`` keeps it.
         self.unreachable_since: datetime | None = None
         self._recovered_at: datetime | None = None
+        # Whether it slept when this gateway took it over, and has slept no more since it woke.
+        self._woken_after_takeover = False
+        # The sessions of front ends that were here.
+        self._served: set[str] = set()
         self._notice: str | None = None
         # The notice that was told and may not have arrived yet.
         self._travels: _Told | None = None
@@ -427,6 +431,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.facts = facts
         self.epoch = max(self.epoch, facts.epoch)
         self._recovered_at = datetime.now(UTC)
+        self._woken_after_takeover = facts.snapshot is not None
         self._make_provisioner().uid = facts.uid
         self.wish = self.wish.with_usage(facts.usage)
         if facts.last_activity:
@@ -560,7 +565,9 @@ class ElasticKernelManager(ServerKernelManager):
         if facts.to_restore:
             self._show_waiting(notices.RESTORING)
             notice = await self.hibernation.restore(facts, *facts.to_restore)
-            if notice is not None:
+            if notice is None:
+                self._woken_after_takeover = False
+            else:
                 self._notice = notices.with_left(notice, facts.left_running)
         await self._write_down(None, facts)
 
@@ -986,6 +993,7 @@ class ElasticKernelManager(ServerKernelManager):
             self.iopub = None
         self._executing.clear()
         self._busy_unknown = False
+        self._woken_after_takeover = False
         self.execution_state = "idle"
 
     async def interrupt_kernel(self) -> None:  # type: ignore[override]
@@ -1202,10 +1210,18 @@ class ElasticKernelManager(ServerKernelManager):
     def never_ran(self, session_id: str) -> bool:
         """Say whether what a returning front end has sent has not run, and nobody has it here.
 
-        While there is a snapshot, nothing has run since it was taken (ADR 0017).
+        While there is a snapshot, nothing has run since it was taken (ADR 0017). Of a kernel that
+        has woken since this gateway took it over, only what was sent here has.
         """
         parked = self.parked.get(session_id)
-        return self._nothing_ran and (parked is None or not parked.executes)
+        if parked is not None and parked.executes:
+            return False
+        elsewhere = self._woken_after_takeover and session_id not in self._served
+        return self._nothing_ran or elsewhere
+
+    def serves(self, session_id: str) -> None:
+        """Take note of a front end that sends its requests here from now on."""
+        self._served.add(session_id)
 
     @property
     def _nothing_ran(self) -> bool:

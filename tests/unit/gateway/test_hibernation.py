@@ -279,6 +279,28 @@ async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(
     assert (await again.run("print(x)")).text() == "2\n"
 
 
+async def test_a_cell_is_sent_again_though_its_kernel_woke_before_its_client_came_back(
+    world: Loopback,
+) -> None:
+    first, kernel_id, tab = await a_sleeper(world, query="&sends_again=true")
+    await asks_in_vain(world, tab, "x += 1")
+    await world.end(first)
+    second = await world.gateway(**NEVER)
+    go_on(world)
+    manager = second.kernel_manager.kernels[kernel_id]
+    await until(lambda: manager.state is KernelState.RUNNING)
+    front_end = FrontEnd(second)
+    query = f"&sends_again=true&last_msg_id={tab.last_iopub}"
+    again = await front_end.open(kernel_id, session="tab-2", query=query)
+    assert again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
+    await again.run("x += 1")
+    await again.close()
+    await until(lambda: not manager.connections)
+    once_more = await front_end.open(kernel_id, session="tab-2", query=query)
+    assert "X-Elastic-Jupyter-Never-Ran" not in once_more.ws.headers
+    assert (await once_more.run("print(x)")).text() == "2\n"
+
+
 async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
     world: Loopback,
 ) -> None:
