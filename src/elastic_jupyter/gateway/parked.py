@@ -121,7 +121,7 @@ class ParkedFrontEnds:
     def hand_back(self) -> None:
         """Leave executions that wait to the clients that send them again to the next gateway."""
         for parked in self._parked.values():
-            if parked.sends_again:
+            if parked.sends_again and parked.failure is None:
                 parked.held = [one for one in parked.held if one.msg_type != "execute_request"]
 
     def settle(self, ring: Ring, session: Session) -> None:

@@ -106,10 +106,15 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
 
     @classmethod
     def interrupt_waiting(cls, kernel_id: str) -> None:
-        """End the executions for a kernel that no gateway has: none could end them."""
+        """End the executions for a kernel that no gateway has: none could end them.
+
+        That a gateway is away may be seen only later: what it has is not sent again then.
+        """
         for connection in list(_open):
-            if connection.kernel_id == kernel_id and connection.ws is None:
-                connection._interrupt_waiting()
+            if connection.kernel_id == kernel_id:
+                connection._requests.interrupted()
+                if connection.ws is None:
+                    connection._interrupt_waiting()
 
     # -- called by KernelWebsocketHandler
 
@@ -187,7 +192,7 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
 
     def _interrupt_waiting(self) -> None:
         problem = answers.interrupted()
-        self._say(self._requests.interrupted(problem, now=_now()))
+        self._say(self._requests.abandon_handed_back(problem, now=_now()))
         for frame in self._held.take(self._executes):
             self._answer(frame, problem)
 

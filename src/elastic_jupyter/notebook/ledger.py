@@ -63,7 +63,7 @@ class Entry:
     #: The gateway said that it holds it, and the kernel itself said nothing of it.
     held: bool = False
     handed_back: bool = False
-    #: The user interrupted the kernel in the gap.
+    #: The user interrupted the kernel since.
     interrupted: bool = False
     heard: bool = False
     replied: bool = False
@@ -225,11 +225,10 @@ class Ledger:
             sum(entry.lane == lane for entry in self._in_gap()),
         )
 
-    def interrupted(self, problem: Problem, *, now: datetime) -> list[Message]:
-        """Return the end of what no gateway has, with ``problem``; nothing is sent again."""
-        for entry in self._in_gap():
+    def interrupted(self) -> None:
+        """Note that the user interrupted the kernel: no execution of before is sent again."""
+        for entry in self._open.values():
             entry.interrupted = True
-        return self.abandon_handed_back(problem, now=now)
 
     def abandon_handed_back(self, problem: Problem, *, now: datetime) -> list[Message]:
         """Return the end of what no gateway has, and nobody will send again, with ``problem``."""
