@@ -82,6 +82,13 @@ def go_on(world: Loopback) -> None:
     world.store.run(only_key(world))
 
 
+async def comes_back(gateway: GatewayApp, kernel_id: str, tab: Tab) -> tuple[Tab, bool]:
+    """Return the tab as its notebook server opens it anew, and whether its cells have not run."""
+    query = f"&sends_again=true&last_msg_id={tab.last_iopub}"
+    again = await FrontEnd(gateway).open(kernel_id, session="tab-2", query=query)
+    return again, again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
+
+
 async def test_variables_come_back_and_the_snapshot_is_nobodys_any_more(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway(**SOON))
     tab = await front_end.open(await front_end.start())
@@ -269,10 +276,8 @@ async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(
         assert manager.parked.waiting
         first.kernels.begin_handover()
     assert not manager.parked.waiting
-    second = FrontEnd(await world.gateway(**NEVER))
-    query = f"&sends_again=true&last_msg_id={tab.last_iopub}"
-    again = await second.open(kernel_id, session="tab-2", query=query)
-    assert again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
+    again, never_ran = await comes_back(await world.gateway(**NEVER), kernel_id, tab)
+    assert never_ran
     go_on(world)
     await again.run("x += 1")
     await until(lambda: manager.state is KernelState.RUNNING)
@@ -289,15 +294,13 @@ async def test_a_cell_is_sent_again_though_its_kernel_woke_before_its_client_cam
     go_on(world)
     manager = second.kernel_manager.kernels[kernel_id]
     await until(lambda: manager.state is KernelState.RUNNING)
-    front_end = FrontEnd(second)
-    query = f"&sends_again=true&last_msg_id={tab.last_iopub}"
-    again = await front_end.open(kernel_id, session="tab-2", query=query)
-    assert again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
+    again, never_ran = await comes_back(second, kernel_id, tab)
+    assert never_ran
     await again.run("x += 1")
     await again.close()
     await until(lambda: not manager.connections)
-    once_more = await front_end.open(kernel_id, session="tab-2", query=query)
-    assert "X-Elastic-Jupyter-Never-Ran" not in once_more.ws.headers
+    once_more, never_ran = await comes_back(second, kernel_id, tab)
+    assert not never_ran
     assert (await once_more.run("print(x)")).text() == "2\n"
 
 

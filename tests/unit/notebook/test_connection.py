@@ -34,6 +34,18 @@ async def release(fifo: Path) -> None:
     await asyncio.to_thread(fifo.write_text, "go")
 
 
+async def sent_while_away(stack: Stack, tab: Tab, codes: list[str]) -> list[str]:
+    """Return the cells that wait in the notebook server, whose gateway is away from now on."""
+    mark = len(stack.notebook.log)
+    await stack.relay.cut()
+    # What is sent before the loss is noticed may or may not reach the kernel.
+    await stack.notebook.logs("The gateway's websocket ended", since=mark)
+    cells = [await tab.execute(code) for code in codes]
+    # The answer to a call of the same server shows that it has read the cells.
+    assert (await stack.notebook.rest("GET", "sessions")).code == 200
+    return cells
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_binary_buffers_arrive_both_ways(stack: Stack, protocol: str | None) -> None:
     kernel_id = await stack.notebook.start_kernel()
@@ -106,13 +118,8 @@ async def test_what_is_sent_while_the_gateway_is_away_runs_later_in_order(stack:
     kernel_id = await stack.notebook.start_kernel()
     async with stack.notebook.tab(kernel_id) as tab:
         assert (await tab.ended(await tab.execute("seen = []")))["status"] == "ok"
-        mark = len(stack.notebook.log)
-        await stack.relay.cut()
-        # What is sent before the loss is noticed may or may not reach the kernel.
-        await stack.notebook.logs("The gateway's websocket ended", since=mark)
-        cells = [await tab.execute(f"seen.append({n}); print(seen)") for n in range(20)]
-        # The answer to a call of the same server shows that it has read the cells.
-        assert (await stack.notebook.rest("GET", "sessions")).code == 200
+        codes = [f"seen.append({n}); print(seen)" for n in range(20)]
+        cells = await sent_while_away(stack, tab, codes)
         await stack.relay.restore()
         for cell in cells:
             assert (await tab.ended(cell))["status"] == "ok"
@@ -124,11 +131,7 @@ async def test_an_interrupt_ends_cells_that_wait_for_a_gateway_that_is_away(stac
     kernel_id = await stack.notebook.start_kernel()
     async with stack.notebook.tab(kernel_id) as tab:
         assert (await tab.ended(await tab.execute("seen = []")))["status"] == "ok"
-        mark = len(stack.notebook.log)
-        await stack.relay.cut()
-        await stack.notebook.logs("The gateway's websocket ended", since=mark)
-        cells = [await tab.execute(f"seen.append({n})") for n in range(2)]
-        assert (await stack.notebook.rest("GET", "sessions")).code == 200
+        cells = await sent_while_away(stack, tab, ["seen.append(0)", "seen.append(1)"])
         interrupt = asyncio.create_task(
             stack.notebook.rest("POST", f"kernels/{kernel_id}/interrupt")
         )
