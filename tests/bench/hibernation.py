@@ -201,7 +201,11 @@ def _bystand(tab: Tab, samples: list[float]) -> None:
 
 def _sleep(machine: Machine, tab: Tab) -> None:
     """Ask a kernel to sleep, as a release does, and wait until it has."""
-    asyncio.run(_suspend(machine, Key(NAMESPACE, kernel_object_name(machine.user, tab.kernel_id))))
+    key = Key(NAMESPACE, kernel_object_name(machine.user, tab.kernel_id))
+    try:
+        asyncio.run(_suspend(machine, key))
+    except TimeoutError:
+        raise AssertionError(f"it did not sleep: {machine.kernel(tab)}") from None
 
 
 def _gone(machine: Machine, tab: Tab) -> None:
