@@ -4,8 +4,12 @@ import sys
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from elastic_jupyter_agent.snapshot.blobs import CHUNK, SAMPLE, Writer
+from elastic_jupyter_agent.snapshot.blobs import CHUNK, Writer
 from elastic_jupyter_agent.wire import Chunk, Entry, Group, Payload
+
+#: Bytes. A frame of pickle has 64 KiB and one value more, which is smaller; what is larger is one
+#: value, after which a chunk ends: so it is found again though what is before it changes.
+_FRAME = 128 * 1024
 
 
 class Output(Protocol):
@@ -82,7 +86,7 @@ class Sent:
     def write(self, data: Any) -> int:
         self._pieces.append(memoryview(bytes(data)))  # no copy of bytes
         self._size += len(data)
-        if len(data) >= SAMPLE or self._size >= CHUNK:  # as the writer cuts
+        if len(data) > _FRAME or self._size >= CHUNK:
             self.flush()
         return len(data)
 

@@ -240,6 +240,23 @@ def test_a_second_save_writes_what_changed(kernel: Kernel, gateway: FakeGateway)
         assert other.save(gateway)["written"] < 6_000_000
 
 
+def test_many_small_objects_are_few_blobs(kernel: Kernel, gateway: FakeGateway) -> None:
+    kernel.run("import random\nrows = [(n, random.random()) for n in range(400_000)]")
+    assert kernel.save(gateway)["written"] > 4_000_000
+    assert len(gateway.puts) < 20
+
+
+def test_a_second_save_finds_long_texts_again_that_moved(
+    kernel: Kernel, gateway: FakeGateway
+) -> None:
+    kernel.run("import os\nx = [os.urandom(100_000).hex() for _ in range(20)]")
+    first = kernel.save(gateway)
+    kernel.run("del x[0]")
+    second = kernel.save(gateway)
+    assert first["written"] > 2_000_000
+    assert second["written"] < 500_000
+
+
 @pytest.mark.parametrize(
     ("code", "name"),
     [
