@@ -141,7 +141,8 @@ class ElasticKernelManager(ServerKernelManager):
         #: Since when its notebook is not served, as ``UnservedKernels`` keeps it.
         self.unreachable_since: datetime | None = None
         self._recovered_at: datetime | None = None
-        # Whether it slept when this gateway took it over, and has slept no more since it woke.
+        # Whether it slept when this gateway took it over, has slept no more since it woke, and has
+        # run nothing of front ends that were not here.
         self._woken_after_takeover = False
         # The sessions of front ends that were here.
         self._served: set[str] = set()
@@ -559,6 +560,12 @@ class ElasticKernelManager(ServerKernelManager):
 
         Only when they are there is the snapshot no longer what the kernel's variables are.
         """
+        if self._woken_after_takeover:
+            # Whoever took it away has cells run. From here on the kernel is heard to run them.
+            get = partial(self.store.get, self.key)
+            what = f"reading whether kernel {self.kernel_id} has run"
+            found = await insist(get, what=what, log=self.log, passing=Unavailable)
+            self._woken_after_takeover = found.spec.snapshot is not None
         facts = cast(Facts, self.facts)
         if facts.snapshot is None:
             return
@@ -694,6 +701,8 @@ class ElasticKernelManager(ServerKernelManager):
         state = self.session.unpack(content)["execution_state"]
         if state == "busy":
             self._executing.add(parent["msg_id"])
+            if parent.get("session") not in self._served:  # another gateway lives, and serves it
+                self._woken_after_takeover = False
         elif state == "idle":
             self._executing.discard(parent["msg_id"])
             self._busy_unknown = False
@@ -1211,10 +1220,10 @@ class ElasticKernelManager(ServerKernelManager):
         """Say whether what a returning front end has sent has not run, and nobody has it here.
 
         While there is a snapshot, nothing has run since it was taken (ADR 0017). Of a kernel that
-        has woken since this gateway took it over, only what was sent here has.
+        has woken since this gateway took it over, only what was sent here has, as far as is heard.
         """
         parked = self.parked.get(session_id)
-        if parked is not None and parked.executes:
+        if parked is not None and (parked.executes or parked.said):
             return False
         elsewhere = self._woken_after_takeover and session_id not in self._served
         return self._nothing_ran or elsewhere

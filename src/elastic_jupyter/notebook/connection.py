@@ -10,8 +10,8 @@ with the gateway, on the websocket's URL when it is opened again after a loss:
 - ``close_code``: the code with which the gateway closed the websocket before, if it did.
 - the handshake's answer has ``X-Elastic-Jupyter-Resumed: covered`` when all that iopub said after
   ``last_msg_id`` will be replayed; anything else means that some of it may be lost.
-- it has ``X-Elastic-Jupyter-Never-Ran: true`` when the kernel has not woken: what was sent to it
-  and not answered has not run, and the gateway does not have it any more.
+- it has ``X-Elastic-Jupyter-Never-Ran: true`` when the kernel has not woken, or has run nothing of
+  this tab since: what was sent and not answered has not run, and the gateway does not have it.
 """
 
 import asyncio
@@ -108,13 +108,11 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
     def interrupt_waiting(cls, kernel_id: str) -> None:
         """End the executions for a kernel that no gateway has: none could end them.
 
-        That a gateway is away may be seen only later: what it has is not sent again then.
+        What a gateway has is not sent again when it is lost, which may be seen only later.
         """
         for connection in list(_open):
             if connection.kernel_id == kernel_id:
-                connection._requests.interrupted()
-                if connection.ws is None:
-                    connection._interrupt_waiting()
+                connection._interrupt_waiting()
 
     # -- called by KernelWebsocketHandler
 
@@ -192,6 +190,7 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
 
     def _interrupt_waiting(self) -> None:
         problem = answers.interrupted()
+        self._requests.interrupted()
         self._say(self._requests.abandon_handed_back(problem, now=_now()))
         for frame in self._held.take(self._executes):
             self._answer(frame, problem)

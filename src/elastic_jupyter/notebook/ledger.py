@@ -11,7 +11,7 @@ does what it answers. It matters only around a gap, that is while the gateway is
   from what iopub told, where that is all known, or else an error that names the gap. A mere
   question is asked again; an execution is not, since that it did not run cannot be known, but
   where the gateway knows it (``to_send_again``): the one that ends hands back what waits in it, the
-  next one knows that a kernel has not woken yet.
+  next one knows that a kernel has not woken yet, or what has run in it since.
 
 A gap is *covered* when the gateway replays every iopub message of that time. If it does not, a cell
 that goes on says on its stderr that output may be missing.

@@ -304,6 +304,55 @@ async def test_a_cell_is_sent_again_though_its_kernel_woke_before_its_client_cam
     assert (await once_more.run("print(x)")).text() == "2\n"
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+async def test_what_a_gateway_ran_that_lives_is_not_sent_again_to_the_next(
+    world: Loopback, lazy: bool
+) -> None:
+    if lazy:
+        first = await world.gateway(**NEVER, lazy=True)
+        kernel_id = await FrontEnd(first).start()
+        tab = await FrontEnd(first).open(kernel_id)
+    else:
+        first, kernel_id, tab = await a_sleeper(world)
+    cell = await asks_in_vain(world, tab, "x = 1")
+    second = await world.gateway(**NEVER)
+    go_on(world)
+    await tab.until(lambda: cell.done)
+    manager = second.kernel_manager.kernels[kernel_id]
+    await until(lambda: manager.state is KernelState.RUNNING)
+    _, never_ran = await comes_back(second, kernel_id, tab)
+    assert not never_ran
+
+
+async def test_a_gateway_hears_that_another_has_cells_run(world: Loopback) -> None:
+    first, kernel_id, tab = await a_sleeper(world)
+    await asks_in_vain(world, tab, "x = 1")
+    await world.end(first)
+    second = await world.gateway(**NEVER)
+    go_on(world)
+    manager = second.kernel_manager.kernels[kernel_id]
+    await until(lambda: manager.state is KernelState.RUNNING)
+    assert manager.never_ran("tab-2")
+    third = await FrontEnd(await world.gateway(**NEVER)).open(kernel_id, session="tab-3")
+    await third.run("x = 1")
+    await until(lambda: not manager.never_ran("tab-2"))
+
+
+async def test_a_cell_that_ran_unseen_is_not_sent_again_when_its_kernel_sleeps_again(
+    world: Loopback,
+) -> None:
+    first, kernel_id, tab = await a_sleeper(world, query="&sends_again=true")
+    await asks_in_vain(world, tab, "x += 1")
+    manager = first.kernel_manager.kernels[kernel_id]
+    await tab.close()
+    await until(lambda: not manager.connections)
+    go_on(world)
+    await until(lambda: manager.state is KernelState.RUNNING and not manager.busy)
+    await suspend(world)
+    await asleep(world)
+    assert not manager.never_ran("tab-1")
+
+
 async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
     world: Loopback,
 ) -> None:

@@ -1,15 +1,15 @@
 """Where a pickle goes while it is made: into memory, where it is small, or piece by piece away."""
 
+import pickle
 import sys
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from elastic_jupyter_agent.snapshot.blobs import CHUNK, Writer
+from elastic_jupyter_agent.snapshot.blobs import CHUNK, SAMPLE, Writer
 from elastic_jupyter_agent.wire import Chunk, Entry, Group, Payload
 
-#: Bytes. A frame of pickle has 64 KiB and one value more, which is smaller; what is larger is one
-#: value, after which a chunk ends: so it is found again though what is before it changes.
-_FRAME = 128 * 1024
+#: The first byte of what pickle writes, but for a single value of 64 KiB or more.
+_FRAMED = pickle.FRAME[0], pickle.PROTO[0]
 
 
 class Output(Protocol):
@@ -86,7 +86,9 @@ class Sent:
     def write(self, data: Any) -> int:
         self._pieces.append(memoryview(bytes(data)))  # no copy of bytes
         self._size += len(data)
-        if len(data) > _FRAME or self._size >= CHUNK:
+        # What follows a long value is found again though what is before that changes.
+        long = len(data) >= SAMPLE and self._pieces[-1][0] not in _FRAMED
+        if long or self._size >= CHUNK:
             self.flush()
         return len(data)
 
