@@ -14,4 +14,5 @@ pytest.register_assert_rewrite(
     "tests.scenarios.notebook_server_gone",
     "tests.scenarios.command_line",
     "tests.scenarios.ends",
+    "tests.scenarios.hibernation",
 )

@@ -925,6 +925,7 @@ class ElasticKernelManager(ServerKernelManager):
             except (StoreError, TimeoutError) as error:
                 self.state = KernelState.ASLEEP
                 why = str(error) or "it has not ended yet"
+                self.log.warning("kernel %s could not be asked for: %s", self.kernel_id, why)
                 self._fail("KernelStartError", notices.not_woken(why))
                 return
             self.begin()
