@@ -89,6 +89,18 @@ async def comes_back(gateway: GatewayApp, kernel_id: str, tab: Tab) -> tuple[Tab
     return again, again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
 
 
+async def woken_by_the_next(world: Loopback, code: str) -> tuple[GatewayApp, str, Tab]:
+    """Return a gateway, the kernel it woke, and the tab whose cell was lost with the one before."""
+    first, kernel_id, tab = await a_sleeper(world, query="&sends_again=true")
+    await asks_in_vain(world, tab, code)
+    await world.end(first)
+    second = await world.gateway(**NEVER)
+    go_on(world)
+    manager = second.kernel_manager.kernels[kernel_id]
+    await until(lambda: manager.state is KernelState.RUNNING)
+    return second, kernel_id, tab
+
+
 async def test_variables_come_back_and_the_snapshot_is_nobodys_any_more(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway(**SOON))
     tab = await front_end.open(await front_end.start())
@@ -287,13 +299,8 @@ async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(
 async def test_a_cell_is_sent_again_though_its_kernel_woke_before_its_client_came_back(
     world: Loopback,
 ) -> None:
-    first, kernel_id, tab = await a_sleeper(world, query="&sends_again=true")
-    await asks_in_vain(world, tab, "x += 1")
-    await world.end(first)
-    second = await world.gateway(**NEVER)
-    go_on(world)
+    second, kernel_id, tab = await woken_by_the_next(world, "x += 1")
     manager = second.kernel_manager.kernels[kernel_id]
-    await until(lambda: manager.state is KernelState.RUNNING)
     again, never_ran = await comes_back(second, kernel_id, tab)
     assert never_ran
     await again.run("x += 1")
@@ -325,13 +332,8 @@ async def test_what_a_gateway_ran_that_lives_is_not_sent_again_to_the_next(
 
 
 async def test_a_gateway_hears_that_another_has_cells_run(world: Loopback) -> None:
-    first, kernel_id, tab = await a_sleeper(world)
-    await asks_in_vain(world, tab, "x = 1")
-    await world.end(first)
-    second = await world.gateway(**NEVER)
-    go_on(world)
+    second, kernel_id, _ = await woken_by_the_next(world, "x = 1")
     manager = second.kernel_manager.kernels[kernel_id]
-    await until(lambda: manager.state is KernelState.RUNNING)
     assert manager.never_ran("tab-2")
     third = await FrontEnd(await world.gateway(**NEVER)).open(kernel_id, session="tab-3")
     await third.run("x = 1")
