@@ -315,7 +315,7 @@ class ElasticKernelManager(ServerKernelManager):
             connection.show_waiting(text)
 
     def _is_old(self, facts: Facts) -> bool:
-        """Say whether the watch tells what a write of ours has told already, or has overtaken."""
+        """Say whether these were overtaken: by the watch, or by the answer to a write of ours."""
         known = self.facts
         return known is not None and known.uid == facts.uid and facts.version < known.version
 
@@ -592,8 +592,11 @@ class ElasticKernelManager(ServerKernelManager):
         return sorted(self.connections, key=lambda one: (not one.waits, one.waits_since))
 
     def _take(self, kernel: JupyterKernel) -> None:
-        """Take what the store answered, which the watch tells later."""
-        self.facts = Facts.of(kernel).after(self.facts)
+        """Take what the store answered, unless the watch was faster and has told more."""
+        facts = Facts.of(kernel)
+        if self._is_old(facts):
+            return
+        self.facts = facts.after(self.facts)
         self._changed.set()
         self.front_ends.changed()
 
@@ -1035,6 +1038,13 @@ class ElasticKernelManager(ServerKernelManager):
             return False
         return facts.suspend and facts.uid not in self.retired
 
+    def _launches_in_vain(self) -> bool:
+        """Whether it is launched though its release was asked for.
+
+        A wake takes that wish back itself, and launches then.
+        """
+        return self._launching is not None and self._is_to_go()
+
     async def ask(self, *, suspend: bool | None = None, keep_until: datetime | None = None) -> None:
         """Write what its user wishes of the present incarnation, and heed it.
 
@@ -1048,9 +1058,12 @@ class ElasticKernelManager(ServerKernelManager):
         """Do what ``spec`` wishes of the present incarnation, as far as it can be done now."""
         if self.state is KernelState.RUNNING:
             await self.mapping.cull_kernel_if_idle(self.kernel_id)
-        elif self._is_to_go() and not self._busy_unknown:
+        elif self._launches_in_vain() and not self._busy_unknown:
             await self._give_up(
-                "KernelReleased", notices.NOT_RUN, reason=notices.RELEASED, if_still=self._is_to_go
+                "KernelReleased",
+                notices.NOT_RUN,
+                reason=notices.RELEASED,
+                if_still=self._launches_in_vain,
             )
 
     async def _give_up(

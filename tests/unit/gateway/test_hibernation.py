@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from elastic_jupyter.api.base import ObjectMeta
+from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.gateway import hibernation
 from elastic_jupyter.gateway.app import GatewayApp
 from elastic_jupyter.gateway.kernel import KernelState
 from elastic_jupyter.policy import saves
+from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import Cell, FrontEnd, Tab
 from tests.support.loopback import Loopback, only_key
 from tests.unit.gateway.test_gateway import until
@@ -80,6 +82,25 @@ def go_on(world: Loopback) -> None:
     """Have the store make the process that is asked for."""
     world.store.hold = False
     world.store.run(only_key(world))
+
+
+def answer_late(world: Loopback, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Have writes of a snapshot be answered when the event is set, with what was there at first.
+
+    Whoever watches sees them, and what comes of them, at once.
+    """
+    answered, save, reconcile = asyncio.Event(), world.store.save, world.store._reconcile
+
+    async def save_slowly(key: Key, *args: Any, **kwargs: Any) -> JupyterKernel:
+        monkeypatch.setattr(world.store, "_reconcile", lambda _: None)
+        written = await save(key, *args, **kwargs)
+        monkeypatch.setattr(world.store, "_reconcile", reconcile)
+        reconcile(key)
+        await answered.wait()
+        return written
+
+    monkeypatch.setattr(world.store, "save", save_slowly)
+    return answered
 
 
 async def comes_back(gateway: GatewayApp, kernel_id: str, tab: Tab) -> tuple[Tab, bool]:
@@ -543,3 +564,24 @@ async def test_no_cell_runs_between_a_save_and_the_moment_that_its_snapshot_is_n
     assert cell.reply["content"]["ename"] == "KernelSlept"
     assert not file.exists()
     assert (await other.run("print(x)")).text() == "1\n"
+
+
+async def test_a_cell_that_comes_while_an_interrupt_is_written_down_wakes_its_kernel(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    first = await asks_in_vain(world, tab, "print('first')")
+    answered = answer_late(world, monkeypatch)
+    interrupt = asyncio.create_task(
+        FrontEnd(gateway).rest("POST", f"/api/kernels/{kernel_id}/interrupt")
+    )
+    await until(lambda: manager.facts is not None and manager.facts.rests)
+    second = await tab.execute("print(x)")
+    await until(lambda: manager.state is KernelState.STARTING)
+    world.store.hold = False
+    answered.set()
+    await tab.until(lambda: first.done and second.done)
+    assert (await interrupt).code == 204
+    assert (first.reply or {})["content"]["ename"] == "KeyboardInterrupt"
+    assert second.text() == "1\n", second.reply
