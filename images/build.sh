@@ -62,9 +62,15 @@ build() { # image context containerfile [build arguments]
   say "building $image ..."
   local access
   mapfile -t access < <(pip_access)
-  buildah bud --quiet --layers --network host "${access[@]}" \
-    --build-arg PIP_CONFIG_FILE=/mnt/pip.conf "$@" \
-    --tag "localhost/$image" --file "$file" "$context" >/dev/null
+  local command=(buildah bud --quiet --layers --network host "${access[@]}"
+    --build-arg PIP_CONFIG_FILE=/mnt/pip.conf "$@"
+    --tag "localhost/$image" --file "$file" "$context")
+  # Now and then crun cannot seal its copy of itself ("Device or resource busy"). The layers that
+  # are made stay.
+  "${command[@]}" >/dev/null || {
+    say "building $image once more ..."
+    "${command[@]}" >/dev/null
+  }
 }
 
 # Builds an image unless it was built from the same inputs.
