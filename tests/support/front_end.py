@@ -62,6 +62,15 @@ class Cell:
             if m["msg_type"] in ("display_data", "update_display_data")
         ]
 
+    @property
+    def held_with(self) -> list[str]:
+        """The names of the variables with which a gateway said that it holds this, in order."""
+        return [
+            m["content"]["variables"]
+            for m in self.messages
+            if m["msg_type"] == "elastic_jupyter_held"
+        ]
+
 
 class FrontEnd:
     """One notebook's client of one gateway."""

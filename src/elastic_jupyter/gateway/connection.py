@@ -100,8 +100,9 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self.websocket_handler.set_header(
                 "X-Elastic-Jupyter-Resumed", "covered" if covered else "gap"
             )
-            if self.manager.never_ran(self.session_id):
-                self.websocket_handler.set_header("X-Elastic-Jupyter-Never-Ran", "true")
+            variables = self.manager.not_run_since(self.session_id)
+            if variables is not None:
+                self.websocket_handler.set_header("X-Elastic-Jupyter-Not-Run-Since", variables)
 
     async def connect(self) -> None:  # type: ignore[override]  # upstream: a Future
         """Take part in the kernel's messages, now or when it runs."""
@@ -235,7 +236,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             return not messages.is_probe(asked.header)
         # Else the next gateway has its client send it again, and it would run twice.
         stays = not (self._sends_again and self.manager.mapping.hands_over)
-        return stays or not self.manager.never_ran(self.session_id)
+        return stays or self.manager.not_run_since(self.session_id) is None
 
     def close_for_restart(self) -> None:
         """End the websocket so that the client comes back to the gateway that took over.
@@ -326,9 +327,19 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self.held.append(asked)
         if asked.msg_type == "execute_request":
             self.say(asked.header, messages.BUSY)
+            self.tell_held([asked])
             self.manager.hibernation.cancel()
             self.manager.want()
             self.show_waiting(self.manager.waiting_text)
+
+    def tell_held(self, held: list[Asked]) -> None:
+        """Tell a client that sends executions again with which variables these will run."""
+        variables = self.manager.variables
+        if not self._sends_again or variables is None:
+            return
+        for asked in held:
+            if asked.msg_type == "execute_request":
+                self.say(asked.header, messages.held(variables))
 
     def _holds(self, asked: Asked) -> bool:
         """Say whether a request waits for the end of a save, in which nothing runs."""

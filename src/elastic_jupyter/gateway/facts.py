@@ -117,6 +117,17 @@ class Facts:
         return self.snapshot.id is None or self.to_restore is not None
 
     @property
+    def variables(self) -> str | None:
+        """The name of the variables that come with its wake, which no later ones have.
+
+        None: cells may run. While there is a snapshot, nothing has run since it was taken (ADR
+        0017).
+        """
+        if self.snapshot is None:
+            return None
+        return self.snapshot.id or f"0-{self.uid}"
+
+    @property
     def to_restore(self) -> tuple[int, str] | None:
         """Epoch and id of the snapshot that this incarnation must get before anything runs in it.
 

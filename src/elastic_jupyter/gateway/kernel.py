@@ -141,9 +141,9 @@ class ElasticKernelManager(ServerKernelManager):
         #: Since when its notebook is not served, as ``UnservedKernels`` keeps it.
         self.unreachable_since: datetime | None = None
         self._recovered_at: datetime | None = None
-        # Whether it slept when this gateway took it over, has slept no more since it woke, and has
-        # run nothing of front ends that were not here.
-        self._woken_after_takeover = False
+        # The variables that it slept with when this gateway took it over; None: it did not, has
+        # slept again, or has run something of a front end that was not here.
+        self._woke_with: str | None = None
         # The sessions of front ends that were here.
         self._served: set[str] = set()
         self._notice: str | None = None
@@ -207,6 +207,12 @@ class ElasticKernelManager(ServerKernelManager):
     def sleeps(self) -> bool:
         """Whether its variables are saved, or being saved: it wakes with them."""
         return self.hibernation.saves or self._has_snapshot
+
+    @property
+    def variables(self) -> str | None:
+        """The name of the variables that come with its wake; None: cells may run."""
+        facts = self.facts
+        return facts.variables if facts is not None and facts.uid not in self.retired else None
 
     @property
     def awaits_comms(self) -> bool:
@@ -432,7 +438,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.facts = facts
         self.epoch = max(self.epoch, facts.epoch)
         self._recovered_at = datetime.now(UTC)
-        self._woken_after_takeover = facts.snapshot is not None
+        self._woke_with = facts.variables
         self._make_provisioner().uid = facts.uid
         self.wish = self.wish.with_usage(facts.usage)
         if facts.last_activity:
@@ -560,12 +566,12 @@ class ElasticKernelManager(ServerKernelManager):
 
         Only when they are there is the snapshot no longer what the kernel's variables are.
         """
-        if self._woken_after_takeover:
+        if self._woke_with is not None:
             # Whoever took it away has cells run. From here on the kernel is heard to run them.
             get = partial(self.store.get, self.key)
             what = f"reading whether kernel {self.kernel_id} has run"
             found = await insist(get, what=what, log=self.log, passing=Unavailable)
-            self._woken_after_takeover = found.spec.snapshot is not None
+            self._woke_with = Facts.of(found).variables
         facts = cast(Facts, self.facts)
         if facts.snapshot is None:
             return
@@ -573,7 +579,7 @@ class ElasticKernelManager(ServerKernelManager):
             self._show_waiting(notices.RESTORING)
             notice = await self.hibernation.restore(facts, *facts.to_restore)
             if notice is None:
-                self._woken_after_takeover = False
+                self._woke_with = None
             else:
                 self._notice = notices.with_left(notice, facts.left_running)
         await self._write_down(None, facts)
@@ -705,7 +711,7 @@ class ElasticKernelManager(ServerKernelManager):
         if state == "busy":
             self._executing.add(parent["msg_id"])
             if parent.get("session") not in self._served:  # another gateway lives, and serves it
-                self._woken_after_takeover = False
+                self._woke_with = None
         elif state == "idle":
             self._executing.discard(parent["msg_id"])
             self._busy_unknown = False
@@ -870,6 +876,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.execution_state = "idle"
         self.reason = ""
         if self._cells_wait:
+            for connection in self.connections:
+                connection.tell_held(connection.held)
             self.want()
 
     async def _sleep_on(self) -> None:
@@ -1006,7 +1014,7 @@ class ElasticKernelManager(ServerKernelManager):
             self.iopub = None
         self._executing.clear()
         self._busy_unknown = False
-        self._woken_after_takeover = False
+        self._woke_with = None
         self.execution_state = "idle"
 
     async def interrupt_kernel(self) -> None:  # type: ignore[override]
@@ -1212,7 +1220,7 @@ class ElasticKernelManager(ServerKernelManager):
     def begin_handover(self) -> None:
         """Leave to the next gateway whatever has not begun."""
         self.hibernation.cancel()
-        if self._nothing_ran:
+        if self.variables is not None:
             self.parked.hand_back()
 
     def connect_channel(self, channel: str, identity: bytes) -> ZMQStream:
@@ -1230,26 +1238,21 @@ class ElasticKernelManager(ServerKernelManager):
         """Say whether a returning front end will get every message that it missed."""
         return self._missed(session_id, last_msg_id, orderly)[1]
 
-    def never_ran(self, session_id: str) -> bool:
-        """Say whether what a returning front end has sent has not run, and nobody has it here.
+    def not_run_since(self, session_id: str) -> str | None:
+        """Return with which variables nothing of a returning front end has run, and none is here.
 
-        While there is a snapshot, nothing has run since it was taken (ADR 0017). Of a kernel that
-        has woken since this gateway took it over, only what was sent here has, as far as is heard.
+        None: it may have. Of a kernel that has woken since this gateway took it over, only what was
+        sent here has run, as far as is heard.
         """
         parked = self.parked.get(session_id)
         if parked is not None and (parked.executes or parked.said):
-            return False
-        elsewhere = self._woken_after_takeover and session_id not in self._served
-        return self._nothing_ran or elsewhere
+            return None
+        elsewhere = None if session_id in self._served else self._woke_with
+        return self.variables or elsewhere
 
     def serves(self, session_id: str) -> None:
         """Take note of a front end that sends its requests here from now on."""
         self._served.add(session_id)
-
-    @property
-    def _nothing_ran(self) -> bool:
-        facts = self.facts
-        return facts is not None and facts.uid not in self.retired and facts.snapshot is not None
 
     def iopub_missed_by(self, connection: ElasticConnection) -> list[list[bytes]]:
         """Return the iopub messages that a front end missed, oldest first."""

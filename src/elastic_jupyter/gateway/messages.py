@@ -163,6 +163,11 @@ def waiting(text: str, *, request_id: str, update: bool) -> Said:
     )
 
 
+def held(variables: str) -> Said:
+    """Tell the notebook side that an execution waits for a kernel with these variables."""
+    return Said("iopub", "elastic_jupyter_held", {"variables": variables})
+
+
 #: Gives an execution back to the notebook side: it has not run, and nobody here will run it.
 HANDED_BACK = Said("iopub", "elastic_jupyter_handed_back")
 CLEAR_WAITING = Said("iopub", "clear_output", {"wait": False})

@@ -10,8 +10,9 @@ with the gateway, on the websocket's URL when it is opened again after a loss:
 - ``close_code``: the code with which the gateway closed the websocket before, if it did.
 - the handshake's answer has ``X-Elastic-Jupyter-Resumed: covered`` when all that iopub said after
   ``last_msg_id`` will be replayed; anything else means that some of it may be lost.
-- it has ``X-Elastic-Jupyter-Never-Ran: true`` when the kernel has not woken, or has run nothing of
-  this tab since: what was sent and not answered has not run, and the gateway does not have it.
+- it has ``X-Elastic-Jupyter-Not-Run-Since`` with the name of the kernel's variables when it has not
+  woken since they were saved, or has run nothing of this tab since. What a gateway said that it
+  held with these (``elastic_jupyter_held`` on iopub) has not run, and this one does not have it.
 """
 
 import asyncio
@@ -58,7 +59,7 @@ LEAVING = 3.0
 #: The websocket close code by which a browser comes back (RFC 6455, IANA's registry).
 SERVICE_RESTART = 1012
 RESUMED_HEADER = "X-Elastic-Jupyter-Resumed"
-NEVER_RAN_HEADER = "X-Elastic-Jupyter-Never-Ran"
+NOT_RUN_SINCE_HEADER = "X-Elastic-Jupyter-Not-Run-Since"
 
 
 def _now() -> datetime:
@@ -312,13 +313,13 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
         assert ws.headers is not None
         ws.protocol.set_nodelay(True)
         covered = ws.headers.get(RESUMED_HEADER) == "covered"
-        never_ran = ws.headers.get(NEVER_RAN_HEADER) == "true"
+        not_run_since = ws.headers.get(NOT_RUN_SINCE_HEADER)
         protocol = ws.selected_subprotocol
         self.ws = ws
         self._was_connected = True
         alive = False
         try:
-            self._return(covered=covered, never_ran=never_ran)
+            self._return(covered=covered, not_run_since=not_run_since)
             while (frame := await ws.read_message()) is not None:
                 alive = True
                 await self._receive(frame, protocol)
@@ -334,9 +335,9 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
             _close(ws)
         return alive
 
-    def _return(self, *, covered: bool, never_ran: bool) -> None:
+    def _return(self, *, covered: bool, not_run_since: str | None) -> None:
         """Settle what the gap left open; then what was held goes its way."""
-        again = self._requests.to_send_again(never_ran=never_ran)
+        again = self._requests.to_send_again(not_run_since=not_run_since)
         probes = self._requests.returned(covered=covered, now=_now())
         self._send_own([*probes, *again])
         self._flush()

@@ -11,7 +11,7 @@ does what it answers. It matters only around a gap, that is while the gateway is
   from what iopub told, where that is all known, or else an error that names the gap. A mere
   question is asked again; an execution is not, since that it did not run cannot be known, but
   where the gateway knows it (``to_send_again``): the one that ends hands back what waits in it, the
-  next one knows that a kernel has not woken yet, or what has run in it since.
+  next one knows with which variables a kernel has not woken yet, or what has run in it since.
 
 A gap is *covered* when the gateway replays every iopub message of that time. If it does not, a cell
 that goes on says on its stderr that output may be missing.
@@ -37,6 +37,8 @@ REPEATABLE = frozenset(
         "kernel_info_request",
     }
 )
+#: The gateway's word with which of a sleeping kernel's variables it holds an execution.
+HELD = "elastic_jupyter_held"
 #: The gateway's word that an execution has not run, and that nobody there will run it.
 HANDED_BACK = "elastic_jupyter_handed_back"
 #: Requests that are remembered. A kernel that never says ``idle`` would fill the memory otherwise.
@@ -60,8 +62,8 @@ class Entry:
     lane: Lane
     silent: bool
     started: bool = False
-    #: The gateway said that it holds it, and the kernel itself said nothing of it.
-    held: bool = False
+    #: The name of the variables with which the gateway said that it holds it.
+    held: str | None = None
     handed_back: bool = False
     #: The user interrupted the kernel since.
     interrupted: bool = False
@@ -155,17 +157,17 @@ class Ledger:
         for entry in self._open.values():
             entry.lost = entry.lost or now
 
-    def to_send_again(self, *, never_ran: bool) -> list[Message]:
+    def to_send_again(self, *, not_run_since: str | None) -> list[Message]:
         """Return the executions of the gap that have certainly not run and that no gateway has.
 
-        ``never_ran``: so it is with all that the kernel itself said nothing of. Called before
-        ``returned``.
+        ``not_run_since``: so it is with those that were held with the variables of this name.
+        Called before ``returned``.
         """
         again = [
             entry
             for entry in self._in_gap()
             if entry.request.msg_type == "execute_request"
-            and (entry.handed_back or (never_ran and entry.held))
+            and (entry.handed_back or (entry.held is not None and entry.held == not_run_since))
             and not (entry.heard or entry.replied or entry.interrupted)
         ]
         for entry in again:
@@ -248,8 +250,10 @@ class Ledger:
         if message.parent_id.startswith(PROBE):  # also that of another tab
             return DROP
         entry = self._open.get(message.parent_id)
-        if message.msg_type == HANDED_BACK:
-            if entry is not None:
+        if message.msg_type in (HELD, HANDED_BACK):
+            if entry is not None and message.msg_type == HELD:
+                entry.held = message.content["variables"]
+            elif entry is not None:
                 entry.handed_back = True
             return DROP
         if entry is None:
@@ -263,7 +267,6 @@ class Ledger:
             entry.blind = entry.untold = False  # it began after the gap
         before = tuple(self._tell(entry, now))
         entry.started = True
-        entry.held = entry.held or message.msg_id.startswith(OURS)
         if not message.msg_id.startswith(OURS) and not entry.heard:
             entry.heard = True
             if entry.request.msg_type not in REPEATABLE:

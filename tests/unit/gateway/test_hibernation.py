@@ -103,23 +103,24 @@ def answer_late(world: Loopback, monkeypatch: pytest.MonkeyPatch) -> asyncio.Eve
     return answered
 
 
-async def comes_back(gateway: GatewayApp, kernel_id: str, tab: Tab) -> tuple[Tab, bool]:
-    """Return the tab as its notebook server opens it anew, and whether its cells have not run."""
+async def comes_back(gateway: GatewayApp, kernel_id: str, tab: Tab) -> tuple[Tab, str | None]:
+    """Return the tab as its notebook server opens it anew, and since when its cells did not run."""
     query = f"&sends_again=true&last_msg_id={tab.last_iopub}"
     again = await FrontEnd(gateway).open(kernel_id, session="tab-2", query=query)
-    return again, again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
+    return again, again.ws.headers.get("X-Elastic-Jupyter-Not-Run-Since")
 
 
-async def woken_by_the_next(world: Loopback, code: str) -> tuple[GatewayApp, str, Tab]:
-    """Return a gateway, the kernel it woke, and the tab whose cell was lost with the one before."""
+async def woken_by_the_next(world: Loopback, code: str) -> tuple[GatewayApp, str, Tab, Cell]:
+    """Return a gateway, the kernel it woke, a tab, and its cell that went with the one before."""
     first, kernel_id, tab = await a_sleeper(world, query="&sends_again=true")
-    await asks_in_vain(world, tab, code)
+    cell = await asks_in_vain(world, tab, code)
+    await tab.until(lambda: cell.held_with)
     await world.end(first)
     second = await world.gateway(**NEVER)
     go_on(world)
     manager = second.kernel_manager.kernels[kernel_id]
     await until(lambda: manager.state is KernelState.RUNNING)
-    return second, kernel_id, tab
+    return second, kernel_id, tab, cell
 
 
 async def test_variables_come_back_and_the_snapshot_is_nobodys_any_more(world: Loopback) -> None:
@@ -299,7 +300,8 @@ async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(
 ) -> None:
     """Its connection breaks off before the gateway is told to end, or while it serves on."""
     first, kernel_id, tab = await a_sleeper(world, query="&sends_again=true")
-    await asks_in_vain(world, tab, "x += 1")
+    cell = await asks_in_vain(world, tab, "x += 1")
+    await tab.until(lambda: cell.held_with)
     manager = first.kernel_manager.kernels[kernel_id]
     if broken == "while":
         first.kernels.begin_handover()
@@ -309,8 +311,8 @@ async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(
         assert manager.parked.waiting
         first.kernels.begin_handover()
     assert not manager.parked.waiting
-    again, never_ran = await comes_back(await world.gateway(**NEVER), kernel_id, tab)
-    assert never_ran
+    again, not_run_since = await comes_back(await world.gateway(**NEVER), kernel_id, tab)
+    assert [not_run_since] == cell.held_with
     go_on(world)
     await again.run("x += 1")
     await until(lambda: manager.state is KernelState.RUNNING)
@@ -320,15 +322,15 @@ async def test_a_cell_that_its_client_takes_to_the_next_gateway_runs_once(
 async def test_a_cell_is_sent_again_though_its_kernel_woke_before_its_client_came_back(
     world: Loopback,
 ) -> None:
-    second, kernel_id, tab = await woken_by_the_next(world, "x += 1")
+    second, kernel_id, tab, cell = await woken_by_the_next(world, "x += 1")
     manager = second.kernel_manager.kernels[kernel_id]
-    again, never_ran = await comes_back(second, kernel_id, tab)
-    assert never_ran
+    again, not_run_since = await comes_back(second, kernel_id, tab)
+    assert [not_run_since] == cell.held_with
     await again.run("x += 1")
     await again.close()
     await until(lambda: not manager.connections)
-    once_more, never_ran = await comes_back(second, kernel_id, tab)
-    assert not never_ran
+    once_more, not_run_since = await comes_back(second, kernel_id, tab)
+    assert not_run_since is None
     assert (await once_more.run("print(x)")).text() == "2\n"
 
 
@@ -348,17 +350,17 @@ async def test_what_a_gateway_ran_that_lives_is_not_sent_again_to_the_next(
     await tab.until(lambda: cell.done)
     manager = second.kernel_manager.kernels[kernel_id]
     await until(lambda: manager.state is KernelState.RUNNING)
-    _, never_ran = await comes_back(second, kernel_id, tab)
-    assert not never_ran
+    _, not_run_since = await comes_back(second, kernel_id, tab)
+    assert not_run_since is None
 
 
 async def test_a_gateway_hears_that_another_has_cells_run(world: Loopback) -> None:
-    second, kernel_id, _ = await woken_by_the_next(world, "x = 1")
+    second, kernel_id, *_ = await woken_by_the_next(world, "x = 1")
     manager = second.kernel_manager.kernels[kernel_id]
-    assert manager.never_ran("tab-2")
+    assert manager.not_run_since("tab-2")
     third = await FrontEnd(await world.gateway(**NEVER)).open(kernel_id, session="tab-3")
     await third.run("x = 1")
-    await until(lambda: not manager.never_ran("tab-2"))
+    await until(lambda: manager.not_run_since("tab-2") is None)
 
 
 async def test_a_cell_that_ran_unseen_is_not_sent_again_when_its_kernel_sleeps_again(
@@ -373,7 +375,21 @@ async def test_a_cell_that_ran_unseen_is_not_sent_again_when_its_kernel_sleeps_a
     await until(lambda: manager.state is KernelState.RUNNING and not manager.busy)
     await suspend(world)
     await asleep(world)
-    assert not manager.never_ran("tab-1")
+    assert manager.not_run_since("tab-1") is None
+
+
+async def test_a_cell_whose_kernel_slept_again_is_not_taken_for_one_that_still_waits(
+    world: Loopback,
+) -> None:
+    second, kernel_id, tab, cell = await woken_by_the_next(world, "x += 1")
+    other = await FrontEnd(second).open(kernel_id, session="other", query="&sends_again=true")
+    await other.run("x += 1")
+    await suspend(world)
+    await asleep(world)
+    await world.end(second)
+    _, not_run_since = await comes_back(await world.gateway(**NEVER), kernel_id, tab)
+    assert not_run_since
+    assert not_run_since not in cell.held_with
 
 
 async def test_a_gateway_that_dies_after_the_restore_leaves_it_to_the_next(
@@ -447,18 +463,19 @@ async def test_the_first_cell_of_a_lazy_kernel_is_known_not_to_have_run_until_it
     first = await world.gateway(**NEVER, lazy=True)
     front_end = FrontEnd(first)
     kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id)
-    await asks_in_vain(world, tab, "x = 1")
+    tab = await front_end.open(kernel_id, query="&sends_again=true")
+    cell = await asks_in_vain(world, tab, "x = 1")
+    await tab.until(lambda: cell.held_with)
     await world.end(first)
     front_end = FrontEnd(await world.gateway(**NEVER, lazy=True))
     again = await front_end.open(kernel_id, query="&last_msg_id=")
-    assert again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") == "true"
+    assert [again.ws.headers.get("X-Elastic-Jupyter-Not-Run-Since")] == cell.held_with
     cell = await again.execute("x = 1")
     go_on(world)
     await again.until(lambda: cell.done)
     await again.close()
     again = await front_end.open(kernel_id, query="&last_msg_id=")
-    assert again.ws.headers.get("X-Elastic-Jupyter-Never-Ran") is None
+    assert again.ws.headers.get("X-Elastic-Jupyter-Not-Run-Since") is None
 
 
 def _saved(folder: Path) -> list[Path]:
@@ -564,6 +581,24 @@ async def test_no_cell_runs_between_a_save_and_the_moment_that_its_snapshot_is_n
     assert cell.reply["content"]["ename"] == "KernelSlept"
     assert not file.exists()
     assert (await other.run("print(x)")).text() == "1\n"
+
+
+async def test_a_cell_that_comes_as_its_snapshot_is_named_is_known_to_wait_for_it(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER))
+    tab = await front_end.open(await front_end.start(), query="&sends_again=true")
+    await tab.run("x = 1")
+    world.store.naming.clear()
+    await suspend(world)
+    await until(lambda: world.store.to_name > 0)
+    cell = await tab.execute("print(x)")
+    await tab.until(lambda: cell.waiting)
+    assert cell.held_with == [], "the save may end in vain, and the cell run"
+    world.store.naming.set()
+    await tab.until(lambda: cell.done)
+    assert cell.text() == "1\n"
+    assert [name.partition("-")[0] for name in cell.held_with] == ["1"]
 
 
 async def test_a_cell_that_comes_while_an_interrupt_is_written_down_wakes_its_kernel(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from elastic_jupyter.notebook.answers import OURS, PROBE, Problem, Voice
 from elastic_jupyter.notebook.frames import Message
-from elastic_jupyter.notebook.ledger import HANDED_BACK, Lane, Ledger
+from elastic_jupyter.notebook.ledger import HANDED_BACK, HELD, Lane, Ledger
 
 START = datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC)
 MAIN = Lane("shell", None)
@@ -98,13 +98,12 @@ IDLE = ("iopub", "status", {"execution_state": "idle"})
 OK = {"status": "ok", "execution_count": 3, "user_expressions": {}, "payload": []}
 
 
-def test_a_cell_that_only_the_gateway_spoke_of_is_sent_again_where_nothing_ran(tab: Tab) -> None:
+def test_a_cell_that_a_gateway_held_is_sent_again_where_nothing_ran_since(tab: Tab) -> None:
     waits, ran = ask(msg_id="waits", content={"code": "1"}), ask(msg_id="ran")
     tab.sent(ran, waits, ask("complete_request", "question")).started(ran)
-    busy = from_kernel("iopub", "status", {"execution_state": "busy"}, to=waits, msg_id=f"{OURS}1")
-    assert tab.ledger.received(busy, now=tab.now).forward
+    assert tab.gets("iopub", HELD, {"variables": "1-a"}, to=waits) == []
     tab.ledger.lost(now=tab.now)
-    [again] = tab.ledger.to_send_again(never_ran=True)
+    [again] = tab.ledger.to_send_again(not_run_since="1-a")
     assert (again.msg_id, again.content) == ("waits", {"code": "1"})
     tab.probes = tab.ledger.returned(covered=False, now=tab.now)
     tab.probe_answered()
@@ -125,21 +124,30 @@ def test_what_a_gateway_hands_back_as_it_ends_is_sent_again(tab: Tab) -> None:
         assert tab.ledger.received(said, now=tab.now).forward
     assert tab.gets("iopub", HANDED_BACK, {}, to=waits) == []
     tab.ledger.lost(now=tab.now)
-    [again] = tab.ledger.to_send_again(never_ran=False)
+    [again] = tab.ledger.to_send_again(not_run_since=None)
     assert (again.msg_id, again.content) == ("waits", {"code": "1"})
     tab.ledger.lost(now=tab.now)  # a gateway later
-    assert tab.ledger.to_send_again(never_ran=False) == [], "it may have run in that one"
+    assert tab.ledger.to_send_again(not_run_since=None) == [], "it may have run in that one"
+
+
+@pytest.mark.parametrize("not_run_since", [None, "3-b"])
+def test_what_may_have_run_before_its_kernel_slept_again_is_not_sent_again(
+    tab: Tab, not_run_since: str | None
+) -> None:
+    waits, unheard = ask(msg_id="waits"), ask(msg_id="unheard")
+    tab.sent(waits, unheard).gets("iopub", HELD, {"variables": "1-a"}, to=waits)
+    tab.ledger.lost(now=tab.now)
+    assert tab.ledger.to_send_again(not_run_since=not_run_since) == []
 
 
 def test_what_is_interrupted_is_not_sent_again(tab: Tab) -> None:
     back, held, ran = ask(msg_id="back"), ask(msg_id="held"), ask(msg_id="ran")
     tab.sent(ran, held, back).started(ran)
-    busy = from_kernel("iopub", "status", {"execution_state": "busy"}, to=held, msg_id=f"{OURS}1")
-    assert tab.ledger.received(busy, now=tab.now).forward
+    tab.gets("iopub", HELD, {"variables": "1-a"}, to=held)
     tab.gets("iopub", HANDED_BACK, {}, to=back)
     tab.ledger.interrupted()  # the loss may be seen later
     tab.ledger.lost(now=tab.now)
-    assert tab.ledger.to_send_again(never_ran=True) == []
+    assert tab.ledger.to_send_again(not_run_since="1-a") == []
     ended = tab.ledger.abandon_handed_back(Problem("KeyboardInterrupt", ""), now=tab.now)
     assert {message.parent_id for message in ended} == {"back"}
     assert len(tab.ledger) == 2, "whether they have run is not known"
