@@ -65,8 +65,8 @@ build() { # image context containerfile [build arguments]
   local command=(buildah bud --quiet --layers --network host "${access[@]}"
     --build-arg PIP_CONFIG_FILE=/mnt/pip.conf "$@"
     --tag "localhost/$image" --file "$file" "$context")
-  # Now and then crun cannot seal its copy of itself ("Device or resource busy"). The layers that
-  # are made stay.
+  # Twice: now and then crun cannot seal its copy of itself ("Device or resource busy"). The layers
+  # that are made stay.
   "${command[@]}" >/dev/null || {
     say "building $image once more ..."
     "${command[@]}" >/dev/null

@@ -138,6 +138,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self._write(channel, parts)
         if parked.failure:
             self.fail(*parked.failure)
+        self.tell_held(self.held)
 
     async def reach(self) -> None:
         """Connect to a kernel that has just started, and return when it hears this front end.

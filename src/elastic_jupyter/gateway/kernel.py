@@ -134,6 +134,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.reason = ""
         self._executing: set[str] = set()
         self._busy_unknown = False
+        # Whether a kernel that is still to be connected to has variables that no snapshot has.
+        self._irreplaceable = False
         # Whether its object is being made that rests from the beginning.
         self._lies_down = False
         #: When its tombstone was written, which may be older than its object.
@@ -141,8 +143,8 @@ class ElasticKernelManager(ServerKernelManager):
         #: Since when its notebook is not served, as ``UnservedKernels`` keeps it.
         self.unreachable_since: datetime | None = None
         self._recovered_at: datetime | None = None
-        # The variables that it slept with when this gateway took it over; None: it did not, has
-        # slept again, or has run something of a front end that was not here.
+        # The variables that it slept with before this gateway saw it wake; None: it did not sleep
+        # when it was taken over, has slept since, or has run something of a front end elsewhere.
         self._woke_with: str | None = None
         # The sessions of front ends that were here.
         self._served: set[str] = set()
@@ -400,6 +402,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.execution_state = "starting"
         self.waiting_text = notices.STARTING
         self._waited = None
+        self._irreplaceable = self._busy_unknown
         awake = usage.after_sleep(
             self.wish.usage, gpus=usage.gpus(self.wish.template), until=datetime.now(UTC)
         )
@@ -574,6 +577,7 @@ class ElasticKernelManager(ServerKernelManager):
             self._woke_with = Facts.of(found).variables
         facts = cast(Facts, self.facts)
         if facts.snapshot is None:
+            self._irreplaceable = True
             return
         if facts.to_restore:
             self._show_waiting(notices.RESTORING)
@@ -582,6 +586,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self._woke_with = None
             else:
                 self._notice = notices.with_left(notice, facts.left_running)
+        self._irreplaceable = True
         await self._write_down(None, facts)
 
     @property
@@ -889,8 +894,16 @@ class ElasticKernelManager(ServerKernelManager):
         saved = self.facts.snapshot.id if self.facts and self.facts.snapshot else None
         if saved is not None:
             self._notice = None  # it may say that the variables are back
-        suspend = partial(self._suspend, saved)
-        await self.mapping.settle(suspend, what=f"suspending kernel {self.kernel_id}")
+        await self.mapping.settle(
+            partial(self._suspend, saved),
+            what=f"suspending kernel {self.kernel_id}",
+            later=partial(self._suspend_later, saved),
+        )
+
+    async def _suspend_later(self, saved: str | None) -> None:
+        """Suspend it unless a wake is under way, which this would overtake."""
+        async with self._changing:
+            await self._suspend(saved)
 
     async def _rest_again(self) -> None:
         async with self._changing:
@@ -940,6 +953,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self._fail("KernelStartError", notices.not_woken(why))
                 return
             self.begin()
+            self.release_if_asked()  # since that wish, and told before its answer
 
     async def _at_rest(self) -> Facts:
         """Return the facts once the incarnation before is over.
@@ -1049,9 +1063,10 @@ class ElasticKernelManager(ServerKernelManager):
     def _launches_in_vain(self) -> bool:
         """Whether it is launched though its release was asked for.
 
-        A wake takes that wish back itself, and launches then.
+        A wake first takes that wish back. One whose variables are in no snapshot is released when
+        it runs.
         """
-        return self._launching is not None and self._is_to_go()
+        return self._launching is not None and not self._irreplaceable and self._is_to_go()
 
     async def ask(self, *, suspend: bool | None = None, keep_until: datetime | None = None) -> None:
         """Write what its user wishes of the present incarnation, and heed it.
@@ -1084,6 +1099,9 @@ class ElasticKernelManager(ServerKernelManager):
         """
         async with self._changing:
             if self.state is not KernelState.STARTING or not if_still():
+                return
+            if self._irreplaceable:  # it goes on without what waits for it
+                self._fail(ename, evalue)
                 return
             self._cancel_launch()
             self._fail(ename, evalue)
@@ -1239,10 +1257,10 @@ class ElasticKernelManager(ServerKernelManager):
         return self._missed(session_id, last_msg_id, orderly)[1]
 
     def not_run_since(self, session_id: str) -> str | None:
-        """Return with which variables nothing of a returning front end has run, and none is here.
+        """Return the name of the variables since which nothing of a front end has run, or waits.
 
-        None: it may have. Of a kernel that has woken since this gateway took it over, only what was
-        sent here has run, as far as is heard.
+        None: something may have. Of a kernel that has woken since this gateway took it over, only
+        what was sent here has run, as far as is heard.
         """
         parked = self.parked.get(session_id)
         if parked is not None and (parked.executes or parked.said):

@@ -421,13 +421,22 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         for manager in self.kernels.values():
             manager.begin_handover()
 
-    async def settle(self, call: Callable[[], Awaitable[None]], *, what: str) -> None:
-        """Make a call of the store; when it fails, again in the background until it does not."""
+    async def settle(
+        self,
+        call: Callable[[], Awaitable[None]],
+        *,
+        what: str,
+        later: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Make a call of the store; when it fails, again in the background until it does not.
+
+        ``later``: what is called there, where that differs.
+        """
         try:
             await call()
         except StoreError as error:
             self.log.warning("%s failed and will be tried again: %s", what, error)
-            self.spawn(insist(call, what=what, log=self.log))
+            self.spawn(insist(later or call, what=what, log=self.log))
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._work.discard(task)

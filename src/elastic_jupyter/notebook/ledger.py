@@ -10,8 +10,9 @@ does what it answers. It matters only around a gap, that is while the gateway is
 - ``settle``: what a probe proved finished and is still owed something gets it: the reply rebuilt
   from what iopub told, where that is all known, or else an error that names the gap. A mere
   question is asked again; an execution is not, since that it did not run cannot be known, but
-  where the gateway knows it (``to_send_again``): the one that ends hands back what waits in it, the
-  next one knows with which variables a kernel has not woken yet, or what has run in it since.
+  where the gateway knows it (``to_send_again``). The one that ends hands back what waits in it.
+  Else each says with which of a sleeping kernel's variables it holds a cell, and the next one since
+  which variables nothing of this tab has run.
 
 A gap is *covered* when the gateway replays every iopub message of that time. If it does not, a cell
 that goes on says on its stderr that output may be missing.

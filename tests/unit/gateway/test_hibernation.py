@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,30 @@ def answer_late(world: Loopback, monkeypatch: pytest.MonkeyPatch) -> asyncio.Eve
 
     monkeypatch.setattr(world.store, "save", save_slowly)
     return answered
+
+
+async def a_cell_during_the_save(world: Loopback) -> tuple[GatewayApp, str, Tab, Cell]:
+    """Return a gateway, its kernel whose snapshot is being named, a tab, and its cell ``print(x)``.
+
+    It is named when the store goes on ``naming``.
+    """
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id, query="&sends_again=true")
+    await tab.run("x = 1")
+    world.store.naming.clear()
+    await suspend(world)
+    await until(lambda: world.store.to_name > 0)
+    cell = await tab.execute("print(x)")
+    await tab.until(lambda: cell.waiting)
+    return gateway, kernel_id, tab, cell
+
+
+def interrupt(gateway: GatewayApp, kernel_id: str) -> asyncio.Task[Any]:
+    """Interrupt a kernel, or the wait for it."""
+    path = f"/api/kernels/{kernel_id}/interrupt"
+    return asyncio.create_task(FrontEnd(gateway).rest("POST", path))
 
 
 async def comes_back(gateway: GatewayApp, kernel_id: str, tab: Tab) -> tuple[Tab, str | None]:
@@ -586,19 +611,28 @@ async def test_no_cell_runs_between_a_save_and_the_moment_that_its_snapshot_is_n
 async def test_a_cell_that_comes_as_its_snapshot_is_named_is_known_to_wait_for_it(
     world: Loopback,
 ) -> None:
-    front_end = FrontEnd(await world.gateway(**NEVER))
-    tab = await front_end.open(await front_end.start(), query="&sends_again=true")
-    await tab.run("x = 1")
-    world.store.naming.clear()
-    await suspend(world)
-    await until(lambda: world.store.to_name > 0)
-    cell = await tab.execute("print(x)")
-    await tab.until(lambda: cell.waiting)
+    _, _, tab, cell = await a_cell_during_the_save(world)
     assert cell.held_with == [], "the save may end in vain, and the cell run"
     world.store.naming.set()
     await tab.until(lambda: cell.done)
     assert cell.text() == "1\n"
     assert [name.partition("-")[0] for name in cell.held_with] == ["1"]
+
+
+async def test_a_tab_that_comes_back_hears_for_which_variables_its_cell_waits(
+    world: Loopback,
+) -> None:
+    gateway, kernel_id, tab, cell = await a_cell_during_the_save(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    await tab.close()
+    await until(lambda: not manager.connections)
+    world.store.hold = True
+    world.store.naming.set()
+    await until(lambda: manager.state is KernelState.STARTING and manager.variables is not None)
+    query = f"&sends_again=true&last_msg_id={tab.last_iopub}"
+    again = await FrontEnd(gateway).open(kernel_id, query=query)
+    again.adopt(cell)
+    await again.until(lambda: cell.held_with == [manager.variables])
 
 
 async def test_a_cell_that_comes_while_an_interrupt_is_written_down_wakes_its_kernel(
@@ -608,15 +642,96 @@ async def test_a_cell_that_comes_while_an_interrupt_is_written_down_wakes_its_ke
     manager = gateway.kernel_manager.kernels[kernel_id]
     first = await asks_in_vain(world, tab, "print('first')")
     answered = answer_late(world, monkeypatch)
-    interrupt = asyncio.create_task(
-        FrontEnd(gateway).rest("POST", f"/api/kernels/{kernel_id}/interrupt")
-    )
+    asked = interrupt(gateway, kernel_id)
     await until(lambda: manager.facts is not None and manager.facts.rests)
     second = await tab.execute("print(x)")
     await until(lambda: manager.state is KernelState.STARTING)
     world.store.hold = False
     answered.set()
     await tab.until(lambda: first.done and second.done)
-    assert (await interrupt).code == 204
+    assert (await asked).code == 204
     assert (first.reply or {})["content"]["ename"] == "KeyboardInterrupt"
     assert second.text() == "1\n", second.reply
+
+
+async def test_an_interrupt_that_is_written_down_late_does_not_overtake_the_next_wake(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    first = await asks_in_vain(world, tab, "print('first')")
+    world.store.failing_saves = 1
+    world.store.naming.clear()
+    named = world.store.to_name
+    await interrupt(gateway, kernel_id)
+    await until(lambda: world.store.to_name > named)
+    second = await tab.execute("print(x)")
+    await until(lambda: manager.state is KernelState.STARTING)
+    for _ in range(100):  # for the wake to be written, if nothing keeps it
+        await asyncio.sleep(0)
+    world.store.hold = False
+    world.store.naming.set()
+    await tab.until(lambda: first.done and second.done)
+    assert second.text() == "1\n", second.reply
+
+
+async def test_an_interrupt_at_the_end_of_a_wake_ends_the_cell_and_keeps_the_variables(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    answered = answer_late(world, monkeypatch)
+    first = await tab.execute("print('first')")
+    await until(lambda: manager.facts is not None and manager.facts.snapshot is None)
+    assert (await interrupt(gateway, kernel_id)).code == 204
+    await tab.until(lambda: first.done)
+    answered.set()
+    assert (first.reply or {})["content"]["ename"] == "KeyboardInterrupt"
+    second = await tab.run("print(x)")
+    assert second.text() == "1\n", second.reply
+
+
+async def test_a_release_that_is_told_before_the_wake_that_it_follows_is_heeded(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    answered, wish = asyncio.Event(), world.store.wish
+
+    async def wish_slowly(key: Key, **wishes: Any) -> JupyterKernel:
+        written = await wish(key, **wishes)
+        if wishes.get("suspend") is False:
+            await answered.wait()
+        return written
+
+    monkeypatch.setattr(world.store, "wish", wish_slowly)
+    first = await asks_in_vain(world, tab, "print('first')")
+    await suspend(world)
+    await until(lambda: manager.epoch == 2 and manager.facts is not None and manager.facts.rests)
+    answered.set()
+    await tab.until(lambda: first.done)
+    assert (first.reply or {})["content"]["ename"] == "KernelReleased"
+    world.store.hold = False
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
+async def test_a_release_of_a_kernel_that_ran_before_its_gateway_did_loses_nothing(
+    world: Loopback,
+) -> None:
+    first = await world.gateway(**NEVER)
+    kernel_id = await FrontEnd(first).start()
+    await (await FrontEnd(first).open(kernel_id)).run("x = 1")
+    await world.end(first)
+    [process] = world.store.processes.values()
+    process.send_signal(signal.SIGSTOP)  # or it would be connected to before
+    second = await world.gateway(**NEVER)
+    manager = second.kernel_manager.kernels[kernel_id]
+    assert manager.state is KernelState.STARTING
+    await suspend(world)
+    await until(lambda: manager.facts is not None and manager.facts.suspend)
+    manager._busy_unknown = False  # as when the end of its cell is heard before the answer
+    await manager._heed()
+    process.send_signal(signal.SIGCONT)
+    await asleep(world)
+    tab = await FrontEnd(second).open(kernel_id)
+    assert (await tab.run("print(x)")).text() == "1\n"
