@@ -117,6 +117,11 @@ class Facts:
         return self.snapshot.id is None or self.to_restore is not None
 
     @property
+    def goes(self) -> bool:
+        """Whether it ends in a moment, since its variables have just been saved."""
+        return self.suspend and self.snapshot is not None and self.snapshot.epoch == self.epoch
+
+    @property
     def variables(self) -> str | None:
         """The name of the variables that come with its wake, which no later ones have.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -134,6 +134,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.reason = ""
         self._executing: set[str] = set()
         self._busy_unknown = False
+        # Whether another gateway may have asked for what is launched, and may have cells run in it.
+        self._shared = False
         # Whether a kernel that is still to be connected to has variables that no snapshot has.
         self._irreplaceable = False
         # Whether its object is being made that rests from the beginning.
@@ -308,13 +310,28 @@ class ElasticKernelManager(ServerKernelManager):
         elif self.state is KernelState.RUNNING and facts.rests:
             self._fall_asleep()  # another gateway of ours saved it
         elif self.state is KernelState.ASLEEP and before and before.suspend and not facts.suspend:
-            self.begin()  # somebody else wakes it
+            self.begin(shared=True)  # somebody else wakes it
         elif self.state is KernelState.FAILED and facts.rests:
             self._rest()  # another gateway of ours kept what is saved of it
+        elif self.state is KernelState.STARTING and self._irreplaceable and facts.rests:
+            self._cancel_launch()  # another gateway of ours saved it before this one heard it
+            self._fall_asleep()
+        elif self._is_given_back_elsewhere(before):
+            self._cancel_launch()
+            self._busy_unknown = True
+            self.begin(shared=True)
         wished = (before.suspend, before.keep_until) if before else (False, None)
         if (facts.suspend, facts.keep_until) != wished:
             self.spawn(self._heed())
         self.front_ends.changed()
+
+    def _is_given_back_elsewhere(self, before: Facts | None) -> bool:
+        """Whether another gateway has just given the kernel that is launched its variables back."""
+        facts = self.facts
+        if self.state is not KernelState.STARTING or self._irreplaceable or not (before and facts):
+            return False
+        named = before.uid == facts.uid and before.snapshot is not None
+        return named and facts.snapshot is None and self._launching is not None
 
     def _show_waiting(self, text: str) -> None:
         self.waiting_text = text
@@ -394,15 +411,18 @@ class ElasticKernelManager(ServerKernelManager):
 
     # -- launch
 
-    def begin(self) -> None:
-        """Ask for the kernel in the background; ``accepted`` tells when the store took it."""
+    def begin(self, *, shared: bool = False) -> None:
+        """Ask for the kernel in the background; ``accepted`` tells when the store took it.
+
+        ``shared``: another gateway may have asked for it, too, and may have cells run in it.
+        """
         if self._accepted.done():
             self._accepted = asyncio.get_running_loop().create_future()
         self.state = KernelState.STARTING
         self.execution_state = "starting"
         self.waiting_text = notices.STARTING
         self._waited = None
-        self._irreplaceable = self._busy_unknown
+        self._shared, self._irreplaceable = shared, self._busy_unknown
         awake = usage.after_sleep(
             self.wish.usage, gpus=usage.gpus(self.wish.template), until=datetime.now(UTC)
         )
@@ -469,7 +489,7 @@ class ElasticKernelManager(ServerKernelManager):
         self._busy_unknown = runs and not facts.nothing_ran
         self.told_busy = facts.busy
         self.waiting_text = facts.waiting
-        self.begin()
+        self.begin(shared=True)
         self.release_if_asked()
 
     async def _launch(self) -> None:
@@ -512,6 +532,8 @@ class ElasticKernelManager(ServerKernelManager):
     async def _connect(self) -> None:
         provisioner = self._make_provisioner()
         self._load(await provisioner.launch_kernel([], wish=self.wish.build(self.epoch)))
+        if self._shared and cast(Facts, self.facts).snapshot is None:
+            self._busy_unknown = self._irreplaceable = True
         recovered = self._busy_unknown
         await self._probe(channel="control" if recovered else "shell")
         iopub = IOPub(self.connect_iopub(), key=self.session.key, observe=self._observe)
@@ -569,6 +591,7 @@ class ElasticKernelManager(ServerKernelManager):
 
         Only when they are there is the snapshot no longer what the kernel's variables are.
         """
+        await self.wait_for_facts(lambda facts: not facts.goes)
         if self._woke_with is not None:
             # Whoever took it away has cells run. From here on the kernel is heard to run them.
             get = partial(self.store.get, self.key)
@@ -891,38 +914,39 @@ class ElasticKernelManager(ServerKernelManager):
         self._close_control_socket()
         self.state = KernelState.ASLEEP
         self.execution_state = "idle"
-        saved = self.facts.snapshot.id if self.facts and self.facts.snapshot else None
-        if saved is not None:
+        facts = cast(Facts, self.facts)
+        if self._has_snapshot:
             self._notice = None  # it may say that the variables are back
+        suspend = partial(self._suspend, facts.uid, was_named=facts.snapshot is not None)
         await self.mapping.settle(
-            partial(self._suspend, saved),
+            suspend,
             what=f"suspending kernel {self.kernel_id}",
-            later=partial(self._suspend_later, saved),
+            later=partial(self._when_nothing_changes, suspend),
         )
 
-    async def _suspend_later(self, saved: str | None) -> None:
-        """Suspend it unless a wake is under way, which this would overtake."""
+    async def _when_nothing_changes(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Make a call that a wake, or what else is under way, must not find half done."""
         async with self._changing:
-            await self._suspend(saved)
+            await call()
 
     async def _rest_again(self) -> None:
         async with self._changing:
             if self.state is KernelState.ASLEEP:
                 await self._sleep_on()
 
-    async def _suspend(self, saved: str | None) -> None:
+    async def _suspend(self, uid: str, *, was_named: bool) -> None:
         """Write that nothing is to run, unless the kernel is wanted again meanwhile.
 
-        ``saved``: the snapshot that was to be restored. It is all there is, also where the wish
-        was already written that removes it: nothing has run since.
+        ``was_named``: its object named a snapshot. Where it names none any more, another gateway
+        has woken it, and what has run since is in the kernel alone.
         """
         with contextlib.suppress(NotFound):
             while self.state is KernelState.ASLEEP:
                 facts = Facts.of(await self.store.get(self.key))
-                if self.facts is None or facts.uid != self.facts.uid:
+                if facts.uid != uid or (was_named and facts.snapshot is None):
                     return
                 kept = facts.snapshot.id if facts.snapshot else None
-                snapshot = Snapshot(epoch=facts.epoch, id=kept or saved)
+                snapshot = Snapshot(epoch=facts.epoch, id=kept)
                 with contextlib.suppress(Conflict):  # it came to another epoch meanwhile
                     self._take(
                         await self.store.save(self.key, snapshot, uid=facts.uid, epoch=facts.epoch)
@@ -952,7 +976,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self.log.warning("kernel %s could not be asked for: %s", self.kernel_id, why)
                 self._fail("KernelStartError", notices.not_woken(why))
                 return
-            self.begin()
+            self.begin(shared=self.variables is None)
             self.release_if_asked()  # since that wish, and told before its answer
 
     async def _at_rest(self) -> Facts:
@@ -1028,6 +1052,7 @@ class ElasticKernelManager(ServerKernelManager):
             self.iopub = None
         self._executing.clear()
         self._busy_unknown = False
+        self._irreplaceable = False
         self._woke_with = None
         self.execution_state = "idle"
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,17 @@ from typing import Any
 import pytest
 
 from elastic_jupyter.api.base import ObjectMeta
-from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.kernel import JupyterKernel, Snapshot
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.gateway import hibernation
 from elastic_jupyter.gateway.app import GatewayApp
+from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.kernel import KernelState
 from elastic_jupyter.policy import saves
+from elastic_jupyter.policy.keys import address_token
 from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import Cell, FrontEnd, Tab
-from tests.support.loopback import Loopback, only_key
+from tests.support.loopback import MASTER, Loopback, only_key
 from tests.unit.gateway.test_gateway import until
 
 SOON = {"idle": 0.5, "interval": 0.1, "sleeps": True}
@@ -715,23 +718,107 @@ async def test_a_release_that_is_told_before_the_wake_that_it_follows_is_heeded(
     assert (await tab.run("print(x)")).text() == "1\n"
 
 
-async def test_a_release_of_a_kernel_that_ran_before_its_gateway_did_loses_nothing(
-    world: Loopback,
-) -> None:
+async def connecting(world: Loopback) -> tuple[GatewayApp, str, subprocess.Popen[bytes]]:
+    """Return a gateway that took over a kernel with x = 1, and that kernel, which is stopped."""
     first = await world.gateway(**NEVER)
     kernel_id = await FrontEnd(first).start()
     await (await FrontEnd(first).open(kernel_id)).run("x = 1")
     await world.end(first)
     [process] = world.store.processes.values()
-    process.send_signal(signal.SIGSTOP)  # or it would be connected to before
+    process.send_signal(signal.SIGSTOP)
     second = await world.gateway(**NEVER)
-    manager = second.kernel_manager.kernels[kernel_id]
-    assert manager.state is KernelState.STARTING
+    assert second.kernel_manager.kernels[kernel_id].state is KernelState.STARTING
+    return second, kernel_id, process
+
+
+async def test_a_release_of_a_kernel_that_ran_before_its_gateway_did_loses_nothing(
+    world: Loopback,
+) -> None:
+    gateway, kernel_id, process = await connecting(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
     await suspend(world)
     await until(lambda: manager.facts is not None and manager.facts.suspend)
     manager._busy_unknown = False  # as when the end of its cell is heard before the answer
     await manager._heed()
     process.send_signal(signal.SIGCONT)
     await asleep(world)
-    tab = await FrontEnd(second).open(kernel_id)
+    tab = await FrontEnd(gateway).open(kernel_id)
     assert (await tab.run("print(x)")).text() == "1\n"
+
+
+async def test_a_kernel_that_another_gateway_saves_while_this_one_connects_sleeps_here_too(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer for which this one waits comes from a kernel that is about to end."""
+    gateway, kernel_id, process = await connecting(world)
+    manager, key = gateway.kernel_manager.kernels[kernel_id], only_key(world)
+    answered, subscribe, reconcile = asyncio.Event(), manager._subscribe, world.store._reconcile
+
+    async def subscribed(iopub: IOPub) -> None:
+        await subscribe(iopub)
+        answered.set()
+
+    monkeypatch.setattr(manager, "_subscribe", subscribed)
+    monkeypatch.setattr(world.store, "_reconcile", lambda _: None)
+    await suspend(world)
+    named = Snapshot(epoch=1, id=f"1-{'0' * 64}")
+    uid = world.store.objects[key]["metadata"]["uid"]
+    await world.store.save(key, named, uid=uid, epoch=1)
+    await until(lambda: manager.variables is not None)
+    process.send_signal(signal.SIGCONT)
+    await answered.wait()
+    for _ in range(100):  # for what it would write
+        await asyncio.sleep(0)
+    assert spec(world)["snapshot"]["id"] == named.id
+    reconcile(key)
+    await until(lambda: manager.state is KernelState.ASLEEP)
+
+
+@pytest.mark.parametrize("asked", ["before the cell", "after it"])
+@pytest.mark.parametrize("kind", ["new", "lazy", "saved"])
+async def test_a_kernel_that_another_gateway_starts_is_connected_to_while_its_cell_runs(
+    world: Loopback, kind: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shell channel answers when the cell has ended, which may take hours."""
+    if kind == "saved":
+        first, kernel_id, tab = await a_sleeper(world)
+    else:
+        world.store.hold = True
+        first = await world.gateway(**NEVER, lazy=kind == "lazy")
+        kernel_id = await FrontEnd(first).start()
+        tab = await FrontEnd(first).open(kernel_id)
+    world.store.hold = True
+    cell = await tab.execute("import time\nprint('on')\ntime.sleep(600)")
+    await until(lambda: not spec(world).get("suspend"))
+    second = await world.gateway(**NEVER)
+    manager = second.kernel_manager.kernels[kernel_id]
+    assert manager.state is KernelState.STARTING
+    probe = manager._probe
+
+    async def probe_in_vain(*, channel: str) -> None:
+        await (probe(channel=channel) if channel == "control" else asyncio.Event().wait())
+
+    monkeypatch.setattr(manager, "_probe", probe_in_vain)
+    key = only_key(world)
+    address = world.store.run(key, told=asked == "before the cell")
+    ours = first.kernel_manager.kernels[kernel_id]
+    assert ours.facts is not None
+    token = address_token(MASTER, ours.facts.uid, ours.facts.epoch)
+    assert ours.take_address(address, epoch=ours.facts.epoch, token=token)
+    await tab.until(lambda: cell.text() == "on\n")
+    world.store.report(key, phase="Running", podIP=address)
+    await until(lambda: manager.state is KernelState.RUNNING)
+    await interrupt(second, kernel_id)
+    await tab.until(lambda: cell.done)
+
+
+async def test_a_suspend_that_is_tried_again_leaves_what_another_gateway_has_woken(
+    world: Loopback,
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    await tab.run("x += 1")
+    assert manager.facts is not None
+    manager._state = KernelState.ASLEEP  # as in a gateway that was to wake it, and was interrupted
+    await manager._suspend(manager.facts.uid, was_named=True)
+    assert not spec(world)["suspend"]
