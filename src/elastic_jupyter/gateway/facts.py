@@ -117,6 +117,11 @@ class Facts:
         return self.snapshot.id is None or self.to_restore is not None
 
     @property
+    def runs(self) -> bool:
+        """Whether cells can run in it, as far as the reconciler said."""
+        return self.phase in (Phase.RUNNING, Phase.HIBERNATING)
+
+    @property
     def goes(self) -> bool:
         """Whether it ends in a moment, since its variables have just been saved."""
         return self.suspend and self.snapshot is not None and self.snapshot.epoch == self.epoch

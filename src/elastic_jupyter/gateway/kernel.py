@@ -58,6 +58,7 @@ from elastic_jupyter.gateway.touched import Touched
 from elastic_jupyter.gateway.wish import Wish
 from elastic_jupyter.policy import idle, notices, usage
 from elastic_jupyter.policy.keys import address_token
+from elastic_jupyter.runtime.backoff import Backoff
 from elastic_jupyter.store.protocol import KernelStore, Key
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
 RECOVERY_WINDOW = timedelta(minutes=2)
 #: ZMQ's pause between two attempts to connect to a pod whose kernel does not listen yet, ms.
 PROBE_RECONNECT = 5
+#: How long it may take to answer before it is asked again, s. What computes has to answer each.
+ASK_AGAIN = Backoff(base=1.0, ceiling=60.0)
 #: How long a kernel may take to answer an interrupt before it is to get a signal, s.
 SIGNAL_AFTER = 1.0
 #: How long it may take after that before its cell says that it did not answer, s.
@@ -77,6 +80,7 @@ INTERRUPT_LIFE = 60.0
 REST_PATIENCE = 30.0
 #: How long a notice may be on its way to the user, s.
 NOTICE_TRAVELS = 3.0
+WAIT_INTERRUPTED = "The wait for the kernel was interrupted."
 
 
 class KernelState(Enum):
@@ -310,28 +314,36 @@ class ElasticKernelManager(ServerKernelManager):
         elif self.state is KernelState.RUNNING and facts.rests:
             self._fall_asleep()  # another gateway of ours saved it
         elif self.state is KernelState.ASLEEP and before and before.suspend and not facts.suspend:
+            self.touch()
             self.begin(shared=True)  # somebody else wakes it
         elif self.state is KernelState.FAILED and facts.rests:
             self._rest()  # another gateway of ours kept what is saved of it
         elif self.state is KernelState.STARTING and self._irreplaceable and facts.rests:
             self._cancel_launch()  # another gateway of ours saved it before this one heard it
             self._fall_asleep()
-        elif self._is_given_back_elsewhere(before):
-            self._cancel_launch()
-            self._busy_unknown = True
-            self.begin(shared=True)
+        elif self._runs_for_another:
+            self._join()
         wished = (before.suspend, before.keep_until) if before else (False, None)
         if (facts.suspend, facts.keep_until) != wished:
             self.spawn(self._heed())
         self.front_ends.changed()
 
-    def _is_given_back_elsewhere(self, before: Facts | None) -> bool:
-        """Whether another gateway has just given the kernel that is launched its variables back."""
-        facts = self.facts
-        if self.state is not KernelState.STARTING or self._irreplaceable or not (before and facts):
+    @property
+    def _runs_for_another(self) -> bool:
+        """Whether another gateway may have cells run in the kernel that is launched."""
+        facts, launched = self.facts, self.state is KernelState.STARTING and self._launching
+        if facts is None or not launched or not self._shared or self._irreplaceable:
             return False
-        named = before.uid == facts.uid and before.snapshot is not None
-        return named and facts.snapshot is None and self._launching is not None
+        return facts.runs and facts.snapshot is None
+
+    def _join(self) -> None:
+        """Connect to a kernel that may compute already, since another gateway had it launched."""
+        self._cancel_launch()
+        for connection in list(self.connections):
+            connection.detach()
+        self.touch()
+        self._busy_unknown = True
+        self.begin(shared=True)
 
     def _show_waiting(self, text: str) -> None:
         self.waiting_text = text
@@ -414,7 +426,7 @@ class ElasticKernelManager(ServerKernelManager):
     def begin(self, *, shared: bool = False) -> None:
         """Ask for the kernel in the background; ``accepted`` tells when the store took it.
 
-        ``shared``: another gateway may have asked for it, too, and may have cells run in it.
+        ``shared``: its object was there before, so another gateway may launch it, too.
         """
         if self._accepted.done():
             self._accepted = asyncio.get_running_loop().create_future()
@@ -485,8 +497,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self.wish = self._after_run()
                 self.spawn(self._note_usage())
             return
-        runs = facts.phase in (Phase.RUNNING, Phase.HIBERNATING)
-        self._busy_unknown = runs and not facts.nothing_ran
+        self._busy_unknown = facts.runs and not facts.nothing_ran
         self.told_busy = facts.busy
         self.waiting_text = facts.waiting
         self.begin(shared=True)
@@ -532,13 +543,14 @@ class ElasticKernelManager(ServerKernelManager):
     async def _connect(self) -> None:
         provisioner = self._make_provisioner()
         self._load(await provisioner.launch_kernel([], wish=self.wish.build(self.epoch)))
-        if self._shared and cast(Facts, self.facts).snapshot is None:
+        if self._runs_for_another:
             self._busy_unknown = self._irreplaceable = True
         recovered = self._busy_unknown
-        await self._probe(channel="control" if recovered else "shell")
+        # One that computes answers on its control channel, but for those that never do, as R's.
+        answers = await self._probe(*(("control", "shell") if recovered else ("shell",)))
         iopub = IOPub(self.connect_iopub(), key=self.session.key, observe=self._observe)
         try:
-            await self._subscribe(iopub)
+            await self._subscribe(iopub, channel=answers)
             before = iopub.ring.next
             await self._restore()
             waiting = [one for one in self.connections if one.waits]
@@ -546,8 +558,9 @@ class ElasticKernelManager(ServerKernelManager):
                 await asyncio.gather(*(one.reach() for one in waiting))
         except BaseException:
             iopub.close()
-            for connection in self.connections:
-                connection.detach()
+            if self._launching is asyncio.current_task():  # else they may be the next launch's
+                for connection in self.connections:
+                    connection.detach()
             raise
         self.iopub = iopub
         self.mapping.note_kernel_info(self.wish, self.kernel_info)
@@ -652,31 +665,41 @@ class ElasticKernelManager(ServerKernelManager):
             setattr(self, name, info[name])
         self.session = new_session(info["key"])
 
-    async def _probe(self, *, channel: str) -> None:
-        """Wait until the kernel answers on ``channel``; replaces upstream's ``wait_for_ready``."""
+    async def _probe(self, *channels: str) -> str:
+        """Wait until the kernel answers on one of the channels, and return on which.
+
+        Replaces upstream's ``wait_for_ready``. Raises ``LaunchFailed`` when it ends before.
+        """
+        ended = asyncio.ensure_future(self.wait_for_facts(lambda _: False))
+        asked = {asyncio.ensure_future(self._ask_for_info(one)): one for one in channels}
+        try:
+            done, _ = await asyncio.wait((*asked, ended), return_when=asyncio.FIRST_COMPLETED)
+            if ended in done:
+                ended.result()
+            first = next(one for one in asked if one in done)
+            message = first.result()
+        finally:
+            for future in (*asked, ended):
+                future.cancel()
+            await asyncio.wait((*asked, ended))
+        self.kernel_info = message["content"]
+        self.kernel_session = message["header"]["session"]
+        return asked[first]
+
+    async def _ask_for_info(self, channel: str) -> dict[str, Any]:
+        """Return the kernel's first answer on a channel, however late it comes."""
         with self._probe_socket(channel) as socket:
             session = new_session(self.session.key)
+            attempt = 0
             while True:
                 session.send(socket, "kernel_info_request")
-                reply = asyncio.ensure_future(socket.recv_multipart())
-                ended = asyncio.ensure_future(self.wait_for_facts(lambda _: False))
-                try:
-                    done, _ = await asyncio.wait(
-                        (reply, ended), timeout=1, return_when=asyncio.FIRST_COMPLETED
-                    )
-                    if ended in done:
-                        ended.result()
-                    if reply in done:
-                        _, parts = session.feed_identities(reply.result())
-                        message = session.deserialize(parts)
-                        self.kernel_info = message["content"]
-                        self.kernel_session = message["header"]["session"]
-                        return
-                finally:
-                    for future in (reply, ended):
-                        future.cancel()
-                        with contextlib.suppress(asyncio.CancelledError, LaunchFailed):
-                            await future
+                with contextlib.suppress(TimeoutError):
+                    patience = ASK_AGAIN.delay(attempt)
+                    frames = await asyncio.wait_for(socket.recv_multipart(), patience)
+                    _, parts = session.feed_identities(frames)
+                    message: dict[str, Any] = session.deserialize(parts)
+                    return message
+                attempt += 1
 
     @contextlib.contextmanager
     def _probe_socket(self, channel: str) -> Any:
@@ -689,9 +712,9 @@ class ElasticKernelManager(ServerKernelManager):
         finally:
             socket.close()
 
-    async def _subscribe(self, iopub: IOPub) -> None:
-        """Return when output arrives; asks on the control channel, which a busy kernel answers."""
-        with self._probe_socket("control") as socket:
+    async def _subscribe(self, iopub: IOPub, *, channel: str) -> None:
+        """Return when output arrives; asks on a channel on which the kernel answers."""
+        with self._probe_socket(channel) as socket:
             session = new_session(self.session.key)
             for _ in range(100):
                 try:
@@ -942,8 +965,13 @@ class ElasticKernelManager(ServerKernelManager):
         """
         with contextlib.suppress(NotFound):
             while self.state is KernelState.ASLEEP:
-                facts = Facts.of(await self.store.get(self.key))
-                if facts.uid != uid or (was_named and facts.snapshot is None):
+                kernel = await self.store.get(self.key)
+                facts = Facts.of(kernel)
+                if facts.uid != uid:
+                    return
+                if was_named and facts.snapshot is None:
+                    self._take(kernel)
+                    self._join()
                     return
                 kept = facts.snapshot.id if facts.snapshot else None
                 snapshot = Snapshot(epoch=facts.epoch, id=kept)
@@ -976,7 +1004,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self.log.warning("kernel %s could not be asked for: %s", self.kernel_id, why)
                 self._fail("KernelStartError", notices.not_woken(why))
                 return
-            self.begin(shared=self.variables is None)
+            self.begin(shared=True)
             self.release_if_asked()  # since that wish, and told before its answer
 
     async def _at_rest(self) -> Facts:
@@ -1063,15 +1091,12 @@ class ElasticKernelManager(ServerKernelManager):
         if not runs and self._busy_unknown and facts and facts.pod_ip:
             # It ran before this gateway did, and may compute: the cell is meant, not the kernel.
             self._load(connection_info(facts.pod_ip, self.master_key, facts.uid))
+            self._fail("KeyboardInterrupt", WAIT_INTERRUPTED)
             runs = True
         if runs:
             self.spawn(self._interrupt())
             return
-        await self._give_up(
-            "KeyboardInterrupt",
-            "The wait for the kernel was interrupted.",
-            reason=notices.INTERRUPTED,
-        )
+        await self._give_up("KeyboardInterrupt", WAIT_INTERRUPTED, reason=notices.INTERRUPTED)
 
     def release_if_asked(self) -> None:
         """Look whether a kernel that is to be released has come to its cell's end."""

@@ -709,3 +709,21 @@ async def test_a_kernel_that_sleeps_too_long_is_forgotten_without_a_restart(
     assert kernel_id in gateway.kernels.kernels
     await until(lambda: not gateway.kernels.kernels)
     assert not world.tombstones
+
+
+async def test_a_kernel_that_answers_on_its_shell_channel_alone_is_taken_over(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R's reads of its control channel only that it is to end."""
+    first = await world.gateway()
+    kernel_id = await FrontEnd(first).start()
+    await (await FrontEnd(first).open(kernel_id)).run("x = 1")
+    await world.end(first)
+    ask = kernel.ElasticKernelManager._ask_for_info
+
+    async def ask_in_vain(manager: kernel.ElasticKernelManager, channel: str) -> dict[str, Any]:
+        return await ask(manager, channel) if channel == "shell" else await asyncio.Event().wait()
+
+    monkeypatch.setattr(kernel.ElasticKernelManager, "_ask_for_info", ask_in_vain)
+    tab = await FrontEnd(await world.gateway()).open(kernel_id)
+    assert (await tab.run("print(x)")).text() == "1\n"

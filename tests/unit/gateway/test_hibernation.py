@@ -754,8 +754,8 @@ async def test_a_kernel_that_another_gateway_saves_while_this_one_connects_sleep
     manager, key = gateway.kernel_manager.kernels[kernel_id], only_key(world)
     answered, subscribe, reconcile = asyncio.Event(), manager._subscribe, world.store._reconcile
 
-    async def subscribed(iopub: IOPub) -> None:
-        await subscribe(iopub)
+    async def subscribed(iopub: IOPub, *, channel: str) -> None:
+        await subscribe(iopub, channel=channel)
         answered.set()
 
     monkeypatch.setattr(manager, "_subscribe", subscribed)
@@ -793,12 +793,12 @@ async def test_a_kernel_that_another_gateway_starts_is_connected_to_while_its_ce
     second = await world.gateway(**NEVER)
     manager = second.kernel_manager.kernels[kernel_id]
     assert manager.state is KernelState.STARTING
-    probe = manager._probe
+    ask = manager._ask_for_info
 
-    async def probe_in_vain(*, channel: str) -> None:
-        await (probe(channel=channel) if channel == "control" else asyncio.Event().wait())
+    async def asked_in_vain(channel: str) -> dict[str, Any]:
+        return await ask(channel) if channel == "control" else await asyncio.Event().wait()
 
-    monkeypatch.setattr(manager, "_probe", probe_in_vain)
+    monkeypatch.setattr(manager, "_ask_for_info", asked_in_vain)
     key = only_key(world)
     address = world.store.run(key, told=asked == "before the cell")
     ours = first.kernel_manager.kernels[kernel_id]
