@@ -321,20 +321,23 @@ class ElasticKernelManager(ServerKernelManager):
         elif self.state is KernelState.STARTING and self._irreplaceable and facts.rests:
             self._cancel_launch()  # another gateway of ours saved it before this one heard it
             self._fall_asleep()
-        elif self._runs_for_another:
+        elif self._runs_for_another(before):
             self._join()
         wished = (before.suspend, before.keep_until) if before else (False, None)
         if (facts.suspend, facts.keep_until) != wished:
             self.spawn(self._heed())
         self.front_ends.changed()
 
-    @property
-    def _runs_for_another(self) -> bool:
-        """Whether another gateway may have cells run in the kernel that is launched."""
+    def _runs_for_another(self, before: Facts | None = None) -> bool:
+        """Whether another gateway may have cells run in the kernel that is launched.
+
+        ``before``: what was told last; where that named a snapshot, the other one has restored it.
+        """
         facts, launched = self.facts, self.state is KernelState.STARTING and self._launching
         if facts is None or not launched or not self._shared or self._irreplaceable:
             return False
-        return facts.runs and facts.snapshot is None
+        restored = before is not None and before.uid == facts.uid and before.snapshot is not None
+        return facts.snapshot is None and (facts.runs or restored)
 
     def _join(self) -> None:
         """Connect to a kernel that may compute already, since another gateway had it launched."""
@@ -543,7 +546,7 @@ class ElasticKernelManager(ServerKernelManager):
     async def _connect(self) -> None:
         provisioner = self._make_provisioner()
         self._load(await provisioner.launch_kernel([], wish=self.wish.build(self.epoch)))
-        if self._runs_for_another:
+        if self._runs_for_another():
             self._busy_unknown = self._irreplaceable = True
         recovered = self._busy_unknown
         # One that computes answers on its control channel, but for those that never do, as R's.
@@ -971,7 +974,8 @@ class ElasticKernelManager(ServerKernelManager):
                     return
                 if was_named and facts.snapshot is None:
                     self._take(kernel)
-                    self._join()
+                    if self.state is KernelState.ASLEEP:
+                        self._join()
                     return
                 kept = facts.snapshot.id if facts.snapshot else None
                 snapshot = Snapshot(epoch=facts.epoch, id=kept)

@@ -718,6 +718,14 @@ async def test_a_release_that_is_told_before_the_wake_that_it_follows_is_heeded(
     assert (await tab.run("print(x)")).text() == "1\n"
 
 
+def tell_address(gateway: GatewayApp, kernel_id: str, address: str) -> None:
+    """Tell a gateway a kernel's address, as that does before its status has it."""
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    facts = manager.facts
+    token = address_token(MASTER, facts.uid, facts.epoch)
+    assert manager.take_address(address, epoch=facts.epoch, token=token)
+
+
 async def connecting(world: Loopback) -> tuple[GatewayApp, str, subprocess.Popen[bytes]]:
     """Return a gateway that took over a kernel with x = 1, and that kernel, which is stopped."""
     first = await world.gateway(**NEVER)
@@ -801,15 +809,27 @@ async def test_a_kernel_that_another_gateway_starts_is_connected_to_while_its_ce
     monkeypatch.setattr(manager, "_ask_for_info", asked_in_vain)
     key = only_key(world)
     address = world.store.run(key, told=asked == "before the cell")
-    ours = first.kernel_manager.kernels[kernel_id]
-    assert ours.facts is not None
-    token = address_token(MASTER, ours.facts.uid, ours.facts.epoch)
-    assert ours.take_address(address, epoch=ours.facts.epoch, token=token)
+    tell_address(first, kernel_id, address)
     await tab.until(lambda: cell.text() == "on\n")
     world.store.report(key, phase="Running", podIP=address)
     await until(lambda: manager.state is KernelState.RUNNING)
     await interrupt(second, kernel_id)
     await tab.until(lambda: cell.done)
+
+
+async def test_an_interrupt_leaves_a_kernel_that_another_gateway_gave_its_variables_back(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reconciler has not said yet that it runs."""
+    first, kernel_id, tab = await a_sleeper(world)
+    cell = await asks_in_vain(world, tab, "import time\nprint('on')\ntime.sleep(600)")
+    monkeypatch.setattr(world.store, "_reconcile", lambda _: None)
+    second = await world.gateway(**NEVER)
+    tell_address(first, kernel_id, world.store.run(only_key(world), told=False))
+    await tab.until(lambda: cell.text() == "on\n")
+    await until(lambda: second.kernel_manager.kernels[kernel_id].variables is None)
+    assert (await interrupt(second, kernel_id)).code == 204
+    assert not spec(world)["suspend"]
 
 
 async def test_a_suspend_that_is_tried_again_leaves_what_another_gateway_has_woken(
