@@ -100,6 +100,14 @@ def test_a_kernel_that_knows_only_signals_tells_that_a_restart_ends_its_cell(
         assert cell.wait(within=10).reply["ename"] == "KernelRestarted"
 
 
+def test_a_kernel_that_is_not_python_is_there_when_the_gateway_was_killed(team: Team) -> None:
+    """R's answers on its shell channel alone."""
+    with team.server.notebook("r") as tab:
+        assert tab.run("x <- 6 * 7", within=60).reply["status"] == "ok"
+        team.replace_gateway()
+        assert tab.run("cat(x)", within=60).stdout == "42"
+
+
 def test_specs_come_change_and_go_within_2_s_with_nothing_restarted(
     team: Team, server: NotebookServer
 ) -> None:
