@@ -81,7 +81,7 @@ def of_kernel(kernel: JupyterKernel, *, now: datetime) -> KernelView:
     if since is not None:
         ran = usage.after_run(used, gpus=usage.gpus(spec.template), since=since, until=now)
         used = Usage(ran.used, ran.given_back)
-    runs = phase in (Phase.RUNNING, Phase.HIBERNATING)
+    runs = kernel_status.is_running(phase)
     of_run = activity if runs and activity else Activity()
     return KernelView(
         id=spec.kernel_id or name,

@@ -119,7 +119,7 @@ class Facts:
     @property
     def runs(self) -> bool:
         """Whether cells can run in it, as far as the reconciler said."""
-        return self.phase in (Phase.RUNNING, Phase.HIBERNATING)
+        return kernel_status.is_running(self.phase)
 
     @property
     def goes(self) -> bool:

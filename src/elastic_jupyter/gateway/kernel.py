@@ -80,7 +80,6 @@ INTERRUPT_LIFE = 60.0
 REST_PATIENCE = 30.0
 #: How long a notice may be on its way to the user, s.
 NOTICE_TRAVELS = 3.0
-WAIT_INTERRUPTED = "The wait for the kernel was interrupted."
 
 
 class KernelState(Enum):
@@ -1095,12 +1094,14 @@ class ElasticKernelManager(ServerKernelManager):
         if not runs and self._busy_unknown and facts and facts.pod_ip:
             # It ran before this gateway did, and may compute: the cell is meant, not the kernel.
             self._load(connection_info(facts.pod_ip, self.master_key, facts.uid))
-            self._fail("KeyboardInterrupt", WAIT_INTERRUPTED)
+            self._fail("KeyboardInterrupt", notices.WAIT_INTERRUPTED)
             runs = True
         if runs:
             self.spawn(self._interrupt())
             return
-        await self._give_up("KeyboardInterrupt", WAIT_INTERRUPTED, reason=notices.INTERRUPTED)
+        await self._give_up(
+            "KeyboardInterrupt", notices.WAIT_INTERRUPTED, reason=notices.INTERRUPTED
+        )
 
     def release_if_asked(self) -> None:
         """Look whether a kernel that is to be released has come to its cell's end."""

@@ -35,7 +35,6 @@ SAVE_FAILED = "SaveFailed"
 _INSTEAD = {WhenIdle.DELETE: "DeleteInstead", WhenIdle.KEEP: "KeepInstead"}
 RESTORED = "Restored"
 _EVENTS = {SAVE_FAILED: SAVE_FAILED}
-_RUNS = {Phase.RUNNING, Phase.HIBERNATING}
 
 
 @dataclass(frozen=True)
@@ -145,6 +144,11 @@ def is_ended(phase: Phase) -> bool:
     return phase in lifecycle.ENDED
 
 
+def is_running(phase: Phase | None) -> bool:
+    """Say whether cells can run in the incarnation in this phase."""
+    return phase in lifecycle.RUNNING
+
+
 def is_resting(phase: Phase | None) -> bool:
     """Say whether nothing runs, and the next execution asks for it."""
     return phase in lifecycle.RESTING
@@ -206,7 +210,9 @@ def _outlook(kernel: JupyterKernel, told: Told) -> list[Condition]:
     """
     status = kernel.status
     activity = status.activity if status else None
-    if status is None or activity is None or not {told.phase, status.phase} <= _RUNS:
+    if status is None or activity is None:
+        return []
+    if not (is_running(told.phase) and is_running(status.phase)):
         return []
     said = []
     began, warned = status.running_since, activity.warned_at
@@ -247,7 +253,7 @@ def _running(told: Told) -> Condition:
         return Condition("Running", False, told.phase.value, _RESTS[told.phase])
     if told.phase is Phase.HIBERNATING and not told.seen.reason:
         return Condition("Running", True, told.phase.value)
-    if told.phase in (Phase.RUNNING, Phase.HIBERNATING):
+    if is_running(told.phase):
         return Condition("Running", True, told.seen.reason or STARTED, told.seen.message)
     if told.phase is Phase.QUEUED and told.place:
         place = told.place

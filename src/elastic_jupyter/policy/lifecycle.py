@@ -79,7 +79,8 @@ _BEFORE_RUNNING: tuple[_State, ...] = (
     *(None, Phase.QUEUED, Phase.PENDING),
     *(Phase.DORMANT, Phase.HIBERNATED),
 )
-_ALIVE: tuple[_State, ...] = (*_BEFORE_RUNNING, Phase.RUNNING, Phase.HIBERNATING)
+RUNNING = (Phase.RUNNING, Phase.HIBERNATING)
+_ALIVE: tuple[_State, ...] = (*_BEFORE_RUNNING, *RUNNING)
 ENDED = (Phase.FAILED, Phase.SUCCEEDED)
 RESTING = (Phase.DORMANT, Phase.HIBERNATED)
 

@@ -204,6 +204,8 @@ def not_to_be_woken(reason: str, names: Sequence[str]) -> str:
 #: Why a kernel ended whose object somebody took away, or that nobody waited for any longer.
 DELETED = "it was stopped (its JupyterKernel was deleted)"
 INTERRUPTED = "the wait for it was interrupted"
+#: The answer to a cell that was interrupted as it waited.
+WAIT_INTERRUPTED = "The wait for the kernel was interrupted."
 #: Why a kernel ended, and the answer to what it did not run, where ``spec.suspend`` asked for it.
 RELEASED = "it was released by request"
 RESTARTED = "it was restarted by request"

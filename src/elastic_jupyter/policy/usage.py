@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import JupyterKernel, Phase
-from elastic_jupyter.policy import accelerators
+from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.policy import accelerators, lifecycle
 from elastic_jupyter.policy.report import moment
 
 _NONE = timedelta(0)
@@ -62,7 +62,7 @@ def after_sleep(usage: Usage, *, gpus: int, until: datetime) -> Usage:
 
 def running_since(kernel: JupyterKernel) -> datetime | None:
     """Return since when the kernel's container runs; None: it does not."""
-    runs = kernel.status is not None and kernel.status.phase in (Phase.RUNNING, Phase.HIBERNATING)
+    runs = kernel.status is not None and kernel.status.phase in lifecycle.RUNNING
     return ran_since(kernel) if runs else None
 
 
