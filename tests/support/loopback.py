@@ -427,16 +427,17 @@ class Loopback:
     async def end(self, gateway: app.GatewayApp) -> None:
         """Let a gateway vanish as if it were killed: nothing is told, nothing cleaned up."""
         self.gateways.remove(gateway)
-        for task in gateway._tasks:
-            task.cancel()
         manager = gateway.kernel_manager
         for kernel in list(manager.kernels.values()):
             for connection in list(kernel.connections):
                 websocket = connection.websocket_handler.ws_connection
                 if websocket is not None:  # else it is closing already
                     websocket.stream.close()
-            for task in list(kernel._background):
+        while alive := _alive(gateway):  # a launch that is cancelled begins to undo itself
+            for task in alive:
                 task.cancel()
+            await asyncio.wait(alive)
+        for kernel in list(manager.kernels.values()):
             kernel._leave()
             kernel._close_control_socket()
         for tab in gateway.clients:
@@ -450,6 +451,14 @@ class Loopback:
         for gateway in list(self.gateways):
             await self.end(gateway)
         self.store.close()
+
+
+def _alive(gateway: app.GatewayApp) -> set[asyncio.Task[Any]]:
+    """Return what a gateway still does, also what it tries again until it succeeds."""
+    manager = gateway.kernel_manager
+    own = [kernel._background for kernel in manager.kernels.values()]
+    tasks = {*gateway._tasks, *manager._work}.union(*own)
+    return {task for task in tasks if not task.done()}
 
 
 def _quiet() -> Any:
