@@ -167,6 +167,7 @@ def test_a_program_reads_the_same(machine: Machine, fmt: str, read: Callable[[st
 
 async def test_a_watch_shows_what_changes_until_it_is_interrupted(machine: Machine) -> None:
     process = await asyncio.create_subprocess_exec(
+        *("env", "--default-signal=INT"),  # who runs this may ignore it, as a script with nohup
         *COMMAND,
         *("status", "--watch", "--store", sqlite_url(machine.database)),
         stdout=asyncio.subprocess.PIPE,
