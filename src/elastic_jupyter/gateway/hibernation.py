@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, cast
 from elastic_jupyter.api.kernel import Snapshot, Wake
 from elastic_jupyter.errors import AgentFailed, NoAgent, SnapshotBroken, SnapshotMissing, StoreError
 from elastic_jupyter.gateway import agent
-from elastic_jupyter.gateway.connection import new_session
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.transfers import Saving, Transfer, Transfers
 from elastic_jupyter.policy import notices, wakes
@@ -215,8 +214,7 @@ class Hibernation:
         ends: list[Awaitable[object]] = [over, _stand_still(transfer)]
         if cancelled is not None:
             ends.append(cancelled.wait())
-        with manager._probe_socket("control") as socket:
-            session = new_session(manager.session.key)
+        with manager.probe.socket("control") as (socket, session):
             answer = asyncio.ensure_future(agent.ask(socket, session, question))
             others = [asyncio.ensure_future(end) for end in ends]
             try:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from elastic_jupyter.api.kernel import MAX_LEFT_RUNNING, Fallback, WhenIdle
 from elastic_jupyter.errors import AgentFailed, NoAgent
 from elastic_jupyter.gateway import agent
-from elastic_jupyter.gateway.connection import new_session
 from elastic_jupyter.gateway.hibernation import NO_PLACE
 from elastic_jupyter.policy import idle, notices, saves
 from elastic_jupyter.policy.report import precise
@@ -143,8 +142,7 @@ class Idleness:
         answer, unsavable = None, self.unsavable
         try:
             agent.require_ipykernel(manager.kernel_info)
-            with manager._probe_socket("control") as socket:
-                session = new_session(manager.session.key)
+            with manager.probe.socket("control") as (socket, session):
                 async with asyncio.timeout(PATIENCE):
                     answer = await agent.ask(socket, session, {"ask": what})
             if manager.mapping.transfers is None:

@@ -21,8 +21,6 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import zmq
-import zmq.asyncio
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from zmq.eventloop.zmqstream import ZMQStream
 
@@ -49,6 +47,7 @@ from elastic_jupyter.gateway.hibernation import Hibernation
 from elastic_jupyter.gateway.idleness import Idleness
 from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.parked import Parked, ParkedFrontEnds
+from elastic_jupyter.gateway.probe import Probe
 from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info, now_stamp
 from elastic_jupyter.gateway.replay import ATTACHED, AWAITED
 from elastic_jupyter.gateway.retry import insist
@@ -58,7 +57,6 @@ from elastic_jupyter.gateway.touched import Touched
 from elastic_jupyter.gateway.wish import Wish
 from elastic_jupyter.policy import idle, notices, usage
 from elastic_jupyter.policy.keys import address_token
-from elastic_jupyter.runtime.backoff import Backoff
 from elastic_jupyter.store.protocol import KernelStore, Key
 
 if TYPE_CHECKING:
@@ -66,10 +64,6 @@ if TYPE_CHECKING:
 
 #: How long a new gateway keeps the output of a recovered kernel for front ends that come back.
 RECOVERY_WINDOW = timedelta(minutes=2)
-#: ZMQ's pause between two attempts to connect to a pod whose kernel does not listen yet, ms.
-PROBE_RECONNECT = 5
-#: How long it may take to answer before it is asked again, s. What computes has to answer each.
-ASK_AGAIN = Backoff(base=1.0, ceiling=60.0)
 #: How long a kernel may take to answer an interrupt before it is to get a signal, s.
 SIGNAL_AFTER = 1.0
 #: How long it may take after that before its cell says that it did not answer, s.
@@ -111,6 +105,7 @@ class ElasticKernelManager(ServerKernelManager):
         super().__init__(**kwargs)
         self.autorestart = False
         self.front_ends = FrontEnds(self)
+        self.probe = Probe(self)
         self._state = KernelState.STARTING
         self.facts: Facts | None = None
         self.retired: set[str] = set()
@@ -549,10 +544,10 @@ class ElasticKernelManager(ServerKernelManager):
             self._busy_unknown = self._irreplaceable = True
         recovered = self._busy_unknown
         # One that computes answers on its control channel, but for those that never do, as R's.
-        answers = await self._probe(*(("control", "shell") if recovered else ("shell",)))
+        answers = await self._answer(*(("control", "shell") if recovered else ("shell",)))
         iopub = IOPub(self.connect_iopub(), key=self.session.key, observe=self._observe)
         try:
-            await self._subscribe(iopub, channel=answers)
+            await self.probe.subscribe(iopub, channel=answers)
             before = iopub.ring.next
             await self._restore()
             waiting = [one for one in self.connections if one.waits]
@@ -573,7 +568,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.idleness.begin(recovered=recovered)
         if recovered:
             self.subshells.unknown()
-            self.spawn(self._learn_subshells())
+            self.spawn(self.probe.subshells())
             self.spawn(self._learn_whether_busy())
         else:
             self.subshells.begin()
@@ -667,70 +662,25 @@ class ElasticKernelManager(ServerKernelManager):
             setattr(self, name, info[name])
         self.session = new_session(info["key"])
 
-    async def _probe(self, *channels: str) -> str:
+    async def _answer(self, *channels: str) -> str:
         """Wait until the kernel answers on one of the channels, and return on which.
 
         Replaces upstream's ``wait_for_ready``. Raises ``LaunchFailed`` when it ends before.
         """
         ended = asyncio.ensure_future(self.wait_for_facts(lambda _: False))
-        asked = {asyncio.ensure_future(self._ask_for_info(one)): one for one in channels}
+        greeted = asyncio.ensure_future(self.probe.greet(*channels))
         try:
-            done, _ = await asyncio.wait((*asked, ended), return_when=asyncio.FIRST_COMPLETED)
-            if ended in done:
+            await asyncio.wait((greeted, ended), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
                 ended.result()
-            first = next(one for one in asked if one in done)
-            message = first.result()
+            channel, reply = greeted.result()
         finally:
-            for future in (*asked, ended):
+            for future in (greeted, ended):
                 future.cancel()
-            await asyncio.wait((*asked, ended))
-        self.kernel_info = message["content"]
-        self.kernel_session = message["header"]["session"]
-        return asked[first]
-
-    async def _ask_for_info(self, channel: str) -> dict[str, Any]:
-        """Return the kernel's first answer on a channel, however late it comes."""
-        with self._probe_socket(channel) as socket:
-            session = new_session(self.session.key)
-            attempt = 0
-            while True:
-                session.send(socket, "kernel_info_request")
-                with contextlib.suppress(TimeoutError):
-                    patience = ASK_AGAIN.delay(attempt)
-                    frames = await asyncio.wait_for(socket.recv_multipart(), patience)
-                    _, parts = session.feed_identities(frames)
-                    message: dict[str, Any] = session.deserialize(parts)
-                    return message
-                attempt += 1
-
-    @contextlib.contextmanager
-    def _probe_socket(self, channel: str) -> Any:
-        socket = self.mapping.probes.socket(zmq.DEALER)
-        socket.linger = 0
-        socket.reconnect_ivl = PROBE_RECONNECT
-        socket.connect(self._make_url(channel))
-        try:
-            yield socket
-        finally:
-            socket.close()
-
-    async def _subscribe(self, iopub: IOPub, *, channel: str) -> None:
-        """Return when output arrives; asks on a channel on which the kernel answers."""
-        with self._probe_socket(channel) as socket:
-            session = new_session(self.session.key)
-            for _ in range(100):
-                try:
-                    async with asyncio.timeout(0.05):
-                        await iopub.subscribed()
-                        return
-                except TimeoutError:
-                    session.send(socket, "kernel_info_request")
-            self.log.warning("kernel %s: no message on iopub within 5 s", self.kernel_id)
-
-    async def _learn_subshells(self) -> None:
-        with self._probe_socket("control") as socket:
-            session = new_session(self.session.key)
-            await self.subshells.learn(socket, session, self.kernel_info)
+            await asyncio.wait((greeted, ended))
+        self.kernel_info = reply["content"]
+        self.kernel_session = reply["header"]["session"]
+        return channel
 
     async def _learn_whether_busy(self) -> None:
         """Ask on shell, which answers only when the user's code has ended.
@@ -738,10 +688,8 @@ class ElasticKernelManager(ServerKernelManager):
         When it ended is not known of what ran at last: its idle time counts from now.
         """
         ran = self.facts is not None and self.facts.busy
-        with self._probe_socket("shell") as socket:
-            new_session(self.session.key).send(socket, "kernel_info_request")
-            asked = datetime.now(UTC)
-            await socket.recv_multipart()
+        asked = datetime.now(UTC)
+        await self.probe.idle()
         self._busy_unknown = False
         self.idleness.greet()
         if ran or datetime.now(UTC) - asked > timedelta(seconds=1):
@@ -1181,8 +1129,8 @@ class ElasticKernelManager(ServerKernelManager):
         only. We send none: it may be in another pod. A reconciler that can is asked for it.
         """
         iopub, uid = self.iopub, self._make_provisioner().uid
-        with self._probe_socket("control") as socket:
-            new_session(self.session.key).send(socket, "interrupt_request")
+        with self.probe.socket("control") as (socket, session):
+            session.send(socket, "interrupt_request")
             reply = asyncio.ensure_future(socket.recv_multipart())
             await asyncio.wait((reply,), timeout=SIGNAL_AFTER)
             if not reply.done() and uid is not None:

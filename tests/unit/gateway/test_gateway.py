@@ -13,6 +13,7 @@ from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.errors import Forbidden
 from elastic_jupyter.gateway import kernel
 from elastic_jupyter.gateway.kernels import TOMBSTONE_AGE
+from elastic_jupyter.gateway.probe import Probe
 from elastic_jupyter.policy import idle
 from elastic_jupyter.policy.notices import INTERRUPT_UNHEARD
 from elastic_jupyter.store.protocol import Key
@@ -719,11 +720,11 @@ async def test_a_kernel_that_answers_on_its_shell_channel_alone_is_taken_over(
     kernel_id = await FrontEnd(first).start()
     await (await FrontEnd(first).open(kernel_id)).run("x = 1")
     await world.end(first)
-    ask = kernel.ElasticKernelManager._ask_for_info
+    greet = Probe._greet
 
-    async def ask_in_vain(manager: kernel.ElasticKernelManager, channel: str) -> dict[str, Any]:
-        return await ask(manager, channel) if channel == "shell" else await asyncio.Event().wait()
+    async def greet_in_vain(probe: Probe, channel: str) -> dict[str, Any]:
+        return await greet(probe, channel) if channel == "shell" else await asyncio.Event().wait()
 
-    monkeypatch.setattr(kernel.ElasticKernelManager, "_ask_for_info", ask_in_vain)
+    monkeypatch.setattr(Probe, "_greet", greet_in_vain)
     tab = await FrontEnd(await world.gateway()).open(kernel_id)
     assert (await tab.run("print(x)")).text() == "1\n"

@@ -760,13 +760,17 @@ async def test_a_kernel_that_another_gateway_saves_while_this_one_connects_sleep
     """The answer for which this one waits comes from a kernel that is about to end."""
     gateway, kernel_id, process = await connecting(world)
     manager, key = gateway.kernel_manager.kernels[kernel_id], only_key(world)
-    answered, subscribe, reconcile = asyncio.Event(), manager._subscribe, world.store._reconcile
+    answered, subscribe, reconcile = (
+        asyncio.Event(),
+        manager.probe.subscribe,
+        world.store._reconcile,
+    )
 
     async def subscribed(iopub: IOPub, *, channel: str) -> None:
         await subscribe(iopub, channel=channel)
         answered.set()
 
-    monkeypatch.setattr(manager, "_subscribe", subscribed)
+    monkeypatch.setattr(manager.probe, "subscribe", subscribed)
     monkeypatch.setattr(world.store, "_reconcile", lambda _: None)
     await suspend(world)
     named = Snapshot(epoch=1, id=f"1-{'0' * 64}")
@@ -801,12 +805,12 @@ async def test_a_kernel_that_another_gateway_starts_is_connected_to_while_its_ce
     second = await world.gateway(**NEVER)
     manager = second.kernel_manager.kernels[kernel_id]
     assert manager.state is KernelState.STARTING
-    ask = manager._ask_for_info
+    greet = manager.probe._greet
 
-    async def asked_in_vain(channel: str) -> dict[str, Any]:
-        return await ask(channel) if channel == "control" else await asyncio.Event().wait()
+    async def greeted_in_vain(channel: str) -> dict[str, Any]:
+        return await greet(channel) if channel == "control" else await asyncio.Event().wait()
 
-    monkeypatch.setattr(manager, "_ask_for_info", asked_in_vain)
+    monkeypatch.setattr(manager.probe, "_greet", greeted_in_vain)
     key = only_key(world)
     address = world.store.run(key, told=asked == "before the cell")
     tell_address(first, kernel_id, address)
