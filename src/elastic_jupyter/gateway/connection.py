@@ -96,11 +96,13 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             if other.session_id == self.session_id:  # of it the end comes late, or never
                 other.disconnect()
         if self._returns():
-            covered = self.manager.covers(self.session_id, self._last_msg_id(), self._orderly())
+            covered = self.manager.returning.covers(
+                self.session_id, self._last_msg_id(), self._orderly()
+            )
             self.websocket_handler.set_header(
                 "X-Elastic-Jupyter-Resumed", "covered" if covered else "gap"
             )
-            variables = self.manager.not_run_since(self.session_id)
+            variables = self.manager.returning.not_run_since(self.session_id)
             if variables is not None:
                 self.websocket_handler.set_header("X-Elastic-Jupyter-Not-Run-Since", variables)
 
@@ -109,12 +111,12 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self.multi_kernel_manager.notify_connect(self.kernel_id)
         ZMQChannelsWebsocketConnection._open_sockets.add(self)
         self.manager.connections.add(self)
-        self.manager.serves(self.session_id)
+        self.manager.returning.serve(self.session_id)
         if self.manager.mapping.unserved.include(self.manager):  # since the handshake began
             self.turn_away()
             return
         self.manager.front_ends.tell(self)
-        missed = self.manager.iopub_missed_by(self)
+        missed = self.manager.returning.missed_by(self)
         parked = self.manager.parked.take(self.session_id)
         if parked is not None:
             self._take_up(parked)
@@ -177,7 +179,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         self._clear_waiting()
         for header in self._unanswered.values():
             if header.get("msg_type") == "execute_request":
-                self.manager.tell_notice(self, header)
+                self.manager.notice.tell(self, header)
         for parts in missed or []:
             self.on_iopub(parts)
         for channel, frames in parked.replies if parked else []:
@@ -207,7 +209,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             return
         self.multi_kernel_manager.notify_disconnect(self.kernel_id)
         self.manager.connections.discard(self)
-        self.manager.leave_untold(self)
+        self.manager.notice.leave_untold(self)
         ZMQChannelsWebsocketConnection._open_sockets.discard(self)
         if not self._close_future.done():
             self._close_future.set_result(None)
@@ -224,12 +226,12 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             self._attached = False
             self.manager.iopub.listeners.discard(self)
             self.channels = {}
-            self.manager.park(self.session_id, left)
+            self.manager.returning.park(self.session_id, left)
         else:
             self.detach()
             left.streams = {}  # they may just have been made
             if left.held:
-                self.manager.park(self.session_id, left)
+                self.manager.returning.park(self.session_id, left)
 
     def _is_kept(self, asked: Asked) -> bool:
         """Say whether a request waits on for a front end that left."""
@@ -237,7 +239,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
             return not messages.is_probe(asked.header)
         # Else the next gateway has its client send it again, and it would run twice.
         stays = not (self._sends_again and self.manager.mapping.hands_over)
-        return stays or self.manager.not_run_since(self.session_id) is None
+        return stays or self.manager.returning.not_run_since(self.session_id) is None
 
     def close_for_restart(self) -> None:
         """End the websocket so that the client comes back to the gateway that took over.
@@ -365,7 +367,7 @@ class ElasticConnection(ZMQChannelsWebsocketConnection):
         if asked.channel != "stdin" and asked.msg_type.endswith("_request"):
             self._unanswered[str(asked.header.get("msg_id"))] = asked.header
         if asked.msg_type == "execute_request":
-            self.manager.tell_notice(self, asked.header)
+            self.manager.notice.tell(self, asked.header)
             self.manager.touch()
             if self.manager.facts and self.manager.facts.disturbance:
                 self.say(

@@ -21,6 +21,7 @@ from elastic_jupyter.errors import ElasticJupyterError, Invalid, NotFound
 from elastic_jupyter.gateway import messages
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.messages import Asked, Said
+from elastic_jupyter.gateway.state import KernelState
 from elastic_jupyter.policy import idle, notices
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ WAKING, RECLAIMED = "Waking", "Reclaimed"
 class Seen:
     """What the gateway knows of a kernel.
 
-    ``state`` is the value of a ``KernelState``; ``saves``: its variables are being saved;
+    ``saves``: its variables are being saved;
     ``waiting`` and ``reason`` say what it waits for, and why it is gone.
     """
 
-    state: str
+    state: KernelState
     saves: bool
     waiting: str
     reason: str
@@ -57,13 +58,13 @@ class Seen:
         """The object's phase as far as a user cares, or one of the two above."""
         told = self.facts.phase if self.facts else None
         match self.state:
-            case "running":
+            case KernelState.RUNNING:
                 return (Phase.HIBERNATING if self.saves else Phase.RUNNING).value
-            case "asleep":
+            case KernelState.ASLEEP:
                 return (Phase.DORMANT if told is Phase.DORMANT else Phase.HIBERNATED).value
-            case "reclaimed":
+            case KernelState.RECLAIMED:
                 return RECLAIMED
-            case "failed":
+            case KernelState.FAILED:
                 return Phase.FAILED.value
         if told is Phase.QUEUED:
             return told.value
@@ -73,19 +74,19 @@ class Seen:
     @property
     def can_release(self) -> bool:
         """Whether it holds something, or stands in line, and nobody has asked for it back."""
-        here = self.state in ("starting", "running") and not self.saves
+        here = self.state in (KernelState.STARTING, KernelState.RUNNING) and not self.saves
         return here and self.facts is not None and not self.facts.suspend
 
     @property
     def can_keep(self) -> bool:
         """Whether it runs, and would be reclaimed one day."""
         culled = self.verdict.reason not in (idle.CULLING_DISABLED, idle.UNSAVABLE)
-        return self.can_release and self.state == "running" and culled
+        return self.can_release and self.state is KernelState.RUNNING and culled
 
 
 def content(seen: Seen) -> dict[str, Any]:
     """Return the content of ``elastic_jupyter_state``: every key always."""
-    runs = seen.state == "running"
+    runs = seen.state is KernelState.RUNNING
     wake = seen.wake if runs else None
     return {
         "phase": seen.phase,
@@ -106,11 +107,11 @@ def content(seen: Seen) -> dict[str, Any]:
 
 def _text(seen: Seen) -> str:
     match seen.state:
-        case "starting":
+        case KernelState.STARTING:
             return seen.waiting
-        case "asleep":
+        case KernelState.ASLEEP:
             return notices.DORMANT if seen.phase == Phase.DORMANT.value else notices.HIBERNATED
-        case "running":
+        case KernelState.RUNNING:
             disturbed = seen.facts.disturbance if seen.facts else ""
             return f"The kernel may end soon: {disturbed}" if disturbed else ""
     return seen.reason or "it was idle"
@@ -155,7 +156,7 @@ class FrontEnds:
     def _seen(self) -> Seen:
         manager = self._manager
         return Seen(
-            state=manager.state.value,
+            state=manager.state,
             saves=manager.hibernation.saves,
             waiting=manager.waiting_text,
             reason=manager.reason,
@@ -209,17 +210,18 @@ class FrontEnds:
 
 
 def _hindrance(seen: Seen) -> str:
-    if seen.saves or (seen.facts is not None and seen.facts.suspend and seen.state == "running"):
+    runs = seen.state is KernelState.RUNNING
+    if seen.saves or (seen.facts is not None and seen.facts.suspend and runs):
         return "the kernel gives its resources back already"
-    if seen.state == "running":
+    if runs:
         return "the kernel is not reclaimed, however long it is idle"
-    if seen.state == "starting":
+    if seen.state is KernelState.STARTING:
         return "the kernel does not run yet"
     return f"the kernel is {seen.phase}, and its notebook's next cell {_next(seen)}"
 
 
 def _next(seen: Seen) -> str:
-    return "wakes it" if seen.state == "asleep" else "starts a new one"
+    return "wakes it" if seen.state is KernelState.ASLEEP else "starts a new one"
 
 
 def _seconds(asked: Asked) -> float:

@@ -102,7 +102,7 @@ class Idleness:
             released=released,
         )
         if before is None or before.why != why:
-            self._manager.add_notice(notices.save_failed(why))
+            self._manager.notice.add(notices.save_failed(why))
 
     # -- questions
 
@@ -117,7 +117,7 @@ class Idleness:
         known = manager.facts is not None and manager.facts.unsavable
         timeout = manager.mapping.limits(manager.wish.spec_name).timeout
         if self.outcome is WhenIdle.DELETE and timeout.total_seconds() > 0 and not known:
-            manager.add_notice(notices.unsavable(self.unsavable, timeout))
+            manager.notice.add(notices.unsavable(self.unsavable, timeout))
         await manager.mapping.cull_kernel_if_idle(manager.kernel_id)  # which publishes it
 
     async def look(self) -> None:

@@ -1,13 +1,4 @@
-"""One kernel of the gateway: its launch, loss, reclaim and return under the same kernel id.
-
-| state | means |
-|---|---|
-| STARTING | a JupyterKernel is wished for and does not answer yet |
-| RUNNING | it answers; websockets are attached |
-| ASLEEP | its JupyterKernel rests, with its variables in a snapshot; an execution wakes it |
-| RECLAIMED | there is no JupyterKernel, a tombstone remembers it; an execution asks for a new one |
-| FAILED | the reconciler gave up on this incarnation; an execution asks for a new one |
-"""
+"""One kernel of the gateway: its launch, loss, reclaim and return under the same kernel id."""
 
 from __future__ import annotations
 
@@ -17,9 +8,8 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 from zmq.eventloop.zmqstream import ZMQStream
@@ -45,13 +35,17 @@ from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.front_end import FrontEnds
 from elastic_jupyter.gateway.hibernation import Hibernation
 from elastic_jupyter.gateway.idleness import Idleness
+from elastic_jupyter.gateway.interrupt import interrupt
 from elastic_jupyter.gateway.iopub import IOPub
-from elastic_jupyter.gateway.parked import Parked, ParkedFrontEnds
+from elastic_jupyter.gateway.notice import Notice
+from elastic_jupyter.gateway.parked import ParkedFrontEnds
 from elastic_jupyter.gateway.probe import Probe
-from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info, now_stamp
-from elastic_jupyter.gateway.replay import ATTACHED, AWAITED
+from elastic_jupyter.gateway.provisioner import JupyterKernelProvisioner, connection_info
+from elastic_jupyter.gateway.replay import AWAITED
 from elastic_jupyter.gateway.retry import insist
+from elastic_jupyter.gateway.returning import Returning
 from elastic_jupyter.gateway.sessions import Sessions
+from elastic_jupyter.gateway.state import KernelState
 from elastic_jupyter.gateway.subshells import Subshells
 from elastic_jupyter.gateway.touched import Touched
 from elastic_jupyter.gateway.wish import Wish
@@ -62,35 +56,8 @@ from elastic_jupyter.store.protocol import KernelStore, Key
 if TYPE_CHECKING:
     from elastic_jupyter.gateway.kernels import ElasticMappingKernelManager
 
-#: How long a new gateway keeps the output of a recovered kernel for front ends that come back.
-RECOVERY_WINDOW = timedelta(minutes=2)
-#: How long a kernel may take to answer an interrupt before it is to get a signal, s.
-SIGNAL_AFTER = 1.0
-#: How long it may take after that before its cell says that it did not answer, s.
-INTERRUPT_PATIENCE = 2.0
-#: How long an interrupt stays on its way to a kernel that does not answer, s.
-INTERRUPT_LIFE = 60.0
 #: How long the reconciler may take to put a kernel to rest that ended as it woke, s.
 REST_PATIENCE = 30.0
-#: How long a notice may be on its way to the user, s.
-NOTICE_TRAVELS = 3.0
-
-
-class KernelState(Enum):
-    """Where a kernel is in its life, as the gateway sees it (module docstring)."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    ASLEEP = "asleep"
-    RECLAIMED = "reclaimed"
-    FAILED = "failed"
-
-
-class _Told(NamedTuple):
-    """A notice on its way to the user."""
-
-    notice: str
-    to: ElasticConnection
 
 
 class ElasticKernelManager(ServerKernelManager):
@@ -106,6 +73,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.autorestart = False
         self.front_ends = FrontEnds(self)
         self.probe = Probe(self)
+        self.notice = Notice(self)
+        self.returning = Returning(self)
         self._state = KernelState.STARTING
         self.facts: Facts | None = None
         self.retired: set[str] = set()
@@ -142,15 +111,6 @@ class ElasticKernelManager(ServerKernelManager):
         self.remembered_at: datetime | None = None
         #: Since when its notebook is not served, as ``UnservedKernels`` keeps it.
         self.unreachable_since: datetime | None = None
-        self._recovered_at: datetime | None = None
-        # The variables that it slept with before this gateway saw it wake; None: it did not sleep
-        # when it was taken over, has slept since, or has run something of a front end elsewhere.
-        self._woke_with: str | None = None
-        # The sessions of front ends that were here.
-        self._served: set[str] = set()
-        self._notice: str | None = None
-        # The notice that was told and may not have arrived yet.
-        self._travels: _Told | None = None
         # Whether the launch waits in the queue, and since when by the loop's time.
         self._waited: tuple[bool, float] | None = None
         self._changed = asyncio.Event()
@@ -389,7 +349,7 @@ class ElasticKernelManager(ServerKernelManager):
         self._leave()
         self.state = KernelState.RECLAIMED if gone else KernelState.FAILED
         self.reason = reason
-        self._notice = notices.replaced(reason)
+        self.notice.text = notices.replaced(reason)
         self._fail("KernelDied", f"The kernel ended: {reason}")
         self.wish = self._after_run()
         self.spawn(self._remember_lost() if gone else self._note_usage())
@@ -469,8 +429,7 @@ class ElasticKernelManager(ServerKernelManager):
         """Continue with an object that exists already: after a restart of the gateway."""
         self.facts = facts
         self.epoch = max(self.epoch, facts.epoch)
-        self._recovered_at = datetime.now(UTC)
-        self._woke_with = facts.variables
+        self.returning.take_over(facts.variables)
         self._make_provisioner().uid = facts.uid
         self.wish = self.wish.with_usage(facts.usage)
         if facts.last_activity:
@@ -489,7 +448,7 @@ class ElasticKernelManager(ServerKernelManager):
             self.state = KernelState.FAILED
             self.execution_state = "idle"
             self.reason = facts.reason
-            self._notice = notices.replaced(facts.reason)
+            self.notice.text = notices.replaced(facts.reason)
             if facts.usage.asleep_since is None:  # it ended while no gateway listened
                 self.wish = self._after_run()
                 self.spawn(self._note_usage())
@@ -573,7 +532,7 @@ class ElasticKernelManager(ServerKernelManager):
         else:
             self.subshells.begin()
             self.touch()
-        if self._notice is None:
+        if self.notice.text is None:
             self.spawn(self.mapping.forget(self))
         self.log.info("kernel %s runs (epoch %d)", self.kernel_id, self.epoch)
         self._forward_waiting(lambda connection: connection.attach(iopub.of_comms(before)))
@@ -602,12 +561,12 @@ class ElasticKernelManager(ServerKernelManager):
         Only when they are there is the snapshot no longer what the kernel's variables are.
         """
         await self.wait_for_facts(lambda facts: not facts.goes)
-        if self._woke_with is not None:
+        if self.returning.woke_with is not None:
             # Whoever took it away has cells run. From here on the kernel is heard to run them.
             get = partial(self.store.get, self.key)
             what = f"reading whether kernel {self.kernel_id} has run"
             found = await insist(get, what=what, log=self.log, passing=Unavailable)
-            self._woke_with = Facts.of(found).variables
+            self.returning.woke_with = Facts.of(found).variables
         facts = cast(Facts, self.facts)
         if facts.snapshot is None:
             self._irreplaceable = True
@@ -616,9 +575,9 @@ class ElasticKernelManager(ServerKernelManager):
             self._show_waiting(notices.RESTORING)
             notice = await self.hibernation.restore(facts, *facts.to_restore)
             if notice is None:
-                self._woke_with = None
+                self.returning.woke_with = None
             else:
-                self._notice = notices.with_left(notice, facts.left_running)
+                self.notice.text = notices.with_left(notice, facts.left_running)
         self._irreplaceable = True
         await self._write_down(None, facts)
 
@@ -711,8 +670,7 @@ class ElasticKernelManager(ServerKernelManager):
         state = self.session.unpack(content)["execution_state"]
         if state == "busy":
             self._executing.add(parent["msg_id"])
-            if parent.get("session") not in self._served:  # another gateway lives, and serves it
-                self._woke_with = None
+            self.returning.hear_run(parent.get("session"))
         elif state == "idle":
             self._executing.discard(parent["msg_id"])
             self._busy_unknown = False
@@ -799,7 +757,7 @@ class ElasticKernelManager(ServerKernelManager):
             notice = (
                 notices.replaced(reason) if reason else notices.reclaimed(now - self.last_execution)
             )
-            self._notice = notices.with_left(notice, self.idleness.left_running)
+            self.notice.text = notices.with_left(notice, self.idleness.left_running)
             self.parked.fail("KernelStopped", "The kernel was stopped while nobody was connected.")
             await self._stop()
 
@@ -889,7 +847,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.execution_state = "idle"
         facts = cast(Facts, self.facts)
         if self._has_snapshot:
-            self._notice = None  # it may say that the variables are back
+            self.notice.text = None  # it may say that the variables are back
         suspend = partial(self._suspend, facts.uid, was_named=facts.snapshot is not None)
         await self.mapping.settle(
             suspend,
@@ -1032,7 +990,7 @@ class ElasticKernelManager(ServerKernelManager):
         self._executing.clear()
         self._busy_unknown = False
         self._irreplaceable = False
-        self._woke_with = None
+        self.returning.woke_with = None
         self.execution_state = "idle"
 
     async def interrupt_kernel(self) -> None:  # type: ignore[override]
@@ -1045,7 +1003,7 @@ class ElasticKernelManager(ServerKernelManager):
             self._fail("KeyboardInterrupt", notices.WAIT_INTERRUPTED)
             runs = True
         if runs:
-            self.spawn(self._interrupt())
+            self.spawn(interrupt(self, uid=self._make_provisioner().uid))
             return
         await self._give_up(
             "KeyboardInterrupt", notices.WAIT_INTERRUPTED, reason=notices.INTERRUPTED
@@ -1122,30 +1080,6 @@ class ElasticKernelManager(ServerKernelManager):
                 await self._stop()
                 self._refuse(LaunchFailed(reason))
 
-    async def _interrupt(self) -> None:
-        """Ask the kernel to end its cell, and tell the user when it does not listen.
-
-        A kernel that waits for a signal (R's IRkernel) reads its control channel after the cell
-        only. We send none: it may be in another pod. A reconciler that can is asked for it.
-        """
-        iopub, uid = self.iopub, self._make_provisioner().uid
-        with self.probe.socket("control") as (socket, session):
-            session.send(socket, "interrupt_request")
-            reply = asyncio.ensure_future(socket.recv_multipart())
-            await asyncio.wait((reply,), timeout=SIGNAL_AFTER)
-            if not reply.done() and uid is not None:
-                stamp = {names.ANNOTATION_INTERRUPTED_AT: now_stamp()}
-                with contextlib.suppress(StoreError):  # the cell says that it was not heard
-                    await self.store.annotate(self.key, stamp, uid=uid)
-                await asyncio.wait((reply,), timeout=INTERRUPT_PATIENCE)
-            # Still the same incarnation, and at it.
-            if not reply.done() and self.iopub is iopub and self.busy:
-                for connection in list(self.connections):
-                    connection.warn(notices.INTERRUPT_UNHEARD)
-            # One that is merely slow gets it yet, while its socket is open.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(reply, INTERRUPT_LIFE)
-
     async def restart_kernel(  # type: ignore[override]
         self, now: bool = False, newports: bool = False, **kw: Any
     ) -> None:
@@ -1160,8 +1094,7 @@ class ElasticKernelManager(ServerKernelManager):
             keep_until = self._kept_until()
             self._fail("KernelRestarted", "The kernel was restarted.")
             self.touched.take()  # of widgets that are gone
-            self._notice = notices.DROPPED if self._has_snapshot else None
-            self._travels = None
+            self.notice.start_anew(notices.DROPPED if self._has_snapshot else None)
             self.state = KernelState.STARTING
             await self._remember_between(notices.RESTARTED)
             await self._stop()
@@ -1230,14 +1163,6 @@ class ElasticKernelManager(ServerKernelManager):
 
     # -- front ends that come back
 
-    def park(self, session_id: str, left: Parked) -> None:
-        """Keep the requests of a front end that left, and what is answered meanwhile."""
-        if self.iopub is not None:
-            self.iopub.ring.limit(AWAITED)
-            left.iopub_from = self.iopub.ring.next
-            left.listen(left.streams)
-        self.parked.put(session_id, left)
-
     def begin_handover(self) -> None:
         """Leave to the next gateway whatever has not begun."""
         self.hibernation.cancel()
@@ -1255,102 +1180,11 @@ class ElasticKernelManager(ServerKernelManager):
             connection.fail(ename, evalue)
         self.parked.fail(ename, evalue)
 
-    def covers(self, session_id: str, last_msg_id: str, orderly: bool) -> bool:
-        """Say whether a returning front end will get every message that it missed."""
-        return self._missed(session_id, last_msg_id, orderly)[1]
-
-    def not_run_since(self, session_id: str) -> str | None:
-        """Return the name of the variables since which nothing of a front end has run, or waits.
-
-        None: something may have. Of a kernel that has woken since this gateway took it over, only
-        what was sent here has run, as far as is heard.
-        """
-        parked = self.parked.get(session_id)
-        if parked is not None and (parked.executes or parked.said):
-            return None
-        elsewhere = None if session_id in self._served else self._woke_with
-        return self.variables or elsewhere
-
-    def serves(self, session_id: str) -> None:
-        """Take note of a front end that sends its requests here from now on."""
-        self._served.add(session_id)
-
-    def iopub_missed_by(self, connection: ElasticConnection) -> list[list[bytes]]:
-        """Return the iopub messages that a front end missed, oldest first."""
-        return self._missed(connection.session_id, connection.resume_point, connection.orderly)[0]
-
-    def _missed(
-        self, session_id: str, last_msg_id: str | None, orderly: bool
-    ) -> tuple[list[list[bytes]], bool]:
-        if self.iopub is None:
-            return [], False
-        ring = self.iopub.ring
-        if last_msg_id:
-            after = ring.after(last_msg_id)
-            if after is not None:
-                return [kept.parts for kept in after], True
-        parked = self.parked.get(session_id)
-        if parked and parked.streams:
-            kept, complete = ring.since(parked.iopub_from)
-            # What was written to it last may never have arrived, if it names what came before that.
-            return [one.parts for one in kept], complete and not last_msg_id
-        if last_msg_id is not None and self._recovered_at is not None:
-            # Its last message is older than our subscription. When the previous gateway ended in
-            # order it passed on everything up to a moment after that, so nothing lies between.
-            return [one.parts for one in ring.since(0)[0]], orderly and ring.first == 0
-        return [], False
-
-    def trim(self, now: datetime) -> None:
-        """Stop keeping much output that nobody will come back for."""
-        if self.iopub is None:
-            return
-        recent = self._recovered_at is not None and now - self._recovered_at < RECOVERY_WINDOW
-        awaited = recent or self.parked.listening or not self.connections
-        self.iopub.ring.limit(AWAITED if awaited else ATTACHED)
-
     # -- answers without a kernel
 
     def answer_asleep(self, header: messages.Header) -> list[messages.Said] | None:
         """Return the answer to a request that needs no kernel, or None."""
         return messages.asleep(header, self.kernel_info)
-
-    def tell_notice(self, connection: ElasticConnection, parent: messages.Header) -> None:
-        """Say once, before the first output of a new incarnation, why the variables are gone."""
-        if self._notice is not None:
-            connection.say(parent, messages.notice(self._notice))
-            self._travels = _Told(self._notice, connection)
-            self.spawn(self._hear_of(self._travels))
-            self._notice = None
-
-    async def _hear_of(self, told: _Told) -> None:
-        """Let go of a notice that has arrived.
-
-        Until then the tombstone has it, for the next gateway.
-        """
-        await asyncio.sleep(NOTICE_TRAVELS)
-        if self._travels is not told:
-            return
-        self._travels = None
-        facts = self.facts
-        if self.state is KernelState.RUNNING and facts and facts.uid not in self.retired:
-            await self.mapping.forget(self)
-
-    def leave_untold(self, connection: ElasticConnection) -> None:
-        """Have the notice told again that was on its way to a front end which left.
-
-        The next execution may come any moment, so this is the moment to know it.
-        """
-        if self._travels is not None and self._travels.to is connection:
-            self._notice = self._notice or self._travels.notice
-            self._travels = None
-
-    def set_notice(self, text: str) -> None:
-        """Set the line shown before the next output."""
-        self._notice = text
-
-    def add_notice(self, text: str) -> None:
-        """Have this shown before the next output, too."""
-        self._notice = f"{self._notice}\n{text}" if self._notice else text
 
     def spawn(self, work: Any) -> asyncio.Task[None]:
         """Run a coroutine of this kernel in the background; its errors are logged."""

@@ -27,10 +27,11 @@ from elastic_jupyter.errors import ElasticJupyterError, Invalid, StoreError
 from elastic_jupyter.gateway import sessions
 from elastic_jupyter.gateway.config import GatewayConfig
 from elastic_jupyter.gateway.facts import Facts
-from elastic_jupyter.gateway.kernel import ElasticKernelManager, KernelState
+from elastic_jupyter.gateway.kernel import ElasticKernelManager
 from elastic_jupyter.gateway.kernelspecs import CatalogKernelSpecManager
 from elastic_jupyter.gateway.retry import insist
 from elastic_jupyter.gateway.sessions import KernelSession
+from elastic_jupyter.gateway.state import KernelState
 from elastic_jupyter.gateway.transfers import Transfers
 from elastic_jupyter.gateway.unserved import UnservedKernels
 from elastic_jupyter.gateway.wish import Wish, allowed_env, sessions_of
@@ -180,7 +181,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         """
         with contextlib.suppress(KeyError, TypeError, ValueError):
             if int(tombstone["epoch"]) < manager.epoch and not manager.asleep:
-                manager.set_notice(_notice(tombstone, manager.wish))
+                manager.notice.text = _notice(tombstone, manager.wish)
 
     async def _raise_tombstones(self, tombstones: Mapping[str, Mapping[str, Any]]) -> None:
         now = datetime.now(UTC)
@@ -215,7 +216,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         manager.execution_state = "idle"
         manager.epoch = epoch
         manager.kernel_info = tombstone.get("kernelInfo")
-        manager.set_notice(notice)
+        manager.notice.text = notice
 
     async def remember(
         self,
@@ -542,7 +543,7 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
         """
         manager = self._get(kernel_id)
         now = datetime.now(UTC)
-        manager.trim(now)
+        manager.returning.trim(now)
         remembered = manager.remembered_at
         if manager.state is KernelState.RECLAIMED and remembered and _too_old(remembered, now):
             await self.shutdown_kernel(kernel_id)

@@ -10,6 +10,7 @@ import pytest
 from elastic_jupyter.api.kernel import Phase, Queue, Snapshot
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.front_end import KEEP, RELEASE, Seen, content
+from elastic_jupyter.gateway.state import KernelState
 from elastic_jupyter.policy import idle, wakes
 from tests.support.front_end import FrontEnd, Tab
 from tests.support.loopback import Loopback, only_key
@@ -30,7 +31,7 @@ KEYS = {
 }
 
 
-def seen(state: str = "running", **more: Any) -> Seen:
+def seen(state: KernelState = KernelState.RUNNING, **more: Any) -> Seen:
     return Seen(
         **{
             "state": state,
@@ -84,12 +85,12 @@ SUSPENDED = replace(FACTS, suspend=True)
             id="disturbed",
         ),
         pytest.param(
-            seen("starting", facts=None),
+            seen(KernelState.STARTING, facts=None),
             {"phase": "Pending", "text": "Waiting.", "can": [], "reclaim_at": None},
             id="not taken yet",
         ),
         pytest.param(
-            seen("starting", facts=QUEUED),
+            seen(KernelState.STARTING, facts=QUEUED),
             {
                 "phase": "Queued",
                 "text": "Waiting.",
@@ -98,9 +99,9 @@ SUSPENDED = replace(FACTS, suspend=True)
             },
             id="waits",
         ),
-        pytest.param(seen("starting", facts=SAVED), {"phase": "Waking"}, id="wakes"),
+        pytest.param(seen(KernelState.STARTING, facts=SAVED), {"phase": "Waking"}, id="wakes"),
         pytest.param(
-            seen("asleep", facts=replace(SAVED, phase=Phase.HIBERNATED)),
+            seen(KernelState.ASLEEP, facts=replace(SAVED, phase=Phase.HIBERNATED)),
             {
                 "phase": "Hibernated",
                 "text": "its variables are saved, and come back with the next execution",
@@ -110,23 +111,25 @@ SUSPENDED = replace(FACTS, suspend=True)
             id="asleep",
         ),
         pytest.param(
-            seen("asleep", facts=replace(FACTS, phase=Phase.DORMANT)),
+            seen(KernelState.ASLEEP, facts=replace(FACTS, phase=Phase.DORMANT)),
             {"phase": "Dormant", "text": "it starts with the first execution"},
             id="never ran",
         ),
         pytest.param(
-            seen("reclaimed", hibernates=False, reason="it was released by request"),
+            seen(KernelState.RECLAIMED, hibernates=False, reason="it was released by request"),
             {"phase": "Reclaimed", "text": "it was released by request", "hibernates": False},
             id="reclaimed",
         ),
         pytest.param(
-            seen("failed", reason="OOMKilled"),
+            seen(KernelState.FAILED, reason="OOMKilled"),
             {"phase": "Failed", "text": "OOMKilled", "can": []},
             id="failed",
         ),
         pytest.param(WOKE, {"restored": ["a", "b"], "lost": LOST, "lost_count": 1}, id="woke"),
         pytest.param(
-            replace(WOKE, state="asleep"), {"restored": [], "lost": []}, id="woke, sleeps again"
+            replace(WOKE, state=KernelState.ASLEEP),
+            {"restored": [], "lost": []},
+            id="woke, sleeps again",
         ),
     ],
 )

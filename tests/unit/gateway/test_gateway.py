@@ -11,7 +11,7 @@ import pytest
 
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.errors import Forbidden
-from elastic_jupyter.gateway import kernel
+from elastic_jupyter.gateway import notice
 from elastic_jupyter.gateway.kernels import TOMBSTONE_AGE
 from elastic_jupyter.gateway.probe import Probe
 from elastic_jupyter.policy import idle
@@ -209,7 +209,7 @@ async def test_a_notice_is_told_again_where_gateway_or_client_ended_right_after_
     await world.end(first)
 
     # For ever on its way: only that its client leaves has it told again.
-    monkeypatch.setattr(kernel, "NOTICE_TRAVELS", 3600)
+    monkeypatch.setattr(notice, "TRAVELS", 3600)
     gateway = await world.gateway()
     second = FrontEnd(gateway)
     tab = await second.open(kernel_id)
@@ -218,7 +218,7 @@ async def test_a_notice_is_told_again_where_gateway_or_client_ended_right_after_
     await tab.close()
     await until(lambda: not gateway.kernels.kernels[kernel_id].connections)
 
-    monkeypatch.setattr(kernel, "NOTICE_TRAVELS", 0.2)
+    monkeypatch.setattr(notice, "TRAVELS", 0.2)
     tab = await second.open(kernel_id)
     assert GONE in (await tab.run("1")).text("stderr"), "told again with the very next cell"
     await until(lambda: not world.tombstones)
@@ -466,7 +466,7 @@ async def test_a_front_end_that_was_away_gets_what_it_missed(
     )
     await tab.until(lambda: "3\n" in cell.text())
     # As the culler does every few seconds while everybody is there.
-    gateway.kernels.kernels[kernel_id].trim(now())
+    gateway.kernels.kernels[kernel_id].returning.trim(now())
     if remembers:
         tab.ws.close()
     else:

@@ -18,7 +18,7 @@ from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.gateway import hibernation
 from elastic_jupyter.gateway.app import GatewayApp
 from elastic_jupyter.gateway.iopub import IOPub
-from elastic_jupyter.gateway.kernel import KernelState
+from elastic_jupyter.gateway.state import KernelState
 from elastic_jupyter.policy import saves
 from elastic_jupyter.policy.keys import address_token
 from elastic_jupyter.store.protocol import Key
@@ -385,10 +385,10 @@ async def test_what_a_gateway_ran_that_lives_is_not_sent_again_to_the_next(
 async def test_a_gateway_hears_that_another_has_cells_run(world: Loopback) -> None:
     second, kernel_id, *_ = await woken_by_the_next(world, "x = 1")
     manager = second.kernel_manager.kernels[kernel_id]
-    assert manager.not_run_since("tab-2")
+    assert manager.returning.not_run_since("tab-2")
     third = await FrontEnd(await world.gateway(**NEVER)).open(kernel_id, session="tab-3")
     await third.run("x = 1")
-    await until(lambda: manager.not_run_since("tab-2") is None)
+    await until(lambda: manager.returning.not_run_since("tab-2") is None)
 
 
 async def test_a_cell_that_ran_unseen_is_not_sent_again_when_its_kernel_sleeps_again(
@@ -403,7 +403,7 @@ async def test_a_cell_that_ran_unseen_is_not_sent_again_when_its_kernel_sleeps_a
     await until(lambda: manager.state is KernelState.RUNNING and not manager.busy)
     await suspend(world)
     await asleep(world)
-    assert manager.not_run_since("tab-1") is None
+    assert manager.returning.not_run_since("tab-1") is None
 
 
 async def test_a_cell_whose_kernel_slept_again_is_not_taken_for_one_that_still_waits(

@@ -11,6 +11,7 @@ from elastic_jupyter.api.base import ObjectMeta
 from elastic_jupyter.api.kernel import Fallback
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.gateway import idleness
+from elastic_jupyter.gateway.state import KernelState
 from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import FrontEnd, Tab
 from tests.support.loopback import Loopback, only_key
@@ -261,7 +262,7 @@ async def test_another_gateway_greets_no_kernel_in_which_a_cell_runs(
     await world.end(first)
     second = await world.gateway(**NEVER)
     [kernel] = second.kernels.kernels.values()
-    await until(lambda: kernel.state.value == "running")
+    await until(lambda: kernel.state is KernelState.RUNNING)
     await kernel.probe.subshells()  # by control, which answers in order
     file.touch()
     tab = await FrontEnd(second).open(kernel_id)

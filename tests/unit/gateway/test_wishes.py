@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elastic_jupyter.gateway.kernel import KernelState
+from elastic_jupyter.gateway.state import KernelState
 from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import FrontEnd
 from tests.support.loopback import Loopback, now, only_key

@@ -1,0 +1,22 @@
+"""Where a kernel is in its life, as the gateway sees it."""
+
+from enum import Enum
+
+
+class KernelState(Enum):
+    """What a gateway does for a kernel now.
+
+    Attributes:
+        STARTING: a JupyterKernel is wished for and does not answer yet.
+        RUNNING: it answers; websockets are attached.
+        ASLEEP: its JupyterKernel rests, with its variables in a snapshot; an execution wakes it.
+        RECLAIMED: there is no JupyterKernel, a tombstone remembers it; an execution asks for a new
+            one.
+        FAILED: the reconciler gave up on this incarnation; an execution asks for a new one.
+    """
+
+    STARTING = "starting"
+    RUNNING = "running"
+    ASLEEP = "asleep"
+    RECLAIMED = "reclaimed"
+    FAILED = "failed"
