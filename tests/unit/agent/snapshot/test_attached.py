@@ -285,6 +285,38 @@ def test_what_a_cell_left_running_is_told(kernel: Kernel, code: str, name: str) 
         assert kernel.ask("leftovers") == {"leftovers": []}
 
 
+@pytest.mark.parametrize("children", [True, False], ids=["told", "found by their parents"])
+def test_a_process_is_told_whoever_has_started_it(kernel: Kernel, *, children: bool) -> None:
+    if not children:
+        kernel.run("from elastic_jupyter_agent import leftovers; leftovers._TOLD = '/none'")
+    kernel.run(
+        "import subprocess as s, threading as th\n"
+        "started = []\n"
+        "def start(*args): started.append(s.Popen(args))\n"
+        "for args in (('sleep', '60'), ('sh', '-c', 'tail -f /dev/null; true')):\n"
+        "    t = th.Thread(target=start, args=args); t.start(); t.join()\n"
+        "import os; ended = s.Popen(['true'])\n"
+        "os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)"
+    )
+    try:
+        left = kernel.ask("leftovers")["leftovers"]
+        assert sorted(one["name"].partition(" (")[0] for one in left) == ["sh", "sleep", "tail"]
+    finally:
+        kernel.run("s.run(['pkill', '-P', str(started[1].pid)]); [p.kill() for p in started]")
+
+
+def test_a_look_for_processes_reads_of_no_others(kernel: Kernel) -> None:
+    """There may be thousands, and each takes 15 ms while other code computes."""
+    kernel.run(
+        "from elastic_jupyter_agent import leftovers\n"
+        "files, read = [], leftovers._read\n"
+        "leftovers._read = lambda file: files.append(file) or read(file)"
+    )
+    kernel.ask("leftovers")
+    said = kernel.run("import os; print({f.split('/')[2] for f in files} == {str(os.getpid())})")
+    assert said == "True\n"
+
+
 def test_a_gpu_at_work_is_told_with_what_was_left_running(kernel: Kernel) -> None:
     kernel.run("from elastic_jupyter_agent import gpus; gpus.at_work = lambda: ['GPU 0 at 87 %']")
     assert kernel.ask("leftovers") == {"leftovers": [{"kind": "gpu", "name": "GPU 0 at 87 %"}]}
