@@ -427,22 +427,22 @@ class Loopback:
     async def end(self, gateway: app.GatewayApp) -> None:
         """Let a gateway vanish as if it were killed: nothing is told, nothing cleaned up."""
         self.gateways.remove(gateway)
+        gateway.http_server.stop()
         manager = gateway.kernel_manager
         for kernel in list(manager.kernels.values()):
             for connection in list(kernel.connections):
                 websocket = connection.websocket_handler.ws_connection
                 if websocket is not None:  # else it is closing already
                     websocket.stream.close()
+            kernel._leave()
         while alive := _alive(gateway):  # a launch that is cancelled begins to undo itself
             for task in alive:
                 task.cancel()
-            await asyncio.wait(alive)
+            await asyncio.wait(alive, timeout=1)  # then those, too, that they wait for in the end
         for kernel in list(manager.kernels.values()):
-            kernel._leave()
             kernel._close_control_socket()
         for tab in gateway.clients:
             await tab.close()
-        gateway.http_server.stop()
         await gateway.http_server.close_all_connections()
         manager.context.destroy(linger=0)
 

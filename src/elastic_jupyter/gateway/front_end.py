@@ -40,8 +40,8 @@ WAKING, RECLAIMED = "Waking", "Reclaimed"
 class Seen:
     """What the gateway knows of a kernel.
 
-    ``saves``: its variables are being saved;
-    ``waiting`` and ``reason`` say what it waits for, and why it is gone.
+    ``saves``: its variables are being saved; ``waiting`` and ``reason`` say what it waits for, and
+    why it is gone.
     """
 
     state: KernelState

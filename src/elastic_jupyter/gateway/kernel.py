@@ -503,7 +503,7 @@ class ElasticKernelManager(ServerKernelManager):
             self._busy_unknown = self._irreplaceable = True
         recovered = self._busy_unknown
         # One that computes answers on its control channel, but for those that never do, as R's.
-        answers = await self._answer(*(("control", "shell") if recovered else ("shell",)))
+        answers = await self._wait_for_answer(*(("control", "shell") if recovered else ("shell",)))
         iopub = IOPub(self.connect_iopub(), key=self.session.key, observe=self._observe)
         try:
             await self.probe.subscribe(iopub, channel=answers)
@@ -527,7 +527,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.idleness.begin(recovered=recovered)
         if recovered:
             self.subshells.unknown()
-            self.spawn(self.probe.subshells())
+            self.spawn(self.probe.learn_subshells())
             self.spawn(self._learn_whether_busy())
         else:
             self.subshells.begin()
@@ -621,22 +621,22 @@ class ElasticKernelManager(ServerKernelManager):
             setattr(self, name, info[name])
         self.session = new_session(info["key"])
 
-    async def _answer(self, *channels: str) -> str:
+    async def _wait_for_answer(self, *channels: str) -> str:
         """Wait until the kernel answers on one of the channels, and return on which.
 
         Replaces upstream's ``wait_for_ready``. Raises ``LaunchFailed`` when it ends before.
         """
         ended = asyncio.ensure_future(self.wait_for_facts(lambda _: False))
-        greeted = asyncio.ensure_future(self.probe.greet(*channels))
+        answered = asyncio.ensure_future(self.probe.first_answer(*channels))
         try:
-            await asyncio.wait((greeted, ended), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((answered, ended), return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 ended.result()
-            channel, reply = greeted.result()
+            channel, reply = answered.result()
         finally:
-            for future in (greeted, ended):
+            for future in (answered, ended):
                 future.cancel()
-            await asyncio.wait((greeted, ended))
+            await asyncio.wait((answered, ended))
         self.kernel_info = reply["content"]
         self.kernel_session = reply["header"]["session"]
         return channel
@@ -648,7 +648,7 @@ class ElasticKernelManager(ServerKernelManager):
         """
         ran = self.facts is not None and self.facts.busy
         asked = datetime.now(UTC)
-        await self.probe.idle()
+        await self.probe.wait_until_idle()
         self._busy_unknown = False
         self.idleness.greet()
         if ran or datetime.now(UTC) - asked > timedelta(seconds=1):
@@ -1161,7 +1161,7 @@ class ElasticKernelManager(ServerKernelManager):
         """Return True: a kernel that is listed can be used, whatever its state."""
         return True
 
-    # -- front ends that come back
+    # -- front ends
 
     def begin_handover(self) -> None:
         """Leave to the next gateway whatever has not begun."""
@@ -1180,11 +1180,11 @@ class ElasticKernelManager(ServerKernelManager):
             connection.fail(ename, evalue)
         self.parked.fail(ename, evalue)
 
-    # -- answers without a kernel
-
     def answer_asleep(self, header: messages.Header) -> list[messages.Said] | None:
         """Return the answer to a request that needs no kernel, or None."""
         return messages.asleep(header, self.kernel_info)
+
+    # -- work in the background
 
     def spawn(self, work: Any) -> asyncio.Task[None]:
         """Run a coroutine of this kernel in the background; its errors are logged."""

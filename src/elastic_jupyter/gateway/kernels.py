@@ -447,9 +447,10 @@ class ElasticMappingKernelManager(AsyncMappingKernelManager):
     # -- REST models
 
     def kernel_model(self, kernel_id: str) -> dict[str, Any]:
-        """Return the REST model. ``last_activity`` has microseconds always: the notebook server's
+        """Return the REST model.
 
-        parser fails without them (jupyter_server 2.21).
+        ``last_activity`` has microseconds always: the notebook server's parser fails without them
+        (jupyter_server 2.21).
         """
         manager = self._get(kernel_id)
         return {

@@ -1,6 +1,6 @@
-"""What the user of a kernel reads before its next output: why variables are gone, or that they
+"""What a kernel's user reads before its next output: why variables are gone, or which are back.
 
-are back. It is told once, and again where it did not arrive.
+It is told once, and again where it did not arrive.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Notice:
         self.text = f"{self.text}\n{text}" if self.text else text
 
     def start_anew(self, text: str | None) -> None:
-        """Have this told instead of all before, also of what may not have arrived."""
+        """Have this told, None: nothing, in place of all before, even of what is on its way."""
         self.text, self._travels = text, None
 
     def tell(self, connection: ElasticConnection, parent: messages.Header) -> None:

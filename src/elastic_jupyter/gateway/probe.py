@@ -24,7 +24,7 @@ RECONNECT = 5
 ASK_AGAIN = Backoff(base=1.0, ceiling=60.0)
 
 
-class Greeting(NamedTuple):
+class FirstAnswer(NamedTuple):
     """The first answer of a kernel, a ``kernel_info_reply``, and the channel on which it came."""
 
     channel: str
@@ -32,7 +32,7 @@ class Greeting(NamedTuple):
 
 
 class Probe:
-    """The questions to whatever the kernel manager is connected to; each waits without a limit."""
+    """Asks the kernel whose address its manager has; without a limit of time unless said."""
 
     def __init__(self, manager: ElasticKernelManager) -> None:
         self._manager = manager
@@ -50,19 +50,22 @@ class Probe:
         finally:
             socket.close()
 
-    async def greet(self, *channels: str) -> Greeting:
+    async def first_answer(self, *channels: str) -> FirstAnswer:
         """Return the kernel's first answer on one of the channels, however late it comes."""
-        asked = {asyncio.ensure_future(self._greet(channel)): channel for channel in channels}
+        asked = {
+            asyncio.ensure_future(self._ask_for_info(channel)): channel for channel in channels
+        }
         try:
             done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
             first = next(one for one in asked if one in done)
-            return Greeting(asked[first], first.result())
+            return FirstAnswer(asked[first], first.result())
         finally:
             for one in asked:
                 one.cancel()
             await asyncio.wait(asked)
 
-    async def _greet(self, channel: str) -> dict[str, Any]:
+    async def _ask_for_info(self, channel: str) -> dict[str, Any]:
+        """Ask again and again: what was sent to a pod that came and went is lost."""
         with self.socket(channel) as (socket, session):
             attempt = 0
             while True:
@@ -76,7 +79,10 @@ class Probe:
                 attempt += 1
 
     async def subscribe(self, iopub: IOPub, *, channel: str) -> None:
-        """Return when output arrives; asks on a channel on which the kernel answers."""
+        """Return when output arrives, or with a warning after 5 s.
+
+        Asks on a channel on which the kernel answers.
+        """
         with self.socket(channel) as (socket, session):
             for _ in range(100):
                 try:
@@ -88,13 +94,13 @@ class Probe:
         manager = self._manager
         manager.log.warning("kernel %s: no message on iopub within 5 s", manager.kernel_id)
 
-    async def subshells(self) -> None:
+    async def learn_subshells(self) -> None:
         """Learn which subshells there are in a kernel that ran before."""
         manager = self._manager
         with self.socket("control") as (socket, session):
             await manager.subshells.learn(socket, session, manager.kernel_info)
 
-    async def idle(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Return when no cell runs: only then the shell channel is answered."""
         with self.socket("shell") as (socket, session):
             session.send(socket, "kernel_info_request")

@@ -17,7 +17,7 @@ RECOVERY_WINDOW = timedelta(minutes=2)
 
 
 class Returning:
-    """What one kernel's front ends find when they come back, to this gateway or to the next one.
+    """What a kernel's front ends find that come back, whether they left this gateway or another.
 
     Attributes:
         woke_with: the name of the variables that the kernel slept with before this gateway saw it
@@ -33,7 +33,10 @@ class Returning:
         self._served: set[str] = set()
 
     def take_over(self, variables: str | None) -> None:
-        """Go on with a kernel of the gateway before; ``variables``: those it sleeps with."""
+        """Go on with a kernel that another gateway had.
+
+        ``variables``: the name of those that it sleeps with; None: cells may run in it.
+        """
         self._taken_over_at = datetime.now(UTC)
         self.woke_with = variables
 

@@ -1,10 +1,10 @@
-"""Where a kernel is in its life, as the gateway sees it."""
+"""The states of a kernel, as the gateway sees them."""
 
 from enum import Enum
 
 
 class KernelState(Enum):
-    """What a gateway does for a kernel now.
+    """Where a kernel is in its life.
 
     Attributes:
         STARTING: a JupyterKernel is wished for and does not answer yet.

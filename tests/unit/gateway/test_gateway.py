@@ -720,11 +720,11 @@ async def test_a_kernel_that_answers_on_its_shell_channel_alone_is_taken_over(
     kernel_id = await FrontEnd(first).start()
     await (await FrontEnd(first).open(kernel_id)).run("x = 1")
     await world.end(first)
-    greet = Probe._greet
+    ask = Probe._ask_for_info
 
-    async def greet_in_vain(probe: Probe, channel: str) -> dict[str, Any]:
-        return await greet(probe, channel) if channel == "shell" else await asyncio.Event().wait()
+    async def ask_in_vain(probe: Probe, channel: str) -> dict[str, Any]:
+        return await ask(probe, channel) if channel == "shell" else await asyncio.Event().wait()
 
-    monkeypatch.setattr(Probe, "_greet", greet_in_vain)
+    monkeypatch.setattr(Probe, "_ask_for_info", ask_in_vain)
     tab = await FrontEnd(await world.gateway()).open(kernel_id)
     assert (await tab.run("print(x)")).text() == "1\n"

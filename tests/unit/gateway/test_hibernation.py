@@ -805,12 +805,12 @@ async def test_a_kernel_that_another_gateway_starts_is_connected_to_while_its_ce
     second = await world.gateway(**NEVER)
     manager = second.kernel_manager.kernels[kernel_id]
     assert manager.state is KernelState.STARTING
-    greet = manager.probe._greet
+    ask = manager.probe._ask_for_info
 
-    async def greeted_in_vain(channel: str) -> dict[str, Any]:
-        return await greet(channel) if channel == "control" else await asyncio.Event().wait()
+    async def asked_in_vain(channel: str) -> dict[str, Any]:
+        return await ask(channel) if channel == "control" else await asyncio.Event().wait()
 
-    monkeypatch.setattr(manager.probe, "_greet", greeted_in_vain)
+    monkeypatch.setattr(manager.probe, "_ask_for_info", asked_in_vain)
     key = only_key(world)
     address = world.store.run(key, told=asked == "before the cell")
     tell_address(first, kernel_id, address)

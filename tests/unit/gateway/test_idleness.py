@@ -263,7 +263,7 @@ async def test_another_gateway_greets_no_kernel_in_which_a_cell_runs(
     second = await world.gateway(**NEVER)
     [kernel] = second.kernels.kernels.values()
     await until(lambda: kernel.state is KernelState.RUNNING)
-    await kernel.probe.subshells()  # by control, which answers in order
+    await kernel.probe.learn_subshells()  # by control, which answers in order
     file.touch()
     tab = await FrontEnd(second).open(kernel_id)
     await until(lambda: not kernel.busy)
