@@ -183,8 +183,11 @@ class KernelStoreContract:
         assert saved == await store.get(key)
         again = await store.save(key, Snapshot(epoch=2), uid=uid, epoch=2)
         assert again.spec.snapshot == Snapshot(epoch=2), "nothing of the one before stays"
+        with pytest.raises(Conflict, match="has been put to rest"):
+            await store.save(key, None, uid=uid, epoch=2)
+        await store.wish(key, suspend=False, uid=uid)
         woken = await store.save(key, None, uid=uid, epoch=2)
-        assert (woken.spec.suspend, woken.spec.snapshot) == (True, None)
+        assert (woken.spec.suspend, woken.spec.snapshot) == (False, None)
 
     async def test_a_snapshot_of_another_incarnation_is_refused(self, store, key):
         created = await store.create(a_kernel(key, gatewayRef={"name": "gw"}))
@@ -196,6 +199,22 @@ class KernelStoreContract:
         with pytest.raises(NotFound, match="uid old is gone"):
             await store.save(key, Snapshot(epoch=2, id="2-abc"), uid="old", epoch=2)
         assert await store.get(key) == before
+
+    async def test_a_snapshot_of_before_is_not_written_over_what_has_run_since(self, store, key):
+        created = await store.create(a_kernel(key, gatewayRef={"name": "gw"}))
+        uid = created.metadata.uid
+        version = created.metadata.resource_version
+        await store.patch_status(key, {"phase": "Running", "epoch": 1}, version=version)
+        saved = await store.save(key, Snapshot(epoch=1, id="1-abc"), uid=uid, epoch=1)
+        version = saved.metadata.resource_version
+        await store.patch_status(key, {"phase": "Running", "epoch": 2}, version=version)
+        rest = Snapshot(epoch=2, id="1-abc")
+        assert (await store.save(key, rest, uid=uid, epoch=2)).spec.snapshot == rest
+        await store.wish(key, suspend=False, uid=uid)
+        woken = await store.save(key, None, uid=uid, epoch=2)
+        with pytest.raises(Conflict, match="has its variables back"):
+            await store.save(key, rest, uid=uid, epoch=2)
+        assert await store.get(key) == woken
 
     # -- facts
 

@@ -101,8 +101,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.reason = ""
         self._executing: set[str] = set()
         self._busy_unknown = False
-        # Whether another gateway may have asked for what is launched, and may have cells run in it.
-        self._shared = False
+        #: Whether another gateway may have asked for what is launched, and have cells run in it.
+        self.shared = False
         # Whether a kernel that is still to be connected to has variables that no snapshot has.
         self._irreplaceable = False
         # Whether its object is being made that rests from the beginning.
@@ -288,7 +288,7 @@ class ElasticKernelManager(ServerKernelManager):
         ``before``: what was told last; where that named a snapshot, the other one has restored it.
         """
         facts, launched = self.facts, self.state is KernelState.STARTING and self._launching
-        if facts is None or not launched or not self._shared or self._irreplaceable:
+        if facts is None or not launched or not self.shared or self._irreplaceable:
             return False
         restored = before is not None and before.uid == facts.uid and before.snapshot is not None
         return facts.snapshot is None and (facts.runs or restored)
@@ -300,6 +300,7 @@ class ElasticKernelManager(ServerKernelManager):
             connection.detach()
         self.touch()
         self._busy_unknown = True
+        self.returning.woke_with = None
         self.begin(shared=True)
 
     def _show_waiting(self, text: str) -> None:
@@ -334,6 +335,8 @@ class ElasticKernelManager(ServerKernelManager):
         if self.facts is None or self.facts.uid != uid or uid in self.retired:
             return
         self.wish = self._after_run()
+        if self._has_snapshot:  # which goes with it
+            self.notice.text = notices.replaced(notices.DELETED)
         self.retired.add(uid)
         self.mapping.drop_snapshots(uid)
         self._changed.set()
@@ -391,7 +394,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.execution_state = "starting"
         self.waiting_text = notices.STARTING
         self._waited = None
-        self._shared, self._irreplaceable = shared, self._busy_unknown
+        self.shared, self._irreplaceable = shared, self._busy_unknown
         awake = usage.after_sleep(
             self.wish.usage, gpus=usage.gpus(self.wish.template), until=datetime.now(UTC)
         )
@@ -476,6 +479,8 @@ class ElasticKernelManager(ServerKernelManager):
             self.execution_state = "idle"
             self.reason = str(error)
             saved = self._has_snapshot
+            if self._irreplaceable and not saved:
+                self.notice.text = notices.replaced(self.reason)
             text = await self._not_woken(error) if saved else str(error)
             self._fail("KernelStartError", text)
             async with self._changing:
@@ -548,9 +553,11 @@ class ElasticKernelManager(ServerKernelManager):
             return
         for connection in self._by_arrival():
             forward(connection)
-        if self.parked.forward(
+        run = self.parked.forward(
             self.connect_channel, self.session, self.touched, iopub_from=iopub.ring.next
-        ):
+        )
+        if run:
+            self._executing |= run
             self.touch()
         if self.parked.listening:
             iopub.ring.limit(AWAITED)
@@ -768,6 +775,8 @@ class ElasticKernelManager(ServerKernelManager):
         save cancels it.
         """
         facts = cast(Facts, self.facts)
+        if facts.goes:  # another gateway of ours has just saved it
+            return None
         try:
             async with self.hibernation.holding():
                 if facts.snapshot is not None:  # of before: it is not what would be lost now
@@ -811,7 +820,7 @@ class ElasticKernelManager(ServerKernelManager):
     async def _stay_awake(self, *, released: bool) -> None:
         """Go on with the kernel that was not saved, and with what was held meanwhile."""
         facts = cast(Facts, self.facts)
-        if not released:
+        if not released and not facts.goes:
             with contextlib.suppress(StoreError):  # else it hibernates after its cell
                 self._take(await self.store.wish(self.key, uid=facts.uid, suspend=False))
         self._forward_waiting(ElasticConnection.forward_held)
@@ -877,7 +886,7 @@ class ElasticKernelManager(ServerKernelManager):
                 facts = Facts.of(kernel)
                 if facts.uid != uid:
                     return
-                if was_named and facts.snapshot is None:
+                if facts.snapshot is None and (was_named or (facts.runs and self._is_shared)):
                     self._take(kernel)
                     if self.state is KernelState.ASLEEP:
                         self._join()
@@ -894,7 +903,8 @@ class ElasticKernelManager(ServerKernelManager):
         """An execution asks for the kernel: launch it unless that is under way."""
         if self.asleep:
             self.log.info("kernel %s is asked for again", self.kernel_id)
-            wakes = self.state is KernelState.ASLEEP
+            # One that failed to wake may not have gone to sleep again yet.
+            wakes = self.state is KernelState.ASLEEP or self._has_snapshot
             self.spawn(self._wake() if wakes else self._start_again())
             self.state = KernelState.STARTING
             self.waiting_text = notices.STARTING
@@ -1027,7 +1037,25 @@ class ElasticKernelManager(ServerKernelManager):
         A wake first takes that wish back. One whose variables are in no snapshot is released when
         it runs.
         """
-        return self._launching is not None and not self._irreplaceable and self._is_to_go()
+        return self._launching is not None and not self._may_have_run and self._is_to_go()
+
+    @property
+    def _may_have_run(self) -> bool:
+        """Whether what is launched may have variables that are in no snapshot.
+
+        Another gateway may have had cells run in it before its status says that it runs.
+        """
+        facts = self.facts
+        if self._irreplaceable:
+            return True
+        if facts is None or facts.uid in self.retired or facts.snapshot is not None:
+            return False
+        return self._is_shared and not _is_queued(facts)
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether another gateway may launch it, too: it may have before, or does from now on."""
+        return self.shared or self.mapping.hands_over
 
     async def ask(self, *, suspend: bool | None = None, keep_until: datetime | None = None) -> None:
         """Write what its user wishes of the present incarnation, and heed it.
@@ -1061,7 +1089,7 @@ class ElasticKernelManager(ServerKernelManager):
         async with self._changing:
             if self.state is not KernelState.STARTING or not if_still():
                 return
-            if self._irreplaceable:  # it goes on without what waits for it
+            if self._may_have_run:  # it goes on without what waits for it
                 self._fail(ename, evalue)
                 return
             self._cancel_launch()

@@ -4,6 +4,7 @@ A browser that sleeps, or a notebook server that is replaced, must find its cell
 So requests that wait for a kernel still get it, and every request gets its answer or a reason.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -141,12 +142,13 @@ class ParkedFrontEnds:
         touched: Touched,
         *,
         iopub_from: int,
-    ) -> bool:
-        """Give what waited for a kernel to the one that runs now; say whether it is to run code.
+    ) -> set[str]:
+        """Give what waited for a kernel to the one that runs now.
 
+        Returns of each front end the id of the first execution: it will begin for certain.
         ``connect`` makes a stream of a channel and an identity, ``touched`` goes first.
         """
-        runs = False
+        run: set[str] = set()
         for parked in self._parked.values():
             requests = without_questions(parked.held)
             failed = requests if parked.failure else []
@@ -154,7 +156,8 @@ class ParkedFrontEnds:
             parked.held = failed
             if not waited:
                 continue
-            runs = runs or waits(waited)
+            executions = (one.header for one in waited if one.msg_type == "execute_request")
+            run.update(str(header.get("msg_id")) for header in itertools.islice(executions, 1))
             if not parked.streams:
                 parked.iopub_from = iopub_from
                 parked.listen({channel: connect(channel, parked.identity) for channel in CHANNELS})
@@ -165,7 +168,7 @@ class ParkedFrontEnds:
                         parked.unanswered[str(asked.header.get("msg_id"))] = asked.header
                     stream = cast("zmq.Socket[bytes]", parked.streams[asked.channel])
                     session.send_raw(stream, asked.parts)
-        return runs
+        return run
 
 
 def waits(held: Iterable[Asked]) -> bool:

@@ -155,7 +155,8 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
                 existing = await self.manager.store.get(self.key)
                 uid = existing.metadata.uid or ""
                 if uid not in self.manager.retired:
-                    return existing  # ours: the answer to the create was lost
+                    self.manager.shared = True  # else the answer to the create was lost
+                    return existing
                 await self.manager.store.delete(self.key, uid=uid)
             except Unavailable as error:
                 if asyncio.get_running_loop().time() > deadline:

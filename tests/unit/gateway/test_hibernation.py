@@ -17,6 +17,7 @@ from elastic_jupyter.api.kernel import JupyterKernel, Snapshot
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
 from elastic_jupyter.gateway import hibernation
 from elastic_jupyter.gateway.app import GatewayApp
+from elastic_jupyter.gateway.connection import ElasticConnection
 from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.state import KernelState
 from elastic_jupyter.policy import saves
@@ -846,3 +847,174 @@ async def test_a_suspend_that_is_tried_again_leaves_what_another_gateway_has_wok
     manager._state = KernelState.ASLEEP  # as in a gateway that was to wake it, and was interrupted
     await manager._suspend(manager.facts.uid, was_named=True)
     assert not spec(world)["suspend"]
+
+
+async def test_a_kernel_that_is_deleted_while_it_sleeps_says_that_its_variables_went(
+    world: Loopback,
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager, key = gateway.kernel_manager.kernels[kernel_id], only_key(world)
+    await world.store.delete(key, uid=world.store.objects[key]["metadata"]["uid"])
+    await until(lambda: manager.state is KernelState.RECLAIMED)
+    cell = await tab.run("print('x' in globals())")
+    assert cell.text() == "False\n"
+    assert "its JupyterKernel was deleted" in cell.text("stderr")
+    assert "variables are gone" in cell.text("stderr")
+
+
+async def test_a_cell_that_comes_while_a_wake_fails_leaves_the_snapshot(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    before, hidden = spec(world)["snapshot"]["id"], world.snapshots.with_name("hidden")
+    asked, told, names = asyncio.Event(), asyncio.Event(), manager.hibernation.names
+
+    async def names_slowly(*args: Any) -> list[str]:
+        asked.set()
+        await told.wait()
+        return await names(*args)
+
+    monkeypatch.setattr(manager.hibernation, "names", names_slowly)
+    world.snapshots.rename(hidden)
+    first = await tab.execute("print(x)")
+    await asked.wait()
+    second = await tab.execute("print(x)")
+    await until(lambda: manager.state is KernelState.STARTING)
+    told.set()
+    await tab.until(lambda: first.done and second.done)
+    await asleep(world)
+    assert spec(world)["snapshot"]["id"] == before
+    shutil.rmtree(world.snapshots, ignore_errors=True)
+    hidden.rename(world.snapshots)
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
+async def test_a_gateway_leaves_the_snapshot_that_another_has_just_named(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await world.gateway(**NEVER)
+    kernel_id = await FrontEnd(first).start()
+    await (await FrontEnd(first).open(kernel_id)).run("x = 1")
+    second = await world.gateway(**NEVER)
+    manager, key = second.kernel_manager.kernels[kernel_id], only_key(world)
+    await until(lambda: manager.state is KernelState.RUNNING)
+    monkeypatch.setattr(world.store, "_reconcile", lambda _: None)
+    named = Snapshot(epoch=1, id=f"1-{'0' * 64}")
+    uid = world.store.objects[key]["metadata"]["uid"]
+    await world.store.save(key, named, uid=uid, epoch=1)
+    await until(lambda: manager.facts is not None and manager.facts.goes)
+    assert await manager._hibernate(released=False) is None
+    assert manager.notice.text is None, "nothing has failed"
+    await manager._stay_awake(released=False)
+    assert spec(world)["snapshot"]["id"] == named.id
+    assert spec(world)["suspend"]
+
+
+async def test_a_suspend_is_not_written_over_what_another_gateway_wakes_meanwhile(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has removed the snapshot's name since this one read it."""
+    gateway, kernel_id, tab = await a_sleeper(world)
+    cell = await asks_in_vain(world, tab, "import time\nprint('on')\ntime.sleep(600)")
+    second = await world.gateway(**NEVER)
+    manager, get = second.kernel_manager.kernels[kernel_id], world.store.get
+    uid = world.store.objects[only_key(world)]["metadata"]["uid"]
+
+    async def get_before(key: Key) -> JupyterKernel:
+        monkeypatch.setattr(world.store, "get", get)
+        read = await get(key)
+        go_on(world)
+        await tab.until(lambda: cell.text() == "on\n")
+        return read
+
+    manager._cancel_launch()
+    manager._state = KernelState.ASLEEP  # as in a gateway in which the wake was interrupted
+    monkeypatch.setattr(world.store, "get", get_before)
+    await manager._suspend(uid, was_named=True)
+    assert not spec(world)["suspend"]
+    await until(lambda: manager.state is KernelState.RUNNING)
+    await interrupt(gateway, kernel_id)
+    await tab.until(lambda: cell.done)
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
+async def test_a_cell_is_not_sent_again_as_soon_as_another_gateway_has_its_kernel_woken(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, kernel_id, tab = await a_sleeper(world)
+    cell = await asks_in_vain(world, tab, "print('on')")
+    monkeypatch.setattr(world.store, "_reconcile", lambda _: None)
+    second = await world.gateway(**NEVER)
+    tell_address(first, kernel_id, world.store.run(only_key(world), told=False))
+    await tab.until(lambda: cell.text() == "on\n")
+    await until(lambda: second.kernel_manager.kernels[kernel_id].variables is None)
+    _, not_run_since = await comes_back(second, kernel_id, tab)
+    assert not_run_since is None
+
+
+@pytest.mark.parametrize("wish", ["interrupt", "release"])
+async def test_a_new_kernel_in_which_another_gateway_runs_a_cell_is_not_given_up(
+    world: Loopback, wish: str
+) -> None:
+    """Its status does not say yet that it runs."""
+    world.store.hold = True
+    first = await world.gateway(**NEVER)
+    kernel_id = await FrontEnd(first).start()
+    tab = await FrontEnd(first).open(kernel_id)
+    cell = await tab.execute("import time\nprint('on')\ntime.sleep(600)")
+    second = await world.gateway(**NEVER)
+    manager = second.kernel_manager.kernels[kernel_id]
+    tell_address(first, kernel_id, world.store.run(only_key(world), told=False))
+    await tab.until(lambda: cell.text() == "on\n")
+    other = await FrontEnd(second).open(kernel_id, session="other")
+    waits = await other.execute("print('too')")
+    await other.until(lambda: waits.waiting)
+    if wish == "interrupt":
+        assert (await interrupt(second, kernel_id)).code == 204
+        await other.until(lambda: waits.done)
+    else:
+        await manager.ask(suspend=True)
+        await manager._heed()
+        assert manager._cells_wait, "it runs yet, as one that comes before a release does"
+    assert manager.state is KernelState.STARTING
+    assert "snapshot" not in spec(world)
+
+
+async def test_a_kernel_that_fails_with_its_variables_says_that_they_are_gone(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    other = await FrontEnd(gateway).open(kernel_id, session="other")
+
+    async def reach(_: ElasticConnection) -> None:
+        raise OSError("no socket is left")
+
+    monkeypatch.setattr(ElasticConnection, "reach", reach)
+    world.store.hold = True
+    cells = [await tab.execute("print(x)"), await other.execute("print(x)")]
+    await until(lambda: spec(world).get("suspend") is False)
+    go_on(world)
+    await tab.until(lambda: cells[0].done)
+    await other.until(lambda: cells[1].done)
+    cell = await tab.run("print('x' in globals())")
+    assert cell.text() == "False\n"
+    assert "no socket is left" in cell.text("stderr")
+    assert "woke with" not in cell.text("stderr")
+
+
+async def test_a_kernel_is_busy_from_the_moment_that_a_cell_goes_to_it_of_a_tab_that_is_away(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a release in that moment would save it, and the cell would be gone."""
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    await asks_in_vain(world, tab, "x += 1")
+    await tab.close()
+    await until(lambda: not manager.connections)
+    asked: list[bool] = []
+    monkeypatch.setattr(manager, "release_if_asked", lambda: asked.append(manager.busy))
+    go_on(world)
+    await until(lambda: manager.state is KernelState.RUNNING)
+    assert asked[0]
+    await until(lambda: not manager.busy)
