@@ -117,7 +117,8 @@ class KernelStore(Protocol):
 
         With a snapshot the kernel is suspended, too: its pod may go. None: the variables are in
         the kernel again. Raises ``NotFound`` when the object with this uid is gone, ``Conflict``
-        when its present incarnation is not of this ``epoch``, or others wrote it again and again.
+        when its present incarnation is not of this ``epoch``, another gateway was faster
+        (``wishes.snapshot_patch``), or others wrote it again and again.
         """
         ...
 
