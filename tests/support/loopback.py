@@ -237,7 +237,8 @@ class LoopbackStore:
             self._end(uid)
             self.report(key, phase=verdict.phase.value, podIP=None)
         elif verdict.action is Action.START:
-            self.report(key, phase="Pending", epoch=kernel_status.epoch_of(kernel))
+            epoch = kernel_status.epoch_of(kernel)
+            self.report(key, phase="Pending", epoch=epoch, conditions=[])
             if not self.hold:
                 self.run(key)
         elif sight is Sight.RUNNING:

@@ -96,6 +96,7 @@ class ElasticKernelManager(ServerKernelManager):
         #: Whether the object says that a cell runs.
         self.told_busy = False
         self.telling = asyncio.Lock()
+        self._noting = asyncio.Lock()
         self.execution_state = "starting"
         self.last_activity = self.last_execution
         self.reason = ""
@@ -365,18 +366,22 @@ class ElasticKernelManager(ServerKernelManager):
     def _after_run(self) -> Wish:
         """Return the wish with the GPU time of the incarnation that ends, once."""
         facts = self.facts if self.facts and self.facts.uid not in self.retired else None
+        if facts is not None and facts.is_wanted_again:  # what it says has been counted
+            facts = None
         used = usage.after_run(
             self.wish.usage,
             gpus=usage.gpus(self.wish.template),
-            since=facts.running_since if facts and not facts.rests else None,
+            since=facts.running_since if facts else None,
             until=(facts.ended_at if facts else None) or datetime.now(UTC),
         )
         return self.wish.with_usage(used)
 
     async def _note_usage(self) -> None:
-        """Write the GPU time on the object of a kernel that ended; it is only to be looked at."""
+        """Write the GPU time on the object: of a kernel that ended, or is asked for again."""
         uid = self._make_provisioner().uid
-        if uid is not None:
+        if uid is None or not usage.gpus(self.wish.template):
+            return
+        async with self._noting:  # what is written last is the latest
             said = {names.ANNOTATION_GPU_USAGE: usage.annotation(self.wish.usage)}
             with contextlib.suppress(StoreError):
                 await self.store.annotate(self.key, said, uid=uid)
@@ -395,8 +400,12 @@ class ElasticKernelManager(ServerKernelManager):
         self.waiting_text = notices.STARTING
         self._waited = None
         self.shared, self._irreplaceable = shared, self._busy_unknown
+        # Whoever had it woken may not have come to note that.
+        since = self.facts.running_since if self.facts and self.facts.runs else None
         awake = usage.after_sleep(
-            self.wish.usage, gpus=usage.gpus(self.wish.template), until=datetime.now(UTC)
+            self.wish.usage,
+            gpus=usage.gpus(self.wish.template),
+            until=since or datetime.now(UTC),
         )
         self.wish = self.wish.with_usage(awake)
         self._launching = self.spawn(self._launch())
@@ -439,6 +448,9 @@ class ElasticKernelManager(ServerKernelManager):
             self.last_execution = facts.last_activity
         self.kernel_info = facts.kernel_info or self.kernel_info
         if facts.rests or (facts.suspend and facts.phase is None):
+            if facts.rests and facts.usage.asleep_since is None:  # nobody has noted it yet
+                self.wish = self._after_run()
+                self.spawn(self._note_usage())
             self.kernel_info = self.kernel_info or self.mapping.kernel_info(self.wish)
             self._rest()
             return
@@ -854,6 +866,7 @@ class ElasticKernelManager(ServerKernelManager):
         self._close_control_socket()
         self.state = KernelState.ASLEEP
         self.execution_state = "idle"
+        self.spawn(self._note_usage())
         facts = cast(Facts, self.facts)
         if self._has_snapshot:
             self.notice.text = None  # it may say that the variables are back
@@ -924,6 +937,7 @@ class ElasticKernelManager(ServerKernelManager):
                 self._fail("KernelStartError", notices.not_woken(why))
                 return
             self.begin(shared=True)
+            self.spawn(self._note_usage())
             self.release_if_asked()  # since that wish, and told before its answer
 
     async def _at_rest(self) -> Facts:

@@ -1,5 +1,6 @@
 """What the gateway notes of a kernel's GPU time, over reclaims, ends and restarts."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,10 +20,10 @@ GPUS = 2
 SLACK = timedelta(minutes=2)
 
 
-async def a_gpu_kernel(world: Loopback, *, interval: float = 3600) -> tuple[str, Tab]:
+async def a_gpu_kernel(world: Loopback, *, sleeps: bool = False) -> tuple[str, Tab]:
     """Start a kernel that seems to have run for an hour."""
     edit(world, "gpu", resources={"limits": {"nvidia.com/gpu": GPUS}})
-    front_end = FrontEnd(await world.gateway(interval=interval))
+    front_end = FrontEnd(await world.gateway(interval=3600, sleeps=sleeps))
     kernel_id = await front_end.start("gpu")
     tab = await front_end.open(kernel_id)
     await tab.run("1")
@@ -39,6 +40,17 @@ def runs_for(world: Loopback, span: timedelta) -> None:
 def noted(world: Loopback) -> Usage:
     [body] = world.store.objects.values()
     return usage.usage_of(JupyterKernel.model_validate(body))
+
+
+def noted_since(world: Loopback, span: timedelta) -> None:
+    """Have what is noted say that the kernel has slept for so long."""
+    body = world.store.objects[only_key(world)]
+    since = replace(noted(world), asleep_since=now() - span)
+    body["metadata"]["annotations"][names.ANNOTATION_GPU_USAGE] = usage.annotation(since)
+
+
+def hours(count: int) -> timedelta:
+    return GPUS * timedelta(hours=count)
 
 
 def sleeps_for(tombstone: dict[str, Any], span: timedelta) -> None:
@@ -129,3 +141,83 @@ async def test_a_kernel_without_a_gpu_is_noted_nothing_of(world: Loopback) -> No
     await tab.run("1")
     [body] = world.store.objects.values()
     assert names.ANNOTATION_GPU_USAGE not in body["metadata"]["annotations"]
+
+
+async def test_a_kernel_that_wakes_holds_its_gpu_again(world: Loopback) -> None:
+    kernel_id, _ = await a_gpu_kernel(world, sleeps=True)
+    await release(world)
+    await until(lambda: noted(world).asleep_since)
+    assert abs(noted(world).used - hours(1)) < SLACK
+    await world.end(world.gateways[0])
+    noted_since(world, timedelta(hours=3))
+    await (await FrontEnd(await world.gateway(sleeps=True)).open(kernel_id)).run("1")
+    await until(lambda: noted(world).asleep_since is None)
+    assert abs(noted(world).given_back - hours(3)) < SLACK
+    runs_for(world, timedelta(hours=1))
+    await release(world)
+    await until(lambda: noted(world).asleep_since)
+    assert abs(noted(world).used - hours(2)) < SLACK
+    assert abs(noted(world).given_back - hours(3)) < SLACK
+
+
+async def test_what_no_gateway_noted_of_a_wake_is_counted_by_the_next(world: Loopback) -> None:
+    kernel_id, tab = await a_gpu_kernel(world, sleeps=True)
+    await release(world)
+    await until(lambda: noted(world).asleep_since)
+    await tab.run("1")
+    await world.end(world.gateways[0])
+    noted_since(world, timedelta(hours=3))
+    runs_for(world, timedelta(hours=1))
+    gateway = await world.gateway(sleeps=True)
+    await until(lambda: gateway.kernel_manager.kernels[kernel_id].iopub)
+    await release(world)
+    await until(lambda: noted(world).used > hours(1) + SLACK)
+    assert abs(noted(world).used - hours(2)) < SLACK
+    assert abs(noted(world).given_back - hours(2)) < SLACK
+
+
+async def test_a_sleep_that_another_gateway_sees_is_counted_once(world: Loopback) -> None:
+    kernel_id, _ = await a_gpu_kernel(world, sleeps=True)
+    second = await world.gateway(interval=3600, sleeps=True)
+    manager = second.kernel_manager.kernels[kernel_id]
+    await until(lambda: manager.iopub)
+    [first] = world.gateways[0].kernel_manager.kernels.values()
+    await first.ask(suspend=True)
+    await until(lambda: manager.asleep)
+    for kernel in (first, manager):
+        await kernel._note_usage()
+        assert abs(noted(world).used - hours(1)) < SLACK
+
+
+async def test_a_wake_that_is_interrupted_counts_nothing_twice(world: Loopback) -> None:
+    kernel_id, tab = await a_gpu_kernel(world, sleeps=True)
+    await release(world)
+    await until(lambda: noted(world).asleep_since)
+    before = noted(world)
+    reconcile, world.store._reconcile = world.store._reconcile, lambda _: None
+    cell = await tab.execute("1")
+    await until(lambda: not world.store.objects[only_key(world)]["spec"]["suspend"])
+    await until(lambda: noted(world).asleep_since is None)
+    front_end = FrontEnd(world.gateways[0])
+    await front_end.rest("POST", f"/api/kernels/{kernel_id}/interrupt")
+    await tab.until(lambda: cell.done)
+    await until(lambda: noted(world).asleep_since)
+    assert noted(world).used == before.used
+    assert noted(world).asleep_since >= before.asleep_since
+    world.store._reconcile = reconcile
+
+
+async def test_a_sleep_that_its_gateway_did_not_come_to_note_is_noted_by_the_next(
+    world: Loopback,
+) -> None:
+    await a_gpu_kernel(world, sleeps=True)
+    [kernel] = world.gateways[0].kernel_manager.kernels.values()
+    world.store.failing_annotates = 1_000_000
+    await release(world)
+    await until(lambda: kernel.asleep)
+    await world.end(world.gateways[0])
+    assert noted(world) == usage.NOTHING
+    world.store.failing_annotates = 0
+    await world.gateway(interval=3600, sleeps=True)
+    await until(lambda: noted(world).asleep_since)
+    assert abs(noted(world).used - hours(1)) < SLACK
