@@ -6,6 +6,7 @@ Standard library only.
 
 import asyncio
 import contextlib
+import ctypes
 import inspect
 import os
 import sys
@@ -30,9 +31,11 @@ _OWN = {
     "zmq",
 }
 #: What a Linux has that tells whom a process has started (CONFIG_PROC_CHILDREN).
-_TOLD = "/proc/thread-self/children"
-#: How often threads are looked through while some of them end.
+_CHILDREN = "/proc/thread-self/children"
+#: How often processes and threads are looked through while some of them end.
 _LOOKS = 3
+#: prctl(2), Linux 3.4.
+_PR_SET_CHILD_SUBREAPER = 36
 #: Processes by which Python's libraries watch over their own resources.
 _WATCHERS = ("resource_tracker", "multiprocessing.forkserver", "torch/_inductor/compile_worker")
 
@@ -87,19 +90,36 @@ def _tasks(loop: Any) -> list[str]:
     return found
 
 
+def adopt_orphans() -> None:
+    """Have what user code starts stay a descendant though what started it ends, as ``train &``.
+
+    Else it becomes a child of the machine's init, but in a container whose init is the kernel.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # not Linux
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def _processes() -> list[str]:
     """Return the programs of all descendants that still run, with their pids."""
-    found, parents = [], [os.getpid()]
-    children = _children if os.path.exists(_TOLD) else _children_by_parents()
-    while parents:
-        parents = [child for parent in parents for child in children(parent) if _runs(child)]
-        found += sorted(parents)
-    commands = ((pid, _command(pid)) for pid in found)
+    for _ in range(_LOOKS):
+        commands = {pid: _command(pid) for pid in _descendants()}
+        if all(commands.values()):
+            break
+        # One has ended, and left what it had started to another, which was looked at before.
     return [
         f"{_program(command)} ({pid})"
-        for pid, command in commands
+        for pid, command in commands.items()
         if command and not any(watcher in command for watcher in _WATCHERS)
     ]
+
+
+def _descendants() -> list[int]:
+    children = _children if os.path.exists(_CHILDREN) else _children_by_parents()
+    found, parents = [], [os.getpid()]
+    while parents:
+        parents = sorted(child for parent in parents for child in children(parent))
+        found += parents
+    return found
 
 
 def _children(pid: int) -> list[int]:
@@ -121,19 +141,14 @@ def _children(pid: int) -> list[int]:
 
 def _children_by_parents() -> Callable[[int], list[int]]:
     """Return what does as ``_children`` where Linux does not tell; elsewhere it finds none."""
-    parents = {int(name): _stat(name)[1] for name in _names("/proc") if name.isdigit()}
-    return lambda pid: [child for child, parent in parents.items() if parent == str(pid)]
+    parents = {int(name): _parent(name) for name in _names("/proc") if name.isdigit()}
+    return lambda pid: [child for child, parent in parents.items() if parent == pid]
 
 
-def _runs(pid: int) -> bool:
-    return _stat(pid)[0] not in ("", "Z")
-
-
-def _stat(pid: int | str) -> tuple[str, str]:
-    """Return a process' state and its parent; two empty ones where it has ended."""
+def _parent(pid: str) -> int | None:
     # The command may hold anything, so fields count from its end.
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].decode().split()
-    return (fields[0], fields[1]) if len(fields) > 1 else ("", "")
+    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    return int(fields[1]) if len(fields) > 1 else None
 
 
 def _names(folder: str) -> list[str]:
@@ -154,5 +169,6 @@ def _program(command: str) -> str:
 
 
 def _command(pid: int) -> str:
+    """Return what a process runs, nothing where it has ended."""
     arguments = _read(f"/proc/{pid}/cmdline")
     return arguments.replace(b"\0", b" ").decode(errors="replace").strip()[:200]

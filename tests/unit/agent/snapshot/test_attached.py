@@ -5,6 +5,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -287,22 +288,21 @@ def test_what_a_cell_left_running_is_told(kernel: Kernel, code: str, name: str) 
 
 @pytest.mark.parametrize("children", [True, False], ids=["told", "found by their parents"])
 def test_a_process_is_told_whoever_has_started_it(kernel: Kernel, *, children: bool) -> None:
+    kernel.ask("hello")
     if not children:
-        kernel.run("from elastic_jupyter_agent import leftovers; leftovers._TOLD = '/none'")
+        kernel.run("from elastic_jupyter_agent import leftovers; leftovers._CHILDREN = '/none'")
     kernel.run(
-        "import subprocess as s, threading as th\n"
-        "started = []\n"
-        "def start(*args): started.append(s.Popen(args))\n"
-        "for args in (('sleep', '60'), ('sh', '-c', 'tail -f /dev/null; true')):\n"
-        "    t = th.Thread(target=start, args=args); t.start(); t.join()\n"
-        "import os; ended = s.Popen(['true'])\n"
-        "os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)"
+        "import os, subprocess as s, threading as th\n"
+        "def of_a_thread(): s.Popen(['sleep', '60'])\n"
+        "t = th.Thread(target=of_a_thread); t.start(); t.join()\n"
+        "s.Popen(['sh', '-c', 'tail -f /dev/null; true'])\n"
+        "os.system('cat /dev/zero > /dev/null &')\n"
+        "ended = s.Popen(['true']); os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)"
     )
-    try:
-        left = kernel.ask("leftovers")["leftovers"]
-        assert sorted(one["name"].partition(" (")[0] for one in left) == ["sh", "sleep", "tail"]
-    finally:
-        kernel.run("s.run(['pkill', '-P', str(started[1].pid)]); [p.kill() for p in started]")
+    left = [one["name"] for one in kernel.ask("leftovers")["leftovers"]]
+    for name in left:
+        os.kill(int(name.partition("(")[2].rstrip(")")), signal.SIGKILL)
+    assert sorted(name.partition(" (")[0] for name in left) == ["cat", "sh", "sleep", "tail"]
 
 
 def test_a_look_for_processes_reads_of_no_others(kernel: Kernel) -> None:
