@@ -148,10 +148,11 @@ class Tab:
         cell = self._cells[message["header"]["msg_id"]] = Cell(message["header"]["msg_id"])
         return cell
 
-    async def execute(self, code: str) -> Cell:
+    async def execute(self, code: str, *, subshell: str = "") -> Cell:
         return await self.send(
             "execute_request",
             {"code": code, "silent": False, "store_history": True, "allow_stdin": False},
+            subshell=subshell,
         )
 
     def adopt(self, cell: Cell) -> None:

@@ -208,7 +208,13 @@ class LoopbackStore:
         return await self.get(key)
 
     async def save(
-        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int
+        self,
+        key: Key,
+        snapshot: Snapshot | None,
+        *,
+        uid: str,
+        epoch: int,
+        version: str | None = None,
     ) -> JupyterKernel:
         if self.failing_saves:
             self.failing_saves -= 1
@@ -218,9 +224,8 @@ class LoopbackStore:
         kernel = await self.get(key)
         if kernel.metadata.uid != uid:
             raise NotFound(f"{key} not found")
-        self.objects[key] = merge(
-            self.objects[key], {"spec": snapshot_patch(kernel, snapshot, epoch=epoch)}
-        )
+        patch = snapshot_patch(kernel, snapshot, epoch=epoch, version=version)
+        self.objects[key] = merge(self.objects[key], {"spec": patch})
         self.report(key)
         self._reconcile(key)
         return await self.get(key)
@@ -235,10 +240,12 @@ class LoopbackStore:
         verdict = kernel_status.verdict(kernel, sight)
         if verdict.action is Action.CLEAN_UP:
             self._end(uid)
-            self.report(key, phase=verdict.phase.value, podIP=None)
+            ended = datetime.now(UTC).isoformat()
+            self.report(key, phase=verdict.phase.value, podIP=None, completionTime=ended)
         elif verdict.action is Action.START:
             epoch = kernel_status.epoch_of(kernel)
-            self.report(key, phase="Pending", epoch=epoch, conditions=[])
+            said = {"phase": "Pending", "epoch": epoch, "conditions": [], "completionTime": None}
+            self.report(key, **said)
             if not self.hold:
                 self.run(key)
         elif sight is Sight.RUNNING:

@@ -100,11 +100,6 @@ class Facts:
         return self.suspend and kernel_status.is_resting(self.phase)
 
     @property
-    def is_wanted_again(self) -> bool:
-        """Whether it is to run and still rests: its times are of the incarnation before."""
-        return kernel_status.is_resting(self.phase) and not self.suspend
-
-    @property
     def reachable(self) -> bool:
         """Whether there is somebody to connect to who will not go in a moment.
 

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 #: How long the reconciler may take to put a kernel to rest that ended as it woke, s.
 REST_PATIENCE = 30.0
+#: How long a cell of a front end that is away may be on its way before it is heard to run.
+ARRIVAL = timedelta(seconds=5)
 
 
 class ElasticKernelManager(ServerKernelManager):
@@ -97,13 +99,17 @@ class ElasticKernelManager(ServerKernelManager):
         self.told_busy = False
         self.telling = asyncio.Lock()
         self._noting = asyncio.Lock()
+        # When the incarnation ended whose GPU time is in the wish: the status may say it for long.
+        self._counted: datetime | None = None
         self.execution_state = "starting"
         self.last_activity = self.last_execution
         self.reason = ""
         self._executing: set[str] = set()
+        # When a cell of a front end that is away was last sent to the kernel.
+        self._sent_at: datetime | None = None
         self._busy_unknown = False
-        #: Whether another gateway may have asked for what is launched, and have cells run in it.
-        self.shared = False
+        # Whether another gateway may have asked for what is launched, and have cells run in it.
+        self._shared = False
         # Whether a kernel that is still to be connected to has variables that no snapshot has.
         self._irreplaceable = False
         # Whether its object is being made that rests from the beginning.
@@ -289,7 +295,7 @@ class ElasticKernelManager(ServerKernelManager):
         ``before``: what was told last; where that named a snapshot, the other one has restored it.
         """
         facts, launched = self.facts, self.state is KernelState.STARTING and self._launching
-        if facts is None or not launched or not self.shared or self._irreplaceable:
+        if facts is None or not launched or not self._shared or self._irreplaceable:
             return False
         restored = before is not None and before.uid == facts.uid and before.snapshot is not None
         return facts.snapshot is None and (facts.runs or restored)
@@ -366,7 +372,7 @@ class ElasticKernelManager(ServerKernelManager):
     def _after_run(self) -> Wish:
         """Return the wish with the GPU time of the incarnation that ends, once."""
         facts = self.facts if self.facts and self.facts.uid not in self.retired else None
-        if facts is not None and facts.is_wanted_again:  # what it says has been counted
+        if facts is not None and facts.ended_at and facts.ended_at == self._counted:
             facts = None
         used = usage.after_run(
             self.wish.usage,
@@ -399,7 +405,8 @@ class ElasticKernelManager(ServerKernelManager):
         self.execution_state = "starting"
         self.waiting_text = notices.STARTING
         self._waited = None
-        self.shared, self._irreplaceable = shared, self._busy_unknown
+        self._shared, self._irreplaceable = shared, self._busy_unknown
+        self._counted = self.facts.ended_at if self.facts else None
         # Whoever had it woken may not have come to note that.
         since = self.facts.running_since if self.facts and self.facts.runs else None
         awake = usage.after_sleep(
@@ -490,8 +497,9 @@ class ElasticKernelManager(ServerKernelManager):
             self.state = KernelState.FAILED
             self.execution_state = "idle"
             self.reason = str(error)
-            saved = self._has_snapshot
-            if self._irreplaceable and not saved:
+            # A conflict: another gateway of ours, or a release, has it rest.
+            saved = self._has_snapshot or isinstance(error, Conflict)
+            if self._irreplaceable and self._shared and not saved:
                 self.notice.text = notices.replaced(self.reason)
             text = await self._not_woken(error) if saved else str(error)
             self._fail("KernelStartError", text)
@@ -565,11 +573,14 @@ class ElasticKernelManager(ServerKernelManager):
             return
         for connection in self._by_arrival():
             forward(connection)
-        run = self.parked.forward(
-            self.connect_channel, self.session, self.touched, iopub_from=iopub.ring.next
-        )
-        if run:
-            self._executing |= run
+        if self.parked.forward(
+            self.connect_channel,
+            self.session,
+            self.touched,
+            redirect=self.subshells.redirect,
+            iopub_from=iopub.ring.next,
+        ):
+            self._sent_at = datetime.now(UTC)
             self.touch()
         if self.parked.listening:
             iopub.ring.limit(AWAITED)
@@ -712,7 +723,10 @@ class ElasticKernelManager(ServerKernelManager):
         facts = self.facts
         suspend = facts is not None and facts.suspend
         # A cell may be on its way to the kernel, or its reply on the way back.
-        asked = suspend and any(connection.executes for connection in self.connections)
+        asked = suspend and (
+            any(connection.executes for connection in self.connections)
+            or (self._sent_at is not None and now - self._sent_at < ARRIVAL)
+        )
         failure = self.idleness.failure
         return idle.decide(
             idle.Activity(
@@ -808,6 +822,9 @@ class ElasticKernelManager(ServerKernelManager):
             self.log.info("kernel %s goes on: its save was cancelled", self.kernel_id)
         except NoAgent as error:
             return str(error)
+        except Conflict as error:  # another gateway of ours has just written what is to be
+            self.log.warning("kernel %s is not saved: %s", self.kernel_id, error)
+            released = True
         except (AgentFailed, StoreError) as error:
             self.log.warning("kernel %s is not saved, and runs on: %s", self.kernel_id, error)
             self.idleness.save_failed(str(error), released=released)
@@ -899,16 +916,21 @@ class ElasticKernelManager(ServerKernelManager):
                 facts = Facts.of(kernel)
                 if facts.uid != uid:
                     return
-                if facts.snapshot is None and (was_named or (facts.runs and self._is_shared)):
+                if facts.snapshot is None and (
+                    was_named or (facts.runs and self._others_may_launch)
+                ):
                     self._take(kernel)
                     if self.state is KernelState.ASLEEP:
                         self._join()
                     return
                 kept = facts.snapshot.id if facts.snapshot else None
                 snapshot = Snapshot(epoch=facts.epoch, id=kept)
-                with contextlib.suppress(Conflict):  # it came to another epoch meanwhile
+                version = kernel.metadata.resource_version
+                with contextlib.suppress(Conflict):  # it is not what was read any more
                     self._take(
-                        await self.store.save(self.key, snapshot, uid=facts.uid, epoch=facts.epoch)
+                        await self.store.save(
+                            self.key, snapshot, uid=uid, epoch=facts.epoch, version=version
+                        )
                     )
                     return
 
@@ -931,23 +953,37 @@ class ElasticKernelManager(ServerKernelManager):
                 facts = await self._at_rest()
                 self._take(await self.store.wish(self.key, uid=facts.uid, suspend=False))
             except (StoreError, TimeoutError) as error:
-                self.state = KernelState.ASLEEP
                 why = str(error) or "it has not ended yet"
                 self.log.warning("kernel %s could not be asked for: %s", self.kernel_id, why)
-                self._fail("KernelStartError", notices.not_woken(why))
+                await self._stay_asleep(why)
                 return
             self.begin(shared=True)
             self.spawn(self._note_usage())
             self.release_if_asked()  # since that wish, and told before its answer
 
+    async def _stay_asleep(self, why: str) -> None:
+        """End what waits for a kernel that could not be asked for."""
+        facts = cast(Facts, self.facts)
+        if facts.uid in self.retired:
+            self.state, self.reason = KernelState.RECLAIMED, notices.DELETED
+            self._fail("KernelStartError", f"The kernel ended: {notices.DELETED}")
+            self.spawn(self._remember_lost())
+            return
+        self.state = KernelState.ASLEEP
+        self._fail("KernelStartError", notices.not_woken(why))
+        if not facts.rests:  # a launch that failed may have left it so
+            await self._sleep_on()
+
     async def _at_rest(self) -> Facts:
         """Return the facts once the incarnation before is over.
 
         Before that it would end as the next one, or stay as it ended. Raises ``TimeoutError`` when
-        the reconciler does not say so.
+        the reconciler does not say so, ``NotFound`` when the object goes.
         """
         async with asyncio.timeout(REST_PATIENCE):
             while (facts := cast(Facts, self.facts)).suspend and not facts.rests:
+                if facts.uid in self.retired:
+                    raise NotFound(f"JupyterKernel {self.key} is gone")
                 self._changed.clear()
                 await self._changed.wait()
         return facts
@@ -1062,14 +1098,14 @@ class ElasticKernelManager(ServerKernelManager):
         facts = self.facts
         if self._irreplaceable:
             return True
-        if facts is None or facts.uid in self.retired or facts.snapshot is not None:
+        if facts is None or facts.uid in self.retired or facts.snapshot is not None or facts.rests:
             return False
-        return self._is_shared and not _is_queued(facts)
+        return self._others_may_launch and not _is_queued(facts)
 
     @property
-    def _is_shared(self) -> bool:
+    def _others_may_launch(self) -> bool:
         """Whether another gateway may launch it, too: it may have before, or does from now on."""
-        return self.shared or self.mapping.hands_over
+        return self._shared or self.mapping.hands_over
 
     async def ask(self, *, suspend: bool | None = None, keep_until: datetime | None = None) -> None:
         """Write what its user wishes of the present incarnation, and heed it.

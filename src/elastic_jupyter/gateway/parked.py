@@ -4,7 +4,6 @@ A browser that sleeps, or a notebook server that is replaced, must find its cell
 So requests that wait for a kernel still get it, and every request gets its answer or a reason.
 """
 
-import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -141,14 +140,15 @@ class ParkedFrontEnds:
         session: Session,
         touched: Touched,
         *,
+        redirect: Callable[[Asked], Asked],
         iopub_from: int,
-    ) -> set[str]:
-        """Give what waited for a kernel to the one that runs now.
+    ) -> bool:
+        """Give what waited for a kernel to the one that runs now; say whether it is to run code.
 
-        Returns of each front end the id of the first execution: it will begin for certain.
-        ``connect`` makes a stream of a channel and an identity, ``touched`` goes first.
+        ``connect`` makes a stream of a channel and an identity, ``touched`` goes first;
+        ``redirect`` returns a message as this kernel can take it.
         """
-        run: set[str] = set()
+        runs = False
         for parked in self._parked.values():
             requests = without_questions(parked.held)
             failed = requests if parked.failure else []
@@ -156,8 +156,7 @@ class ParkedFrontEnds:
             parked.held = failed
             if not waited:
                 continue
-            executions = (one.header for one in waited if one.msg_type == "execute_request")
-            run.update(str(header.get("msg_id")) for header in itertools.islice(executions, 1))
+            runs = runs or waits(waited)
             if not parked.streams:
                 parked.iopub_from = iopub_from
                 parked.listen({channel: connect(channel, parked.identity) for channel in CHANNELS})
@@ -167,8 +166,8 @@ class ParkedFrontEnds:
                     if asked in requests and asked.msg_type.endswith("_request"):
                         parked.unanswered[str(asked.header.get("msg_id"))] = asked.header
                     stream = cast("zmq.Socket[bytes]", parked.streams[asked.channel])
-                    session.send_raw(stream, asked.parts)
-        return run
+                    session.send_raw(stream, redirect(asked).parts)
+        return runs
 
 
 def waits(held: Iterable[Asked]) -> bool:

@@ -155,8 +155,7 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
                 existing = await self.manager.store.get(self.key)
                 uid = existing.metadata.uid or ""
                 if uid not in self.manager.retired:
-                    self.manager.shared = True  # else the answer to the create was lost
-                    return existing
+                    return existing  # ours: the answer to the create was lost
                 await self.manager.store.delete(self.key, uid=uid)
             except Unavailable as error:
                 if asyncio.get_running_loop().time() > deadline:

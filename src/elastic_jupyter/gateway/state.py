@@ -12,7 +12,8 @@ class KernelState(Enum):
         ASLEEP: its JupyterKernel rests, with its variables in a snapshot; an execution wakes it.
         RECLAIMED: there is no JupyterKernel, a tombstone remembers it; an execution asks for a new
             one.
-        FAILED: the reconciler gave up on this incarnation; an execution asks for a new one.
+        FAILED: the reconciler gave up on this incarnation; an execution asks for a new one. One
+            that did not wake goes to sleep again.
     """
 
     STARTING = "starting"

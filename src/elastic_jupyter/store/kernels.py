@@ -99,22 +99,28 @@ class KubernetesKernelStore:
         return await self._patch(key, body, uid=uid, manager=PERSON_MANAGER)
 
     async def save(
-        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int
+        self,
+        key: Key,
+        snapshot: Snapshot | None,
+        *,
+        uid: str,
+        epoch: int,
+        version: str | None = None,
     ) -> JupyterKernel:
         for _ in range(_ATTEMPTS - 1):
             with contextlib.suppress(_Outrun):
-                return await self._save(key, snapshot, uid=uid, epoch=epoch)
-        return await self._save(key, snapshot, uid=uid, epoch=epoch)
+                return await self._save(key, snapshot, uid=uid, epoch=epoch, version=version)
+        return await self._save(key, snapshot, uid=uid, epoch=epoch, version=version)
 
     async def _save(
-        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int
+        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int, version: str | None
     ) -> JupyterKernel:
         kernel = await self.get(key)
         if kernel.metadata.uid != uid:
             raise NotFound(f"JupyterKernel {key} with uid {uid} is gone")
         body = {
             "metadata": {"resourceVersion": kernel.metadata.resource_version},
-            "spec": snapshot_patch(kernel, snapshot, epoch=epoch),
+            "spec": snapshot_patch(kernel, snapshot, epoch=epoch, version=version),
         }
         try:
             patched = await self._client.patch(

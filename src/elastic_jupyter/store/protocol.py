@@ -111,14 +111,21 @@ class KernelStore(Protocol):
         ...
 
     async def save(
-        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int
+        self,
+        key: Key,
+        snapshot: Snapshot | None,
+        *,
+        uid: str,
+        epoch: int,
+        version: str | None = None,
     ) -> JupyterKernel:
         """Write what the variables of an incarnation are while it does not run. The gateway's.
 
         With a snapshot the kernel is suspended, too: its pod may go. None: the variables are in
         the kernel again. Raises ``NotFound`` when the object with this uid is gone, ``Conflict``
-        when its present incarnation is not of this ``epoch``, another gateway was faster
-        (``wishes.snapshot_patch``), or others wrote it again and again.
+        when its present incarnation is not of this ``epoch``, when it has changed since it was of
+        this ``version`` (None: that is no matter), when the removal would take a rest of this
+        incarnation back, or when others wrote it again and again.
         """
         ...
 

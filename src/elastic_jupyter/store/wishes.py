@@ -15,24 +15,29 @@ def spec_patch(*, suspend: bool | None, keep_until: datetime | None) -> Json:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def snapshot_patch(kernel: JupyterKernel, snapshot: Snapshot | None, *, epoch: int) -> Json:
+def snapshot_patch(
+    kernel: JupyterKernel, snapshot: Snapshot | None, *, epoch: int, version: str | None
+) -> Json:
     """Return the merge patch of ``spec`` that writes a snapshot, None: removes it.
 
-    Raises ``Conflict`` when the kernel's present incarnation is not of this ``epoch``, and where
-    another gateway was faster: with a rest of this incarnation, which is not taken back, or with
-    the removal of an older snapshot, which is not written again over what has run since.
+    Raises ``Conflict`` when the kernel's present incarnation is not of this ``epoch``, when it is
+    not of this ``version`` (None: any), and instead of taking back that this incarnation has been
+    put to rest.
     """
+    known = kernel.metadata.resource_version
+    if version not in (None, known):
+        raise Conflict(
+            f"JupyterKernel {kernel.metadata.name} was changed: it has version {known}, "
+            f"not {version}"
+        )
     present = kernel_status.epoch_of(kernel)
     if present != epoch:
         raise Conflict(
             f"JupyterKernel {kernel.metadata.name} has come to epoch {present}, not {epoch}"
         )
-    named = kernel.spec.snapshot
     if snapshot is None:
+        named = kernel.spec.snapshot
         if kernel.spec.suspend and named is not None and named.epoch == epoch:
             raise Conflict(f"JupyterKernel {kernel.metadata.name} has been put to rest")
         return {"snapshot": None}
-    older = snapshot.id is not None and not snapshot.id.startswith(f"{epoch}-")
-    if older and (named is None or named.id != snapshot.id):
-        raise Conflict(f"JupyterKernel {kernel.metadata.name} has its variables back")
     return {"suspend": True, "snapshot": {"id": None, **snapshot.to_dict()}}

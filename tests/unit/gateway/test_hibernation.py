@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,17 @@ import pytest
 from elastic_jupyter.api.base import ObjectMeta
 from elastic_jupyter.api.kernel import JupyterKernel, Snapshot
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec
-from elastic_jupyter.gateway import hibernation
+from elastic_jupyter.errors import Unavailable
+from elastic_jupyter.gateway import hibernation, kernel
 from elastic_jupyter.gateway.app import GatewayApp
 from elastic_jupyter.gateway.connection import ElasticConnection
 from elastic_jupyter.gateway.iopub import IOPub
 from elastic_jupyter.gateway.state import KernelState
-from elastic_jupyter.policy import saves
+from elastic_jupyter.policy import idle, saves
 from elastic_jupyter.policy.keys import address_token
 from elastic_jupyter.store.protocol import Key
 from tests.support.front_end import Cell, FrontEnd, Tab
-from tests.support.loopback import MASTER, Loopback, only_key
+from tests.support.loopback import MASTER, Loopback, now, only_key
 from tests.unit.gateway.test_gateway import until
 
 SOON = {"idle": 0.5, "interval": 0.1, "sleeps": True}
@@ -911,12 +913,18 @@ async def test_a_gateway_leaves_the_snapshot_that_another_has_just_named(
     assert spec(world)["suspend"]
 
 
+@pytest.mark.parametrize("lazy", [False, True])
 async def test_a_suspend_is_not_written_over_what_another_gateway_wakes_meanwhile(
-    world: Loopback, monkeypatch: pytest.MonkeyPatch
+    world: Loopback, monkeypatch: pytest.MonkeyPatch, *, lazy: bool
 ) -> None:
     """The other one has removed the snapshot's name since this one read it."""
-    gateway, kernel_id, tab = await a_sleeper(world)
-    cell = await asks_in_vain(world, tab, "import time\nprint('on')\ntime.sleep(600)")
+    if lazy:
+        gateway = await world.gateway(**NEVER, lazy=True)
+        kernel_id = await FrontEnd(gateway).start()
+        tab = await FrontEnd(gateway).open(kernel_id)
+    else:
+        gateway, kernel_id, tab = await a_sleeper(world)
+    cell = await asks_in_vain(world, tab, "import time\nx = 1\nprint('on')\ntime.sleep(600)")
     second = await world.gateway(**NEVER)
     manager, get = second.kernel_manager.kernels[kernel_id], world.store.get
     uid = world.store.objects[only_key(world)]["metadata"]["uid"]
@@ -1003,18 +1011,96 @@ async def test_a_kernel_that_fails_with_its_variables_says_that_they_are_gone(
     assert "woke with" not in cell.text("stderr")
 
 
-async def test_a_kernel_is_busy_from_the_moment_that_a_cell_goes_to_it_of_a_tab_that_is_away(
+async def test_a_cell_that_has_just_gone_to_its_kernel_for_a_tab_that_is_away_is_not_overtaken(
     world: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or a release in that moment would save it, and the cell would be gone."""
     gateway, kernel_id, tab = await a_sleeper(world)
     manager = gateway.kernel_manager.kernels[kernel_id]
     await asks_in_vain(world, tab, "x += 1")
     await tab.close()
     await until(lambda: not manager.connections)
-    asked: list[bool] = []
-    monkeypatch.setattr(manager, "release_if_asked", lambda: asked.append(manager.busy))
+    saves: list[bool] = []
+
+    def release() -> None:
+        assert manager.facts is not None
+        manager.facts = replace(manager.facts, suspend=True)
+        saves.append(manager.verdict(now()).action is idle.Action.RECLAIM)
+
+    monkeypatch.setattr(manager, "release_if_asked", release)
     go_on(world)
     await until(lambda: manager.state is KernelState.RUNNING)
-    assert asked[0]
+    assert not saves[0]
+    monkeypatch.setattr(kernel, "ARRIVAL", timedelta(0))
     await until(lambda: not manager.busy)
+    assert saves[-1], "not for ever, if it is never heard"
+
+
+async def test_a_kernel_that_could_not_be_made_and_is_released_rests_at_once(
+    world: Loopback,
+) -> None:
+    world.store.hold = True
+    first = await world.gateway(**NEVER)
+    kernel_id = await FrontEnd(first).start()
+    await world.end(first)
+    second = await world.gateway(**NEVER)
+    manager = second.kernel_manager.kernels[kernel_id]
+    assert manager.state is KernelState.STARTING
+    await suspend(world)
+    await until(lambda: manager.state is KernelState.ASLEEP)
+    assert phase(world) == "Dormant"
+    world.store.hold = False
+    assert (await (await FrontEnd(second).open(kernel_id)).run("print(1)")).text() == "1\n"
+
+
+async def test_a_kernel_that_fails_to_wake_twice_rests_again(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time it is not even asked for: what was made the first time would stay."""
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager, wish = gateway.kernel_manager.kernels[kernel_id], world.store.wish
+    asked, told = asyncio.Event(), asyncio.Event()
+
+    async def names_slowly(*_: Any) -> list[str]:
+        asked.set()
+        await told.wait()
+        return []
+
+    async def wish_in_vain(key: Key, **wishes: Any) -> JupyterKernel:
+        raise Unavailable("no answer")
+
+    monkeypatch.setattr(manager.hibernation, "names", names_slowly)
+    shutil.rmtree(world.snapshots)
+    first = await tab.execute("print(x)")
+    await asked.wait()
+    monkeypatch.setattr(world.store, "wish", wish_in_vain)
+    second = await tab.execute("print(x)")
+    await tab.until(lambda: second.done)
+    told.set()
+    await tab.until(lambda: first.done)
+    monkeypatch.setattr(world.store, "wish", wish)
+    await asleep(world)
+    assert manager.state is KernelState.ASLEEP
+
+
+async def test_a_kernel_that_is_deleted_as_it_is_asked_for_gives_way_to_a_new_one(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager, key, wish = (
+        gateway.kernel_manager.kernels[kernel_id],
+        only_key(world),
+        world.store.wish,
+    )
+
+    async def wish_late(key: Key, **wishes: Any) -> JupyterKernel:
+        await world.store.delete(key, uid=wishes["uid"])
+        await until(lambda: wishes["uid"] in manager.retired)
+        return await wish(key, **wishes)
+
+    monkeypatch.setattr(world.store, "wish", wish_late)
+    cell = await tab.run("print(x)")
+    assert "its JupyterKernel was deleted" in (cell.reply or {})["content"]["evalue"]
+    assert key not in world.store.objects
+    cell = await tab.run("print('x' in globals())")
+    assert cell.text() == "False\n"
+    assert "variables are gone" in cell.text("stderr")

@@ -189,22 +189,25 @@ async def test_a_sleep_that_another_gateway_sees_is_counted_once(world: Loopback
         assert abs(noted(world).used - hours(1)) < SLACK
 
 
-async def test_a_wake_that_is_interrupted_counts_nothing_twice(world: Loopback) -> None:
+@pytest.mark.parametrize("wish", ["interrupt", "release"])
+async def test_a_wake_that_is_taken_back_counts_nothing_twice(world: Loopback, wish: str) -> None:
     kernel_id, tab = await a_gpu_kernel(world, sleeps=True)
     await release(world)
     await until(lambda: noted(world).asleep_since)
     before = noted(world)
-    reconcile, world.store._reconcile = world.store._reconcile, lambda _: None
+    world.store._reconcile = lambda _: None
     cell = await tab.execute("1")
     await until(lambda: not world.store.objects[only_key(world)]["spec"]["suspend"])
     await until(lambda: noted(world).asleep_since is None)
-    front_end = FrontEnd(world.gateways[0])
-    await front_end.rest("POST", f"/api/kernels/{kernel_id}/interrupt")
+    if wish == "interrupt":
+        path = f"/api/kernels/{kernel_id}/interrupt"
+        await FrontEnd(world.gateways[0]).rest("POST", path)
+    else:
+        await release(world)
     await tab.until(lambda: cell.done)
     await until(lambda: noted(world).asleep_since)
     assert noted(world).used == before.used
     assert noted(world).asleep_since >= before.asleep_since
-    world.store._reconcile = reconcile
 
 
 async def test_a_sleep_that_its_gateway_did_not_come_to_note_is_noted_by_the_next(

@@ -1,11 +1,12 @@
 """Widgets of a kernel that sleeps, and after it woke. The front end's part is played."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.front_end import Cell, FrontEnd, Tab
-from tests.support.loopback import Loopback
+from tests.support.loopback import Loopback, only_key
 from tests.unit.gateway.test_gateway import until
 from tests.unit.gateway.test_hibernation import NEVER, asleep, phase, spec, suspend
 
@@ -292,3 +293,23 @@ async def test_a_front_end_that_names_a_subshell_of_before_reaches_the_kernel(
     for number, named in enumerate((before, now, before), 4):
         await tab.touch(slider, subshell=named, method="update", state={"value": number})
     assert (await tab.run("print(seen)")).text() == "[3, 4, 5, 6]\n"
+
+
+async def test_a_cell_for_a_subshell_of_before_runs_though_its_front_end_has_left(
+    world: Loopback, tmp_path: Path
+) -> None:
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    await tab.run("x = 1")
+    before = await subshell(tab)
+    await suspend(world)
+    await asleep(world)
+    world.store.hold = True
+    await tab.execute(f"open({str(tmp_path / 'ran')!r}, 'w')", subshell=before)
+    await until(lambda: not spec(world)["suspend"])
+    await tab.close()
+    await until(lambda: not gateway.kernels.kernels[kernel_id].connections)
+    world.store.run(only_key(world))
+    await until((tmp_path / "ran").exists)

@@ -87,12 +87,19 @@ class SqliteKernelStore:
         return await self._patch_own(key, {"spec": spec}, uid=uid)
 
     async def save(
-        self, key: Key, snapshot: Snapshot | None, *, uid: str, epoch: int
+        self,
+        key: Key,
+        snapshot: Snapshot | None,
+        *,
+        uid: str,
+        epoch: int,
+        version: str | None = None,
     ) -> JupyterKernel:
         def write(connection: Connection) -> Object:
             old = objects.get(connection, KIND, key)
             _require_uid(key, old["metadata"], uid)
-            spec = snapshot_patch(parse(JupyterKernel, old), snapshot, epoch=epoch)
+            kernel = parse(JupyterKernel, old)
+            spec = snapshot_patch(kernel, snapshot, epoch=epoch, version=version)
             return objects.replace(connection, KIND, old, merge(old, {"spec": spec}))
 
         return await self._write(write)
