@@ -1,16 +1,16 @@
 """Five kernels for two GPUs: who waits, what the notebook says meanwhile, who comes next."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.cluster.test_bad_news import a_pod, by_hand
 from tests.cluster.test_how_to import HOW_TO, uses_gpus
-from tests.cluster.test_resources import table
 from tests.scenarios.gpu_queue import GpuQueue
 from tests.support import manifests
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, events_of
 from tests.support.eventually import eventually
 from tests.support.team import Object, Team, a_namespace
 from tests.support.walkthrough import Walkthrough
@@ -122,32 +122,22 @@ def test_a_gate_that_a_policy_keeps_holds_up_nobody_and_is_tried_again(cluster: 
                 what="the pod",
             )
 
-        def rows() -> dict[str, tuple[str, str]]:
-            seen = table(cluster.kubectl("get", "jk", "-n", namespace))
-            return {row["NAME"]: (row["PHASE"], row["REASON"]) for row in seen}
-
         def message(name: str) -> str:
             kernel = cluster.get(namespace, "jupyterkernels", name) or {}
             return str(kernel.get("status", {}).get("conditions"))
 
+        # Its status says so for a second. Then it is in line again, behind the other one.
+        first = cluster.get(namespace, "jupyterkernels", "first") or {}
         eventually(
-            rows,
-            lambda seen: (
-                seen == {"first": ("Pending", "GateRefused"), "second": ("Queued", "Queued")}
-            ),
-            within=10,
-            what="what either waits for",
-        )
-        eventually(  # while it is tried again it may be said to wait in the queue
-            lambda: message("first"),
-            lambda said: "nobody touches it" in said,
-            within=10,
-            what="why it waits",
+            lambda: [(one["reason"], one["message"]) for one in events_of(cluster, first)],
+            lambda seen: any(why == "GateRefused" and "nobody" in said for why, said in seen),
+            within=20,
+            what="the word on the gate that is kept",
         )
         eventually(
             lambda: message("second"),
-            lambda said: "1st of 1 in the queue" in said,
-            within=10,
+            lambda said: re.search(r"1st of [12] in the queue; 0/", said),
+            within=20,
             what="the place of the second, which was behind the first",
         )
         cluster.kubectl("delete", "validatingadmissionpolicybinding", namespace)
