@@ -36,8 +36,13 @@ _CHILDREN = "/proc/thread-self/children"
 _LOOKS = 3
 #: prctl(2), Linux 3.4.
 _PR_SET_CHILD_SUBREAPER = 36
-#: Processes by which Python's libraries watch over their own resources.
-_WATCHERS = ("resource_tracker", "multiprocessing.forkserver", "torch/_inductor/compile_worker")
+#: Processes by which Python's libraries watch over their own resources, and its debugger.
+_WATCHERS = (
+    "resource_tracker",
+    "multiprocessing.forkserver",
+    "torch/_inductor/compile_worker",
+    "debugpy/adapter",
+)
 
 
 def leftovers(loop: Any) -> list[dict[str, str]]:
@@ -171,4 +176,4 @@ def _program(command: str) -> str:
 def _command(pid: int) -> str:
     """Return what a process runs, nothing where it has ended."""
     arguments = _read(f"/proc/{pid}/cmdline")
-    return arguments.replace(b"\0", b" ").decode(errors="replace").strip()[:200]
+    return arguments.replace(b"\0", b" ").decode(errors="replace").strip()[:4096]

@@ -322,6 +322,13 @@ def test_a_gpu_at_work_is_told_with_what_was_left_running(kernel: Kernel) -> Non
     assert kernel.ask("leftovers") == {"leftovers": [{"kind": "gpu", "name": "GPU 0 at 87 %"}]}
 
 
+def test_a_debugger_is_not_left_running(kernel: Kernel) -> None:
+    """JupyterLab has the kernel start it as soon as its user may want to debug."""
+    kernel.ask("hello")
+    kernel.run("import debugpy; debugpy.listen(('127.0.0.1', 0))")
+    assert kernel.ask("leftovers") == {"leftovers": []}
+
+
 def test_libraries_leave_nothing_running(kernel: Kernel) -> None:
     assert kernel.ask("leftovers") == {"leftovers": []}
     kernel.run(
