@@ -57,6 +57,7 @@ def _hello() -> dict[str, Any]:
     from elastic_jupyter_agent import leftovers
 
     leftovers.adopt_orphans()
+    upstream.leave_ended_children_alone(_kernel())
     try:
         agent = version("elastic-jupyter-agent")
     except PackageNotFoundError:  # run from its sources

@@ -106,9 +106,11 @@ def adopt_orphans() -> None:
 
 def _processes() -> list[str]:
     """Return the programs of all descendants that still run, with their pids."""
+    ended: set[int] = set()
     for _ in range(_LOOKS):
         commands = {pid: _command(pid) for pid in _descendants()}
-        if all(commands.values()):
+        before, ended = ended, {pid for pid, command in commands.items() if not command}
+        if ended <= before:
             break
         # One has ended, and left what it had started to another, which was looked at before.
     return [
@@ -120,9 +122,11 @@ def _processes() -> list[str]:
 
 def _descendants() -> list[int]:
     children = _children if os.path.exists(_CHILDREN) else _children_by_parents()
-    found, parents = [], [os.getpid()]
+    found: list[int] = []
+    parents = [os.getpid()]
     while parents:
-        parents = sorted(child for parent in parents for child in children(parent))
+        started = {child for parent in parents for child in children(parent)}
+        parents = sorted(started.difference(found))
         found += parents
     return found
 

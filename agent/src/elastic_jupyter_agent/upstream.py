@@ -72,6 +72,30 @@ def of_cells(kernel: Any) -> contextvars.Context | None:
     return context if isinstance(context, contextvars.Context) else None
 
 
+def leave_ended_children_alone(kernel: Any) -> None:
+    """Have the kernel's end wait for children that still run, and for no others.
+
+    ipykernel sends signals for half a minute to one that has ended and that nobody waited for, as
+    nobody does for what was left behind (``leftovers.adopt_orphans``).
+    """
+    children = getattr(kernel, "_process_children", None)
+    if children is None or "_process_children" in vars(kernel):
+        return
+
+    def running() -> list[Any]:
+        return [child for child in children() if not _has_ended(child)]
+
+    kernel._process_children = running
+
+
+def _has_ended(child: Any) -> bool:
+    """Say it of a ``psutil.Process``; that is there where ipykernel finds children."""
+    try:
+        return str(child.status()) == "zombie"
+    except Exception:  # psutil's own, of one that is gone
+        return True
+
+
 def leave_hooks_alone(kernel: Any) -> None:
     """Have no hook of a cell run for what comes on the control channel.
 

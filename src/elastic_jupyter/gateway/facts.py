@@ -83,10 +83,12 @@ class Facts:
         """
         if older is None or (older.uid, older.epoch) != (self.uid, self.epoch):
             return self
+        # One that is wanted again is the next incarnation already, with times of the one before.
+        ran = None if kernel_status.is_resting(older.phase) else older.running_since
         return replace(
             self,
             pod_ip=self.pod_ip or older.pod_ip,
-            running_since=self.running_since or older.running_since,
+            running_since=self.running_since or ran,
         )
 
     @property

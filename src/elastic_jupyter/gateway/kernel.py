@@ -434,6 +434,10 @@ class ElasticKernelManager(ServerKernelManager):
         self._launching, self._lies_down = None, False
         self._rest()
 
+    def share(self) -> None:
+        """Note that another gateway asked for what is launched before this one did."""
+        self._shared = True
+
     async def accepted(self) -> None:
         """Return when the store took the object. Raises why it did not."""
         await asyncio.shield(self._accepted)
@@ -462,6 +466,8 @@ class ElasticKernelManager(ServerKernelManager):
             self._rest()
             return
         if facts.ended and self._has_snapshot:  # on its way back
+            if facts.usage.asleep_since is None:
+                self.wish = self._after_run()
             self.state = KernelState.ASLEEP
             self.execution_state = "idle"
             self.spawn(self._rest_again())
@@ -498,7 +504,8 @@ class ElasticKernelManager(ServerKernelManager):
             self.execution_state = "idle"
             self.reason = str(error)
             # A conflict: another gateway of ours, or a release, has it rest.
-            saved = self._has_snapshot or isinstance(error, Conflict)
+            rests = isinstance(error, Conflict) and self._shared
+            saved = self._has_snapshot or rests
             if self._irreplaceable and self._shared and not saved:
                 self.notice.text = notices.replaced(self.reason)
             text = await self._not_woken(error) if saved else str(error)
@@ -700,6 +707,7 @@ class ElasticKernelManager(ServerKernelManager):
         state = self.session.unpack(content)["execution_state"]
         if state == "busy":
             self._executing.add(parent["msg_id"])
+            self._sent_at = None
             self.returning.hear_run(parent.get("session"))
         elif state == "idle":
             self._executing.discard(parent["msg_id"])
@@ -822,10 +830,12 @@ class ElasticKernelManager(ServerKernelManager):
             self.log.info("kernel %s goes on: its save was cancelled", self.kernel_id)
         except NoAgent as error:
             return str(error)
-        except Conflict as error:  # another gateway of ours has just written what is to be
-            self.log.warning("kernel %s is not saved: %s", self.kernel_id, error)
-            released = True
         except (AgentFailed, StoreError) as error:
+            if isinstance(error, Conflict):
+                with contextlib.suppress(StoreError):
+                    self._take(await self.store.get(self.key))
+            if cast(Facts, self.facts).goes:  # another gateway of ours has just saved it
+                return None
             self.log.warning("kernel %s is not saved, and runs on: %s", self.kernel_id, error)
             self.idleness.save_failed(str(error), released=released)
         except LaunchFailed as error:  # it has ended, which is told elsewhere
@@ -955,6 +965,8 @@ class ElasticKernelManager(ServerKernelManager):
             except (StoreError, TimeoutError) as error:
                 why = str(error) or "it has not ended yet"
                 self.log.warning("kernel %s could not be asked for: %s", self.kernel_id, why)
+                if isinstance(error, NotFound):  # which the watch tells in a moment
+                    self.on_gone(cast(Facts, self.facts).uid)
                 await self._stay_asleep(why)
                 return
             self.begin(shared=True)

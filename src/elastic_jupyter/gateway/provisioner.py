@@ -34,6 +34,8 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
     """Starts and stops the JupyterKernel of one kernel manager (``parent``)."""
 
     uid: str | None = None
+    # Whether another gateway had created what was to be created.
+    _found = False
     _undoing: asyncio.Task[None] | None = None
 
     @property
@@ -119,6 +121,8 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
             self._undoing = self.manager.mapping.spawn(self._undo(create))
             raise
         self.uid = kernel.metadata.uid
+        if self._found:
+            self.manager.share()
         self.manager.on_accepted(Facts.of(kernel))
 
     async def _undone(self) -> None:
@@ -147,7 +151,7 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
     async def _create(self, wish: JupyterKernel) -> JupyterKernel:
         deadline = asyncio.get_running_loop().time() + CREATE_PATIENCE
         backoff = Backoff(base=0.1, ceiling=2.0)
-        attempt = 0
+        attempt, answered, self._found = 0, True, False
         while True:
             try:
                 return await self.manager.store.create(wish)
@@ -155,9 +159,11 @@ class JupyterKernelProvisioner(KernelProvisionerBase):
                 existing = await self.manager.store.get(self.key)
                 uid = existing.metadata.uid or ""
                 if uid not in self.manager.retired:
-                    return existing  # ours: the answer to the create was lost
+                    self._found = answered  # else it is ours: the answer to the create was lost
+                    return existing
                 await self.manager.store.delete(self.key, uid=uid)
             except Unavailable as error:
+                answered = False
                 if asyncio.get_running_loop().time() > deadline:
                     raise LaunchFailed(f"the kernel could not be asked for: {error}") from error
             await asyncio.sleep(backoff.delay(attempt))

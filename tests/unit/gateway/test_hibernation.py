@@ -892,8 +892,9 @@ async def test_a_cell_that_comes_while_a_wake_fails_leaves_the_snapshot(
     assert (await tab.run("print(x)")).text() == "1\n"
 
 
+@pytest.mark.parametrize("heard", [True, False])
 async def test_a_gateway_leaves_the_snapshot_that_another_has_just_named(
-    world: Loopback, monkeypatch: pytest.MonkeyPatch
+    world: Loopback, monkeypatch: pytest.MonkeyPatch, *, heard: bool
 ) -> None:
     first = await world.gateway(**NEVER)
     kernel_id = await FrontEnd(first).start()
@@ -904,8 +905,11 @@ async def test_a_gateway_leaves_the_snapshot_that_another_has_just_named(
     monkeypatch.setattr(world.store, "_reconcile", lambda _: None)
     named = Snapshot(epoch=1, id=f"1-{'0' * 64}")
     uid = world.store.objects[key]["metadata"]["uid"]
+    if not heard:
+        monkeypatch.setattr(manager, "on_facts", lambda _: None)
+        manager.facts = replace(manager.facts, snapshot=Snapshot(epoch=0, id=f"0-{'0' * 64}"))
     await world.store.save(key, named, uid=uid, epoch=1)
-    await until(lambda: manager.facts is not None and manager.facts.goes)
+    await until(lambda: not heard or manager.facts.goes)
     assert await manager._hibernate(released=False) is None
     assert manager.notice.text is None, "nothing has failed"
     await manager._stay_awake(released=False)
@@ -1030,9 +1034,19 @@ async def test_a_cell_that_has_just_gone_to_its_kernel_for_a_tab_that_is_away_is
     go_on(world)
     await until(lambda: manager.state is KernelState.RUNNING)
     assert not saves[0]
+
+
+async def test_a_cell_that_is_never_heard_to_run_holds_up_a_release_for_a_moment_only(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    assert (await tab.run("print(x)")).text() == "1\n"
+    manager._sent_at = now()
+    await manager.ask(suspend=True)
+    assert manager.verdict(now()).action is not idle.Action.RECLAIM
     monkeypatch.setattr(kernel, "ARRIVAL", timedelta(0))
-    await until(lambda: not manager.busy)
-    assert saves[-1], "not for ever, if it is never heard"
+    await asleep(world)
 
 
 async def test_a_kernel_that_could_not_be_made_and_is_released_rests_at_once(
@@ -1082,8 +1096,9 @@ async def test_a_kernel_that_fails_to_wake_twice_rests_again(
     assert manager.state is KernelState.ASLEEP
 
 
+@pytest.mark.parametrize("told", [True, False])
 async def test_a_kernel_that_is_deleted_as_it_is_asked_for_gives_way_to_a_new_one(
-    world: Loopback, monkeypatch: pytest.MonkeyPatch
+    world: Loopback, monkeypatch: pytest.MonkeyPatch, *, told: bool
 ) -> None:
     gateway, kernel_id, tab = await a_sleeper(world)
     manager, key, wish = (
@@ -1094,7 +1109,8 @@ async def test_a_kernel_that_is_deleted_as_it_is_asked_for_gives_way_to_a_new_on
 
     async def wish_late(key: Key, **wishes: Any) -> JupyterKernel:
         await world.store.delete(key, uid=wishes["uid"])
-        await until(lambda: wishes["uid"] in manager.retired)
+        if told:
+            await until(lambda: wishes["uid"] in manager.retired)
         return await wish(key, **wishes)
 
     monkeypatch.setattr(world.store, "wish", wish_late)
@@ -1104,3 +1120,26 @@ async def test_a_kernel_that_is_deleted_as_it_is_asked_for_gives_way_to_a_new_on
     cell = await tab.run("print('x' in globals())")
     assert cell.text() == "False\n"
     assert "variables are gone" in cell.text("stderr")
+
+
+async def test_a_kernel_that_another_gateway_asked_for_first_is_not_given_up(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both remember it; what one creates the other finds, before it is told of it."""
+    first = await world.gateway(interval=0.1)
+    kernel_id = await FrontEnd(first).start()
+    tab = await FrontEnd(first).open(kernel_id)
+    await tab.run("x = 1")
+    await suspend(world)
+    await until(lambda: not world.store.objects)
+    second = await world.gateway(interval=0.1)
+    monkeypatch.setattr(second.kernels, "_take", lambda _: None)
+    cell = await tab.execute("import time\nprint('on')\ntime.sleep(600)")
+    await tab.until(lambda: cell.text() == "on\n")
+    other = await FrontEnd(second).open(kernel_id, session="other")
+    waits = await other.execute("1")
+    await until(lambda: second.kernel_manager.kernels[kernel_id].has_kernel)
+    assert (await interrupt(second, kernel_id)).code == 204
+    await other.until(lambda: waits.done)
+    await tab.until(lambda: cell.done)
+    assert world.store.objects

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from elastic_jupyter.api import names
-from elastic_jupyter.api.kernel import JupyterKernel
+from elastic_jupyter.api.kernel import JupyterKernel, Phase
 from elastic_jupyter.policy import usage
 from elastic_jupyter.policy.usage import Usage
 from tests.support.front_end import FrontEnd, Tab
@@ -183,14 +183,17 @@ async def test_a_sleep_that_another_gateway_sees_is_counted_once(world: Loopback
     await until(lambda: manager.iopub)
     [first] = world.gateways[0].kernel_manager.kernels.values()
     await first.ask(suspend=True)
-    await until(lambda: manager.asleep)
+    await until(lambda: manager.asleep and first.asleep)
     for kernel in (first, manager):
         await kernel._note_usage()
         assert abs(noted(world).used - hours(1)) < SLACK
 
 
+@pytest.mark.parametrize("made", [False, True], ids=["at once", "when its pod is made"])
 @pytest.mark.parametrize("wish", ["interrupt", "release"])
-async def test_a_wake_that_is_taken_back_counts_nothing_twice(world: Loopback, wish: str) -> None:
+async def test_a_wake_that_is_taken_back_counts_nothing_twice(
+    world: Loopback, wish: str, *, made: bool
+) -> None:
     kernel_id, tab = await a_gpu_kernel(world, sleeps=True)
     await release(world)
     await until(lambda: noted(world).asleep_since)
@@ -199,6 +202,11 @@ async def test_a_wake_that_is_taken_back_counts_nothing_twice(world: Loopback, w
     cell = await tab.execute("1")
     await until(lambda: not world.store.objects[only_key(world)]["spec"]["suspend"])
     await until(lambda: noted(world).asleep_since is None)
+    if made:
+        [kernel] = world.gateways[0].kernel_manager.kernels.values()
+        new = {"phase": "Pending", "epoch": 2, "conditions": [], "completionTime": None}
+        world.store.report(only_key(world), **new)
+        await until(lambda: kernel.facts.phase is Phase.PENDING)
     if wish == "interrupt":
         path = f"/api/kernels/{kernel_id}/interrupt"
         await FrontEnd(world.gateways[0]).rest("POST", path)
