@@ -113,20 +113,12 @@ def test_whoever_the_scheduler_does_not_judge_holds_up_nobody(cluster: Cluster) 
 
 def test_a_gate_that_a_policy_keeps_holds_up_nobody_and_is_tried_again(cluster: Cluster) -> None:
     with a_namespace(cluster) as namespace, a_policy(cluster, namespace, untouchable="first"):
-        for name in ("first", "second"):  # in this order
-            cluster.apply(namespace, by_hand(name, a_pod(MANY)))
-            eventually(
-                lambda name=name: cluster.get(namespace, "pods", name),
-                lambda pod: pod is not None,
-                within=20,
-                what="the pod",
-            )
 
         def message(name: str) -> str:
             kernel = cluster.get(namespace, "jupyterkernels", name) or {}
             return str(kernel.get("status", {}).get("conditions"))
 
-        # Its status says so for a second. Then it is in line again, behind the other one.
+        cluster.apply(namespace, by_hand("first", a_pod(MANY)))
         first = cluster.get(namespace, "jupyterkernels", "first") or {}
         eventually(
             lambda: [(one["reason"], one["message"]) for one in events_of(cluster, first)],
@@ -134,6 +126,8 @@ def test_a_gate_that_a_policy_keeps_holds_up_nobody_and_is_tried_again(cluster: 
             within=20,
             what="the word on the gate that is kept",
         )
+        # Until it is tried again it is not in line.
+        cluster.apply(namespace, by_hand("second", a_pod(MANY)))
         eventually(
             lambda: message("second"),
             lambda said: re.search(r"1st of [12] in the queue; 0/", said),

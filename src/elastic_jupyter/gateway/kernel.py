@@ -707,7 +707,6 @@ class ElasticKernelManager(ServerKernelManager):
         state = self.session.unpack(content)["execution_state"]
         if state == "busy":
             self._executing.add(parent["msg_id"])
-            self._sent_at = None
             self.returning.hear_run(parent.get("session"))
         elif state == "idle":
             self._executing.discard(parent["msg_id"])
@@ -831,10 +830,7 @@ class ElasticKernelManager(ServerKernelManager):
         except NoAgent as error:
             return str(error)
         except (AgentFailed, StoreError) as error:
-            if isinstance(error, Conflict):
-                with contextlib.suppress(StoreError):
-                    self._take(await self.store.get(self.key))
-            if cast(Facts, self.facts).goes:  # another gateway of ours has just saved it
+            if isinstance(error, Conflict) and await self._was_saved(facts.uid):
                 return None
             self.log.warning("kernel %s is not saved, and runs on: %s", self.kernel_id, error)
             self.idleness.save_failed(str(error), released=released)
@@ -843,6 +839,15 @@ class ElasticKernelManager(ServerKernelManager):
         if self.state is KernelState.RUNNING:
             await self._stay_awake(released=released)
         return None
+
+    async def _was_saved(self, uid: str) -> bool:
+        """Look whether another gateway of ours has just saved it, before the watch tells."""
+        with contextlib.suppress(StoreError):
+            kernel = await self.store.get(self.key)
+            if kernel.metadata.uid == uid and Facts.of(kernel).goes:
+                self._take(kernel)
+                return True
+        return False
 
     async def _write_down(self, snapshot: Snapshot | None, facts: Facts) -> None:
         """Write which snapshot there is, None: that there is none any more.
@@ -959,14 +964,15 @@ class ElasticKernelManager(ServerKernelManager):
         async with self._changing:
             if self.state is not KernelState.STARTING:
                 return
+            uid = cast(Facts, self.facts).uid
             try:
-                facts = await self._at_rest()
-                self._take(await self.store.wish(self.key, uid=facts.uid, suspend=False))
+                await self._at_rest()
+                self._take(await self.store.wish(self.key, uid=uid, suspend=False))
             except (StoreError, TimeoutError) as error:
                 why = str(error) or "it has not ended yet"
                 self.log.warning("kernel %s could not be asked for: %s", self.kernel_id, why)
                 if isinstance(error, NotFound):  # which the watch tells in a moment
-                    self.on_gone(cast(Facts, self.facts).uid)
+                    self.on_gone(uid)
                 await self._stay_asleep(why)
                 return
             self.begin(shared=True)
@@ -986,8 +992,8 @@ class ElasticKernelManager(ServerKernelManager):
         if not facts.rests:  # a launch that failed may have left it so
             await self._sleep_on()
 
-    async def _at_rest(self) -> Facts:
-        """Return the facts once the incarnation before is over.
+    async def _at_rest(self) -> None:
+        """Return once the incarnation before is over.
 
         Before that it would end as the next one, or stay as it ended. Raises ``TimeoutError`` when
         the reconciler does not say so, ``NotFound`` when the object goes.
@@ -998,7 +1004,6 @@ class ElasticKernelManager(ServerKernelManager):
                     raise NotFound(f"JupyterKernel {self.key} is gone")
                 self._changed.clear()
                 await self._changed.wait()
-        return facts
 
     async def _start_again(self) -> None:
         async with self._changing:
