@@ -11,6 +11,8 @@ from typing import Any
 
 from jupyter_client.blocking.client import BlockingKernelClient
 
+from tests.support.addresses import own_address
+
 AGENT = Path(__file__).parents[3] / "agent/src"
 
 #: What a cell can see of how its kernel was started.
@@ -30,7 +32,7 @@ def a_kernel_by(module: str, folder: Path) -> Iterator[BlockingKernelClient]:
     """Start a kernel as ``python -m module``, for the agent with its environment."""
     file = folder / f"{module}.json"
     client = BlockingKernelClient(connection_file=str(file))
-    client.ip = "127.0.0.1"
+    client.ip = own_address()
     client.write_connection_file()
     environment = {"PYTHONPATH": str(AGENT), "IPYTHONDIR": str(folder), "TMPDIR": str(folder)}
     command = [sys.executable, "-m", module]

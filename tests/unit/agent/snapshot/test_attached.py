@@ -17,6 +17,7 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
 from elastic_jupyter_agent import wire
+from tests.support.addresses import own_address
 from tests.unit.agent.snapshot.gateway import TOKEN, FakeGateway, a_gateway
 from tests.unit.agent.test_kernel import AGENT, await_ready
 
@@ -78,7 +79,7 @@ def a_kernel(folder: Path, *, agent: bool = True, python: str | None = None) -> 
     file = folder / "connection.json"
     file.unlink(missing_ok=True)
     client = BlockingKernelClient(connection_file=str(file))
-    client.ip = "127.0.0.1"
+    client.ip = own_address()
     client.write_connection_file()
     environment = {
         "PYTHONPATH": str(AGENT),
