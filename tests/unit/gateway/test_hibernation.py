@@ -824,17 +824,28 @@ async def test_a_kernel_that_another_gateway_starts_is_connected_to_while_its_ce
     await tab.until(lambda: cell.done)
 
 
-async def test_an_interrupt_leaves_a_kernel_that_another_gateway_gave_its_variables_back(
-    world: Loopback, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its reconciler has not said yet that it runs."""
+async def woken_beside(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch, code: str
+) -> tuple[GatewayApp, str, Tab]:
+    """Return a gateway, a kernel in which another one has the code run, and the tab of that.
+
+    The code has printed "on". The kernel's reconciler has not said yet that it runs.
+    """
     first, kernel_id, tab = await a_sleeper(world)
-    cell = await asks_in_vain(world, tab, "import time\nprint('on')\ntime.sleep(600)")
+    cell = await asks_in_vain(world, tab, code)
     monkeypatch.setattr(world.store, "_reconcile", lambda _: None)
     second = await world.gateway(**NEVER)
     tell_address(first, kernel_id, world.store.run(only_key(world), told=False))
     await tab.until(lambda: cell.text() == "on\n")
     await until(lambda: second.kernel_manager.kernels[kernel_id].variables is None)
+    return second, kernel_id, tab
+
+
+async def test_an_interrupt_leaves_a_kernel_that_another_gateway_gave_its_variables_back(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import time\nprint('on')\ntime.sleep(600)"
+    second, kernel_id, _ = await woken_beside(world, monkeypatch, code)
     assert (await interrupt(second, kernel_id)).code == 204
     assert not spec(world)["suspend"]
 
@@ -954,13 +965,7 @@ async def test_a_suspend_is_not_written_over_what_another_gateway_wakes_meanwhil
 async def test_a_cell_is_not_sent_again_as_soon_as_another_gateway_has_its_kernel_woken(
     world: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, kernel_id, tab = await a_sleeper(world)
-    cell = await asks_in_vain(world, tab, "print('on')")
-    monkeypatch.setattr(world.store, "_reconcile", lambda _: None)
-    second = await world.gateway(**NEVER)
-    tell_address(first, kernel_id, world.store.run(only_key(world), told=False))
-    await tab.until(lambda: cell.text() == "on\n")
-    await until(lambda: second.kernel_manager.kernels[kernel_id].variables is None)
+    second, kernel_id, tab = await woken_beside(world, monkeypatch, "print('on')")
     _, not_run_since = await comes_back(second, kernel_id, tab)
     assert not_run_since is None
 
