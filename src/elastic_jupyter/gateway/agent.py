@@ -13,6 +13,7 @@ from typing import Any
 import zmq.asyncio
 from jupyter_client.session import Session
 
+from elastic_jupyter import untrusted_json
 from elastic_jupyter.errors import AgentFailed, NoAgent, SnapshotBroken
 
 #: What starts the ids of our requests: what is said about them on iopub is for nobody else.
@@ -76,7 +77,8 @@ def _answer(content: Mapping[str, Any]) -> dict[str, Any]:
             raise NoAgent("elastic-jupyter-agent is not installed in its environment")
         raise AgentFailed(f"{said.get('ename')}: {said.get('evalue')}")
     try:
-        answer: dict[str, Any] = json.loads(ast.literal_eval(said["data"]["text/plain"]))
+        with untrusted_json.reading():
+            answer: dict[str, Any] = json.loads(ast.literal_eval(said["data"]["text/plain"]))
     except (KeyError, TypeError, ValueError, SyntaxError) as error:
         raise AgentFailed(f"its answer cannot be read: {error!r}") from error
     if answer.get("damaged"):

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from elastic_jupyter import untrusted_json
+
 
 @dataclass(frozen=True)
 class Start:
@@ -37,9 +39,10 @@ def read_object(body: bytes) -> dict[str, Any]:
     Raises ``ValueError``.
     """
     try:
-        said = json.loads(body) if body.strip() else None
-        json.dumps(said, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except (ValueError, RecursionError) as error:
+        with untrusted_json.reading():
+            said = json.loads(body) if body.strip() else None
+            json.dumps(said, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except ValueError as error:
         raise ValueError(f"the body is no JSON: {error}") from error
     if not isinstance(said, dict | None):
         raise ValueError("the body must be a JSON object")

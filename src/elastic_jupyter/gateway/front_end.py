@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from elastic_jupyter import untrusted_json
 from elastic_jupyter.api.kernel import Phase, Wake, WhenIdle
 from elastic_jupyter.errors import ElasticJupyterError, Invalid, NotFound
 from elastic_jupyter.gateway import messages
@@ -227,7 +228,8 @@ def _next(seen: Seen) -> str:
 def _seconds(asked: Asked) -> float:
     """Return for how long to keep the kernel. Raises ``Invalid``."""
     try:
-        said = json.loads(asked.parts[3])
+        with untrusted_json.reading():
+            said = json.loads(asked.parts[3])
     except ValueError:
         said = None
     seconds = said.get("seconds") if isinstance(said, Mapping) else None

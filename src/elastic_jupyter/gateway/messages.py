@@ -19,6 +19,8 @@ from jupyter_server.services.kernels.connection.base import (
     serialize_msg_to_ws_v1,
 )
 
+from elastic_jupyter import untrusted_json
+
 #: What starts the id of a request by which the notebook side finds out whether all before it has
 #: ended: it is never answered out of turn (notebook.answers).
 PROBE = "elastic-jupyter-probe-"
@@ -61,9 +63,10 @@ def is_probe(request: Header) -> bool:
 def parse(raw: str | bytes, subprotocol: str | None) -> Asked:
     """Read a websocket frame of a front end. Raises ``ValueError`` when it is not a message."""
     try:
-        asked = _parse_v1(raw) if subprotocol == V1 else _parse_legacy(raw)
-        _check(asked)
-    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        with untrusted_json.reading():
+            asked = _parse_v1(raw) if subprotocol == V1 else _parse_legacy(raw)
+            _check(asked)
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"not a Jupyter message: {error!r}") from error
     return asked
 

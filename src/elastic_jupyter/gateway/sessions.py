@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from elastic_jupyter import untrusted_json
 from elastic_jupyter.errors import Invalid
 
 #: Sessions that one kernel remembers: a document and a few consoles.
@@ -76,7 +77,8 @@ def to_json(sessions: Iterable[KernelSession]) -> list[dict[str, str]]:
 def read(text: str | None) -> Sessions:
     """Read the annotation of a JupyterKernel; what anybody else wrote there counts for nothing."""
     try:
-        found = json.loads(text or "[]")
+        with untrusted_json.reading():
+            found = json.loads(text or "[]")
         return tuple(KernelSession.of(one) for one in found)[-MAX_SESSIONS:]
     except (ValueError, TypeError):
         return ()

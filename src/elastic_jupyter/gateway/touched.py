@@ -13,6 +13,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from elastic_jupyter import untrusted_json
 from elastic_jupyter.gateway import messages
 from elastic_jupyter.gateway.messages import Asked, Said
 from elastic_jupyter.policy import notices
@@ -108,7 +109,8 @@ class Answers:
 
 def _content(asked: Asked) -> Mapping[str, Any]:
     try:
-        content = json.loads(asked.parts[3])
+        with untrusted_json.reading():
+            content = json.loads(asked.parts[3])
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from elastic_jupyter import untrusted_json
 from elastic_jupyter.errors import (
     AlreadyExists,
     Conflict,
@@ -28,8 +29,9 @@ def decode(content: bytes, *, what: str) -> Object:
     """
     try:
         try:
-            return _decoder.decode(content)
-        except RecursionError:
+            with untrusted_json.reading():
+                return _decoder.decode(content)
+        except untrusted_json.NestedTooDeeply:
             return _decoder.decode(nesting.cut(content))
     except msgspec.DecodeError as error:
         raise Unavailable(f"{what}: the answer is no JSON object: {error}") from error

@@ -23,7 +23,7 @@ from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpec
 from pydantic import ValidationError
 from traitlets import TraitError
 
-from elastic_jupyter import logs
+from elastic_jupyter import logs, untrusted_json
 from elastic_jupyter.api import names
 from elastic_jupyter.api.base import ObjectMeta
 from elastic_jupyter.api.kernelspec import JupyterKernelSpec, KernelSpecSpec
@@ -38,7 +38,7 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")
 #: What jupyter_client, too, takes for "the Python that I run in".
 _PYTHON = re.compile(rf"python({sys.version_info.major}(\.{sys.version_info.minor})?)?")
 #: What jupyter_client raises for a kernel.json, among them JSON's and traitlets' errors.
-_UNREADABLE = (OSError, ValueError, TypeError, TraitError, RecursionError)
+_UNREADABLE = (OSError, ValueError, TypeError, TraitError)
 
 log = logs.get(__name__)
 
@@ -182,7 +182,11 @@ def _read() -> Iterator[tuple[str, Path, KernelSpec]]:
         try:
             # ipykernel's own is there without being installed.
             known = file.exists() or name != NATIVE_KERNEL_NAME
-            found = KernelSpec.from_resource_dir(folder) if known else manager.get_kernel_spec(name)
+            with untrusted_json.reading():
+                if known:
+                    found = KernelSpec.from_resource_dir(folder)
+                else:
+                    found = manager.get_kernel_spec(name)
         except _UNREADABLE as error:
             _tell(f"{file}: cannot be read: {error}")
         else:

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from elastic_jupyter import untrusted_json
+
 V1 = "v1.kernel.websocket.jupyter.org"
 
 Json = dict[str, Any]
@@ -81,9 +83,10 @@ def decode(frame: str | bytes, protocol: str | None) -> Message:
     Raises ``ValueError`` when the frame is not a message.
     """
     try:
-        if protocol == V1:
-            return _decode_v1(frame if isinstance(frame, bytes) else frame.encode())
-        return _decode_legacy(frame)
+        with untrusted_json.reading():
+            if protocol == V1:
+                return _decode_v1(frame if isinstance(frame, bytes) else frame.encode())
+            return _decode_legacy(frame)
     except (struct.error, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"not a Jupyter message: {error!r}") from error
 

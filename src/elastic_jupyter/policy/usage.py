@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from elastic_jupyter import untrusted_json
 from elastic_jupyter.api import names
 from elastic_jupyter.api.kernel import JupyterKernel
 from elastic_jupyter.policy import accelerators, lifecycle
@@ -83,8 +84,9 @@ def usage_of(kernel: JupyterKernel) -> Usage:
     """Return what the gateway noted on the object."""
     text = (kernel.metadata.annotations or {}).get(names.ANNOTATION_GPU_USAGE)
     try:
-        return from_json(json.loads(text or "{}"))
-    except (ValueError, RecursionError):  # anybody may write an annotation
+        with untrusted_json.reading():
+            return from_json(json.loads(text or "{}"))
+    except ValueError:  # anybody may write an annotation
         return NOTHING
 
 

@@ -61,6 +61,7 @@ GOOD = {"id": "1", "path": "a.ipynb", "name": "a.ipynb", "type": "notebook"}
         json.dumps([GOOD, {**GOOD, "id": ""}]),
         json.dumps([GOOD, {**GOOD, "path": 3}]),
         json.dumps([{**GOOD, "name": "x" * 5000}, GOOD]),
+        pytest.param("[" * 9999, id="nested too deeply"),
     ],
 )
 def test_an_annotation_that_somebody_else_wrote_counts_for_nothing(text: str) -> None:

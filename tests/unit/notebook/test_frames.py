@@ -68,6 +68,7 @@ def test_junk_is_a_value_error(protocol: str | None, junk: bytes | str) -> None:
     [
         pytest.param("{}{", None, id="no JSON"),
         pytest.param("[]", None, id="no JSON object"),
+        pytest.param("[" * 9999, None, id="nested too deeply"),
         pytest.param('{"header": 1}', None, id="a header that is no object"),
         pytest.param(b"\x01", None, id="cut legacy offsets"),
         pytest.param(b"\x07" + b"\x00" * 7, V1, id="v1 offsets beyond the end"),
