@@ -11,6 +11,7 @@ import queue
 import socket
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urljoin
@@ -181,18 +182,115 @@ class Websocket(KernelWebSocketClient):
         self.arrived.put((time.monotonic(), channel, content))
 
 
-class Tab:
-    """One open notebook. Not for use by several threads."""
+class OpenNotebook(ABC):
+    """One open notebook, whatever client has it. Not for use by several threads."""
+
+    def __init__(self, server: NotebookServer, session: dict[str, Any]) -> None:
+        self.server = server
+        self.session = session
+        self.kernel_id: str = session["kernel"]["id"]
+        self.inbox: list[tuple[float, str, Message]] = []
+
+    @property
+    @abstractmethod
+    def arrived(self) -> "queue.Queue[tuple[float, str, Message]]":
+        """What has come and is not in ``inbox`` yet: monotonic second, channel, message."""
+
+    @property
+    @abstractmethod
+    def open(self) -> bool:
+        """Whether it has a websocket that is open."""
+
+    @abstractmethod
+    def execute(self, code: str) -> str:
+        """Send a cell for execution; return the id of its message."""
+
+    @abstractmethod
+    def beside(self) -> "OpenNotebook":
+        """Open the same notebook in another tab."""
+
+    @abstractmethod
+    def reconnect(self) -> None:
+        """Lose the connection, and have it again."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the tab; the kernel stays."""
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """The Interrupt button."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """The Restart button."""
+
+    def start(self, code: str) -> "Cell":
+        """Send a cell for execution."""
+        return Cell(self, self.execute(code))
+
+    def cell(self, message_id: str) -> "Cell":
+        """Return a cell that was sent before, by this tab or the one with its id before it."""
+        return Cell(self, message_id)
+
+    def run(self, code: str, *, within: float = 30) -> "Cell":
+        """Execute a cell and wait until it has ended."""
+        return self.start(code).wait(within=within)
+
+    def shutdown(self) -> None:
+        """Close and Shut Down Notebook: ends the session and its kernel."""
+        self.server.request("DELETE", f"sessions/{self.session['id']}")
+
+    def pump(self, timeout: float) -> None:
+        """Move what arrived, or arrives within ``timeout`` seconds, into ``inbox``."""
+        with contextlib.suppress(queue.Empty):
+            self.inbox.append(self.arrived.get(timeout=timeout))
+            while True:
+                self.inbox.append(self.arrived.get_nowait())
+
+    def until(self, want: Callable[[], object], *, within: float, what: str) -> None:
+        """Take messages until ``want`` holds; raises ``AssertionError`` with the last ones."""
+        deadline = time.monotonic() + within
+        while not want():
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"{what}: not within {within:g} s; websocket "
+                    f"{'open' if self.open else 'closed'}; last messages:\n{self.transcript()}"
+                )
+            self.pump(0.05)
+
+    def transcript(self, last: int = 20) -> str:
+        """The last messages, one a line."""
+        return "\n".join(
+            f"{at:.2f} {channel} {message['header']['msg_type']} "
+            f"for {message['parent_header'].get('msg_id', '-')[-6:]}: "
+            f"{str(message['content'])[:300]}"
+            for at, channel, message in self.inbox[-last:]
+        )
+
+    def statuses(self) -> list[str]:
+        """The execution states that the kernel (or whoever spoke for it) has published."""
+        self.pump(0.001)
+        return [
+            message["content"]["execution_state"]
+            for _, _, message in self.inbox
+            if message["header"]["msg_type"] == "status"
+        ]
+
+
+class Tab(OpenNotebook):
+    """A notebook that is open in the stock client of ``jupyter_kernel_client``."""
 
     def __init__(
         self, server: NotebookServer, session: dict[str, Any], *, client_id: str | None = None
     ) -> None:
-        self.server = server
+        super().__init__(server, session)
         self.client_id = client_id or uuid.uuid4().hex
-        self.session = session
-        self.kernel_id: str = session["kernel"]["id"]
-        self.inbox: list[tuple[float, str, Message]] = []
         self.client = self._connect()
+
+    @property
+    def arrived(self) -> "queue.Queue[tuple[float, str, Message]]":
+        return self.client.arrived
 
     @property
     def open(self) -> bool:
@@ -227,17 +325,11 @@ class Tab:
         """Close the websocket; the kernel stays."""
         self.client.stop_channels()
 
-    def start(self, code: str) -> "Cell":
-        """Send a cell for execution."""
-        return Cell(self, self.client.execute(code))
+    def beside(self) -> "Tab":
+        return self.server.attach(self.session)
 
-    def cell(self, message_id: str) -> "Cell":
-        """Return a cell that was sent before, by this tab or the one with its id before it."""
-        return Cell(self, message_id)
-
-    def run(self, code: str, *, within: float = 30) -> "Cell":
-        """Execute a cell and wait until it has ended."""
-        return self.start(code).wait(within=within)
+    def execute(self, code: str) -> str:
+        return str(self.client.execute(code))
 
     def touch(self, comm_id: str, *, within: float = 30, **data: Any) -> "Cell":
         """Do something to a widget, and wait until it has been answered."""
@@ -247,58 +339,16 @@ class Tab:
         return touch.until(lambda touch: touch.idle_at, within=within, what="an answer to a touch")
 
     def interrupt(self) -> None:
-        """The Interrupt button."""
         self.server.request("POST", f"kernels/{self.kernel_id}/interrupt")
 
     def restart(self) -> None:
-        """The Restart button."""
         self.server.request("POST", f"kernels/{self.kernel_id}/restart")
-
-    def shutdown(self) -> None:
-        """Close and Shut Down Notebook: ends the session and its kernel."""
-        self.server.request("DELETE", f"sessions/{self.session['id']}")
-
-    def pump(self, timeout: float) -> None:
-        """Move what arrived, or arrives within ``timeout`` seconds, into ``inbox``."""
-        with contextlib.suppress(queue.Empty):
-            self.inbox.append(self.client.arrived.get(timeout=timeout))
-            while True:
-                self.inbox.append(self.client.arrived.get_nowait())
-
-    def until(self, want: Callable[[], object], *, within: float, what: str) -> None:
-        """Take messages until ``want`` holds; raises ``AssertionError`` with the last ones."""
-        deadline = time.monotonic() + within
-        while not want():
-            if time.monotonic() > deadline:
-                raise AssertionError(
-                    f"{what}: not within {within:g} s; websocket "
-                    f"{'open' if self.open else 'closed'}; last messages:\n{self.transcript()}"
-                )
-            self.pump(0.05)
-
-    def transcript(self, last: int = 20) -> str:
-        """The last messages, one a line."""
-        return "\n".join(
-            f"{at:.2f} {channel} {message['header']['msg_type']} "
-            f"for {message['parent_header'].get('msg_id', '-')[-6:]}: "
-            f"{str(message['content'])[:300]}"
-            for at, channel, message in self.inbox[-last:]
-        )
-
-    def statuses(self) -> list[str]:
-        """The execution states that the kernel (or whoever spoke for it) has published."""
-        self.pump(0.001)
-        return [
-            message["content"]["execution_state"]
-            for _, _, message in self.inbox
-            if message["header"]["msg_type"] == "status"
-        ]
 
 
 class Cell:
     """One execution and all that came back for it."""
 
-    def __init__(self, tab: Tab, message_id: str) -> None:
+    def __init__(self, tab: OpenNotebook, message_id: str) -> None:
         self.tab = tab
         self.message_id = message_id
 
