@@ -39,12 +39,20 @@ def conditions(world: World, tab: AnyTab) -> list[dict[str, Any]]:
 
 
 def answered(tab: Tab) -> None:
-    """Wait until somebody has told what kind of kernel it is."""
-    tab.until(
-        lambda: any(m["header"]["msg_type"] == "kernel_info_reply" for _, _, m in tab.inbox),
-        within=5,
-        what="an answer to kernel_info_request",
-    )
+    """Ask what a front end asks of an open notebook, and wait until it all is answered."""
+    asked = {
+        "kernel_info_reply": tab.client.kernel_info(force=True),
+        "complete_reply": tab.client.complete("ke"),
+        "inspect_reply": tab.client.inspect("kept"),
+        "history_reply": tab.client.history(),
+        "comm_info_reply": tab.client.comm_info(),
+    }
+    for msg_type, message_id in asked.items():
+        tab.cell(message_id).until(
+            lambda cell, msg_type=msg_type: cell.messages(msg_type) and cell.idle_at,
+            within=20,
+            what=msg_type,
+        )
 
 
 LOST = ["the gateway", "the gateway, in good order", "the connection"]
@@ -128,8 +136,6 @@ class Hibernation:
         with sleepy.server.notebook() as tab:
             tab.run("kept = 1", within=60)
             asleep(sleepy, tab)
-            tab.client.kernel_info()
-            tab.client.complete("ke")
             answered(tab)
             assert phase(sleepy, tab) == "Hibernated"
             assert tab.kernel_id in sleepy.server.kernel_ids()
@@ -271,7 +277,6 @@ class LazyStart:
             eventually(
                 lambda: phase(lazy, tab), lambda seen: seen == "Dormant", within=20, what="sleep"
             )
-            tab.client.kernel_info()
             answered(tab)
             assert lazy.placed([tab]) == 0
             cell = tab.run("1 + 1", within=AWAKE_WITHIN)

@@ -383,6 +383,7 @@ class Loopback:
         queue_timeout: float = 0,
         allowed_env: frozenset[str] = frozenset(),
         sleeps: bool = False,
+        snapshots: str | None = None,
         max_snapshot: int | None = None,
         lazy: bool = False,
         fallback: Fallback = Fallback.DELETE,
@@ -412,7 +413,7 @@ class Loopback:
             fallback=fallback,
             warning=timedelta(seconds=60),
             max_extension=timedelta(seconds=max_extension),
-            snapshots=str(self.snapshots) if sleeps else None,
+            snapshots=(snapshots or str(self.snapshots)) if sleeps else None,
             max_snapshot=max_snapshot,
             lazy=lazy,
         )

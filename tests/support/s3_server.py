@@ -10,7 +10,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from botocore.session import get_session
+from s3fs import S3FileSystem
 
 #: What a client has in its environment; the server takes any.
 _CREDENTIALS = {
@@ -50,6 +52,13 @@ def _address(log: Path) -> str:
 def environment(address: str) -> dict[str, str]:
     """Return what a process has in its environment that uses this server."""
     return {**_CREDENTIALS, "AWS_ENDPOINT_URL": address}
+
+
+def use(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process use a server from now on, as a gateway does by its environment."""
+    S3FileSystem.clear_instance_cache()
+    for name, value in environment(address).items():
+        monkeypatch.setenv(name, value)
 
 
 def new_bucket(address: str) -> str:

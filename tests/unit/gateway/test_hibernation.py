@@ -25,6 +25,7 @@ from elastic_jupyter.gateway.state import KernelState
 from elastic_jupyter.policy import idle, saves
 from elastic_jupyter.policy.keys import address_token
 from elastic_jupyter.store.protocol import Key
+from tests.support import s3_server
 from tests.support.front_end import Cell, FrontEnd, Tab
 from tests.support.loopback import MASTER, Loopback, now, only_key
 from tests.unit.gateway.test_gateway import until
@@ -165,6 +166,24 @@ async def test_variables_come_back_and_the_snapshot_is_nobodys_any_more(world: L
     assert cell.text() == "[1, 2]\n"
     assert "woke with x" in cell.text("stderr")
     assert "snapshot" not in spec(world), "or an older state could be restored over this one"
+
+
+async def test_variables_come_back_from_a_bucket(
+    world: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server.s3_server(tmp_path) as address:
+        s3_server.use(address, monkeypatch)
+        bucket = s3_server.new_bucket(address)
+        front_end = FrontEnd(await world.gateway(**NEVER, snapshots=f"s3://{bucket}/team"))
+        tab = await front_end.open(await front_end.start())
+        await tab.run("import os, zlib\nlarge = os.urandom(20_000_000); sum_ = zlib.crc32(large)")
+        await suspend(world)
+        await asleep(world)
+        kept = s3_server.client(address).list_objects_v2(Bucket=bucket)["Contents"]
+        assert sum(one["Size"] for one in kept) > 20_000_000
+        cell = await tab.run("print(zlib.crc32(large) == sum_)")
+        assert cell.text() == "True\n"
+        assert "woke with" in cell.text("stderr")
 
 
 async def test_a_release_by_hand_loses_nothing(world: Loopback) -> None:
@@ -478,6 +497,29 @@ async def test_a_kernel_of_another_image_is_not_taken_for_what_the_one_before_sa
     assert said == ["", "ipython", ""]
 
 
+async def test_a_wake_that_gets_no_gpu_in_time_tells_why_and_keeps_the_variables(
+    world: Loopback,
+) -> None:
+    front_end = FrontEnd(await world.gateway(**NEVER, queue_timeout=1))
+    tab = await front_end.open(await front_end.start())
+    await tab.run("x = 1")
+    await suspend(world)
+    await asleep(world)
+    snapshot = spec(world)["snapshot"]["id"]
+    cell = await asks_in_vain(world, tab, "print(x)")
+    queue = {"position": 2, "length": 3, "reason": "1 Insufficient nvidia.com/gpu."}
+    world.store.report(only_key(world), phase="Queued", queue=queue)
+    await tab.until(lambda: cell.done)
+    assert cell.reply is not None
+    said = cell.reply["content"]["evalue"]
+    for words in ("within 1 s (queueTimeoutSeconds", "2nd of 3", "Insufficient nvidia.com/gpu"):
+        assert words in said
+    await asleep(world)
+    assert spec(world)["snapshot"]["id"] == snapshot
+    world.store.hold = False
+    assert (await tab.run("print(x)")).text() == "1\n"
+
+
 async def test_a_lazy_kernel_starts_with_its_first_cell(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway(**NEVER, lazy=True))
     tab = await front_end.open(await front_end.start())
@@ -529,14 +571,15 @@ x, slow = 1, Slow()
 """
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take for a standstill what lasts two seconds."""
     monkeypatch.setattr(hibernation, "STANDSTILL", 2.0)
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_save_that_stands_still_ends_and_the_kernel_runs_on(world: Loopback) -> None:
+async def test_a_save_that_stands_still_ends_and_the_kernel_runs_on(
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_impatient(monkeypatch)
     front_end = FrontEnd(await world.gateway(**NEVER))
     tab = await front_end.open(await front_end.start())
     await tab.run(SLOW_TO_SAVE)
@@ -555,9 +598,8 @@ async def test_a_cell_does_not_wait_for_a_slow_object_that_is_saved(world: Loopb
     assert (await tab.run("print(x)")).text() == "1\n"
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_a_restore_that_stands_still_fails_the_cell_and_the_snapshot_stays(
-    world: Loopback,
+    world: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     front_end = FrontEnd(await world.gateway(**NEVER))
     tab = await front_end.open(await front_end.start())
@@ -565,6 +607,7 @@ async def test_a_restore_that_stands_still_fails_the_cell_and_the_snapshot_stays
     await suspend(world)
     await asleep(world)
     saved = spec(world)["snapshot"]["id"]
+    be_impatient(monkeypatch)  # a save has to load much first, and may take as long
     cell = await tab.run("print(x)")
     assert cell.reply is not None
     assert "nothing has moved for 2 s" in cell.reply["content"]["evalue"]

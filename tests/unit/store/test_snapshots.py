@@ -1,6 +1,7 @@
 """Snapshots in a directory, in fsspec's memory, and on a real S3 server."""
 
 import fcntl
+import functools
 import hashlib
 import json
 import mmap
@@ -19,7 +20,6 @@ from typing import Any
 
 import pytest
 from blake3 import blake3
-from s3fs import S3FileSystem
 
 from elastic_jupyter.errors import (
     ConfigError,
@@ -92,14 +92,8 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def use_s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what has stores use a server from now on, as the environment of a gateway does."""
-
-    def use(address: str) -> None:
-        S3FileSystem.clear_instance_cache()
-        for name, value in s3_server.environment(address).items():
-            monkeypatch.setenv(name, value)
-
-    return use
+    """Return what has stores use a server from now on."""
+    return functools.partial(s3_server.use, monkeypatch=monkeypatch)
 
 
 Make = Callable[..., SnapshotStore]

@@ -134,6 +134,7 @@ get_ipython().run_line_magic("load_ext", "autoreload")
 get_ipython().run_line_magic("autoreload", "2")
 get_ipython().run_line_magic("precision", "3")
 np.set_printoptions(precision=2)
+import matplotlib; matplotlib.use("svg")
 import matplotlib.pyplot as plt
 plt.rcParams["figure.dpi"] = 55
 calls = []

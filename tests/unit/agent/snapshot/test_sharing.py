@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ LIVE: list[Any] = [{}]
 #: What a structure is made of: for each node its kind, a plain value, and the nodes it refers to.
 NODES = st.lists(
     st.tuples(
-        st.sampled_from(["list", "dict", "object", "tuple of list"]),
+        st.sampled_from(["list", "dict", "object", "tuple of list", "array"]),
         st.one_of(st.none(), st.integers(), st.text(max_size=3), st.binary(max_size=3)),
         st.lists(st.integers(0, 11), max_size=4),
     ),
@@ -29,7 +30,13 @@ class Node:
 
 def build(nodes: list[tuple[str, Any, list[int]]]) -> list[Any]:
     made: list[Any] = [
-        {"list": [], "dict": {}, "object": Node(), "tuple of list": ([],)}[kind]
+        {
+            "list": [],
+            "dict": {},
+            "object": Node(),
+            "tuple of list": ([],),
+            "array": np.empty(1, dtype=object),
+        }[kind]
         for kind, _, _ in nodes
     ]
     for value, (kind, plain, references) in zip(made, nodes, strict=True):
@@ -40,6 +47,8 @@ def build(nodes: list[tuple[str, Any, list[int]]]) -> list[Any]:
             value.update(enumerate(content))
         elif kind == "object":
             value.content = content
+        elif kind == "array":
+            value[0] = content
         else:
             value[0].extend(content)
     return made
@@ -52,7 +61,7 @@ def shape(roots: list[Any]) -> list[Any]:
     todo = list(roots)
     while todo:
         value = todo.pop(0)
-        if isinstance(value, list | dict | Node):
+        if isinstance(value, list | dict | Node | np.ndarray):
             known = id(value) in numbers
             described.append(numbers.setdefault(id(value), len(numbers)))
             if known:
@@ -62,9 +71,9 @@ def shape(roots: list[Any]) -> list[Any]:
             todo.append(value.content)  # type: ignore[attr-defined]
         elif isinstance(value, dict):
             todo += [*value, *value.values()]
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, list | tuple | np.ndarray):
             described.append(len(value))
-            todo += value
+            todo.extend(value)
         else:
             described.append(value)
     return described
@@ -118,7 +127,7 @@ def test_only_names_that_reach_what_cannot_be_saved_are_lost(
 
 def _hold(holder: Any, held: Any) -> None:
     """Have what ``build`` made hold one thing more."""
-    holder = holder[0] if isinstance(holder, tuple) else holder
+    holder = holder[0] if isinstance(holder, tuple | np.ndarray) else holder
     if isinstance(holder, dict):
         holder["held"] = held
     elif isinstance(holder, Node):
