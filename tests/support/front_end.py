@@ -131,6 +131,10 @@ class Tab:
         self._session = Session(session=session)
         self._cells: dict[str, Cell] = {}
 
+    def goes_on_with(self, other: "Tab") -> None:
+        """Take what is said of the cells of a tab that was there before."""
+        self._cells |= other._cells
+
     @property
     def resumed(self) -> str | None:
         return self.ws.headers.get("X-Elastic-Jupyter-Resumed")

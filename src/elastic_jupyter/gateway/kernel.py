@@ -794,6 +794,7 @@ class ElasticKernelManager(ServerKernelManager):
                 return
             self.state = KernelState.RECLAIMED
             self.reason = reason
+            self.parked.leave(self.notice)
             notice = (
                 notices.replaced(reason) if reason else notices.reclaimed(now - self.last_execution)
             )
@@ -877,6 +878,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.spawn(self._note_usage())
         for connection in list(self.connections):
             connection.fail_unanswered("KernelSlept", notices.SLEPT)
+        self.parked.leave(self.notice)
         self._leave()
         self._close_control_socket()
         self.spawn(self.hibernation.sweep())

@@ -14,6 +14,7 @@ from elastic_jupyter.gateway.state import KernelState
 if TYPE_CHECKING:
     from elastic_jupyter.gateway.connection import ElasticConnection
     from elastic_jupyter.gateway.kernel import ElasticKernelManager
+    from elastic_jupyter.gateway.parked import Parked
 
 #: How long a notice may be on its way to the user, s.
 TRAVELS = 3.0
@@ -54,6 +55,22 @@ class Notice:
             self._travels = _Told(self.text, connection)
             self._manager.spawn(self._hear_of(self._travels))
             self.text = None
+
+    def leave(self, parked: Parked) -> None:
+        """Leave it, if there is any, to a front end that is away and had an execution run.
+
+        It reads it before the output of that, as soon as it is here again.
+        """
+        unanswered = parked.unanswered.values()
+        first = next((one for one in unanswered if one.get("msg_type") == "execute_request"), None)
+        if self.text is None or first is None:
+            return
+        said = messages.notice(self.text)
+        session = self._manager.kernel_session
+        parked.said.append(
+            (said.channel, messages.build(said, parent=first, kernel_session=session))
+        )
+        self.text = None
 
     async def _hear_of(self, told: _Told) -> None:
         """Let go of a notice that has arrived.

@@ -4,10 +4,12 @@ A browser that sleeps, or a notebook server that is replaced, must find its cell
 So requests that wait for a kernel still get it, and every request gets its answer or a reason.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import zmq
 from jupyter_client.session import Session
@@ -16,6 +18,9 @@ from zmq.eventloop.zmqstream import ZMQStream
 from elastic_jupyter.gateway.messages import Asked, Header
 from elastic_jupyter.gateway.replay import Ring
 from elastic_jupyter.gateway.touched import Touched, is_question, opened
+
+if TYPE_CHECKING:
+    from elastic_jupyter.gateway.notice import Notice
 
 CHANNELS = ("shell", "control", "stdin")
 #: Front ends of one kernel that are remembered.
@@ -123,6 +128,12 @@ class ParkedFrontEnds:
         for parked in self._parked.values():
             if parked.sends_again and parked.failure is None:
                 parked.held = [one for one in parked.held if one.msg_type != "execute_request"]
+
+    def leave(self, notice: Notice) -> None:
+        """Leave them a notice about the running kernel that nobody was there to be told."""
+        for parked in self._parked.values():
+            if parked.streams:
+                notice.leave(parked)
 
     def settle(self, ring: Ring, session: Session) -> None:
         """Let go of the running kernel. Who asked it for nothing is forgotten."""

@@ -1084,6 +1084,28 @@ async def test_a_cell_that_has_just_gone_to_its_kernel_for_a_tab_that_is_away_is
     assert not saves[0]
 
 
+async def test_a_tab_that_was_away_for_a_wake_and_the_next_sleep_reads_what_came_back(
+    world: Loopback,
+) -> None:
+    gateway, kernel_id, tab = await a_sleeper(world)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    cell = await asks_in_vain(world, tab, "print(x)")
+    await tab.close()
+    await until(lambda: not manager.connections)
+    go_on(world)
+    await until(lambda: manager.state is KernelState.RUNNING)
+    await until(lambda: any(parked.replies for parked in manager.parked._parked.values()))
+    await suspend(world)
+    await until(lambda: manager.state is KernelState.ASLEEP)
+    again = await FrontEnd(gateway).open(kernel_id, query=f"&last_msg_id={tab.last_iopub}")
+    again.goes_on_with(tab)
+    await again.until(lambda: cell.done)
+    assert "woke with x" in cell.text("stderr")
+    assert cell.text() == "1\n"
+    later = await again.run("print(x)")
+    assert later.text("stderr").count("woke with x") == 1, "it slept again"
+
+
 async def test_a_cell_that_is_never_heard_to_run_holds_up_a_release_for_a_moment_only(
     world: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
