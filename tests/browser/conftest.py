@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.chromium import chromium
+from tests.support.jupyter_tab import NotebookServer
 from tests.support.lab_page import LabPage
 from tests.support.machine import Machine, a_machine
 
@@ -35,15 +36,21 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]
 
 
 @pytest.fixture
+def server(machine: Machine) -> NotebookServer:
+    """The machine's notebook server, as the browser reaches it."""
+    return machine.server
+
+
+@pytest.fixture
 def new_page(
-    request: pytest.FixtureRequest, browser: Browser, machine: Machine
+    request: pytest.FixtureRequest, browser: Browser, server: NotebookServer
 ) -> Iterator[Callable[[], LabPage]]:
     """Open pages of JupyterLab; when the test ends, none may have asked its user anything."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     pages = request.node.stash[PAGES] = []
 
     def make() -> LabPage:
-        lab = LabPage(context.new_page(), machine.server)
+        lab = LabPage(context.new_page(), server)
         pages.append(lab)
         lab.open()
         return lab

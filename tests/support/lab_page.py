@@ -48,7 +48,7 @@ class LabPage:
         expect(self.page.locator(".jp-LauncherCard").first).to_be_visible()
 
     def open_notebook(self, file: str) -> None:
-        """Open a notebook by its address, on a server without a token."""
+        """Open a notebook by its address, on a server that needs no token, or had it."""
         self.page.goto(f"{self._server.url}/lab/tree/{file}")
         expect(self.notebook.locator(".jp-Cell").first).to_be_visible()
 
@@ -99,9 +99,13 @@ class LabPage:
 
     def reload(self) -> None:
         """Save the notebook, and load the page anew."""
+        self.save()
+        self.page.reload()
+
+    def save(self) -> None:
+        """Press the save button of the notebook, and wait until it is saved."""
         with self.page.expect_response(lambda seen: seen.request.method == "PUT" and seen.ok):
             self._press("docmanager:save")
-        self.page.reload()
 
     def _press(self, command: str) -> None:
         self.notebook.locator(f'.jp-Toolbar [data-command="{command}"]').click()
