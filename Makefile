@@ -44,7 +44,7 @@ $(STAMP): requirements/dev.txt pyproject.toml agent/pyproject.toml
 test: venv ## unit tests, those of one machine and of a browser, then the cluster tests on a real Kubernetes
 	@/usr/bin/python3 -c 'import torch' 2>/dev/null || devcluster/packages.sh python3-torch || true
 	@# Few slow tests in a file do not make it the last one.
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --timeout 300
 	$(MAKE) local-tests
 	devcluster/with.sh $(MAKE) cluster-tests
 

@@ -69,7 +69,7 @@ def test_an_image_with_ipykernel_and_nothing_of_ours_is_a_kernel(
         cell = tab.start("import time\nprint('go', flush=True)\ntime.sleep(600)")
         cell.until(lambda cell: cell.stdout == "go\n", within=10, what="the cell's first line")
         tab.interrupt()
-        assert cell.wait(within=5).reply["ename"] == "KeyboardInterrupt"
+        assert cell.wait(within=30).reply["ename"] == "KeyboardInterrupt"
 
 
 def test_a_kernel_that_is_not_python_runs_its_language(team: Team, server: NotebookServer) -> None:

@@ -143,7 +143,7 @@ def test_a_second_ctrl_c_ends_at_once_a_kernel_that_does_not_want_to_end(
     assert is_running(kernel)
     machine.signal()
     assert machine.wait() == 130
-    machine.all_gone(within=1)
+    machine.all_gone(within=5)
     assert not is_running(said_nothing)
     assert machine.locked() == []
     # What was not tidied up is in nobody's way.

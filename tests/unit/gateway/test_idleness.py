@@ -113,7 +113,7 @@ async def test_a_kernel_is_warned_of_its_reclaim_unless_it_is_used(world: Loopba
 
 
 async def test_nobody_keeps_a_kernel_for_longer_than_its_gateway_allows(world: Loopback) -> None:
-    tab = await a_tab(world, idle=0.5, interval=0.1, max_extension=0.5)
+    tab = await a_tab(world, idle=3, interval=0.1, max_extension=3)
     await tab.run("1")
     key = only_key(world)
     uid = world.store.objects[key]["metadata"]["uid"]

@@ -188,8 +188,8 @@ async def test_a_storm_of_errors_is_answered_with_growing_pauses(client, server,
         await asyncio.sleep(600)
         times = [seen.at for seen in server.seen if seen.verb == verb]
         pauses = [b - a for a, b in itertools.pairwise(times)]
-        assert pauses[0] <= 0.25
-        assert all(14 <= pause <= 31 for pause in pauses[9:])
+        assert pauses[0] < 1
+        assert all(14 <= pause <= 35 for pause in pauses[9:])
         assert 25 <= len(times) <= 60
         server.recover()
         await caught_up(told, server)

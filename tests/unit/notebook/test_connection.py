@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ async def test_a_cell_that_ends_while_the_gateway_is_away_ends_with_an_error_tha
         # Somebody beside the relay sees the cell's end.
         await eye.until(lambda: "idle" in eye.states(cell))
         await stack.relay.restore()
-        reply = await tab.ended(cell, within=5)
+        reply = await tab.ended(cell)
         (error,) = tab.of(cell, "error")
         again = await tab.execute("print(x)")
         assert (await tab.ended(again))["status"] == "ok"
@@ -106,8 +107,9 @@ async def test_a_cell_that_goes_on_after_the_gap_says_so_and_ends_as_it_would_ha
         await tab.until(lambda: tab.text(cell, "stderr"))
         await release(fifo)
         reply = await tab.ended(cell)
-    assert "The connection to the gateway was lost for 1 s" in tab.text(cell, "stderr")
-    assert tab.text(cell, "stderr").count("\n") == 1
+    told = tab.text(cell, "stderr")
+    assert re.search(r"The connection to the gateway was lost for \d+ s", told), told
+    assert told.count("\n") == 1
     assert reply["status"] == "ok"
     assert tab.text(cell) == "before\ngo\n"
     assert len(tab.of(cell, "execute_reply")) == 1
@@ -245,7 +247,7 @@ async def test_a_cell_of_which_nothing_was_seen_may_not_have_run_and_is_not_sent
         first.drop()
         second = await scripted.gateway.accepted()
         await second.answer_probe()
-        reply = await tab.ended(cell, within=5)
+        reply = await tab.ended(cell)
         assert second.received.empty()
     assert reply["ename"] == "GatewayConnectionLost"
     assert "it may not have run" in reply["evalue"]
@@ -379,12 +381,12 @@ async def test_the_gateways_websocket_is_closed_when_the_browser_leaves_amid_out
     async with scripted.notebook.tab(await scripted.notebook.start_kernel()) as tab:
         upstream = await scripted.gateway.accepted()
         cell, request = await start_cell(tab, upstream)
-        megabyte = {"name": "stdout", "text": "x" * (1 << 20)}
+        piece = {"name": "stdout", "text": "x" * (1 << 16)}  # the close comes behind few bytes
 
         async def flood() -> None:
             with contextlib.suppress(WebSocketClosedError):
                 while True:
-                    await upstream.say("iopub", "stream", megabyte, to=request)
+                    await upstream.say("iopub", "stream", piece, to=request)
 
         flooding = asyncio.create_task(flood())
         await tab.until(lambda: len(tab.of(cell, "stream")) > 2)

@@ -157,7 +157,13 @@ async def test_patience_ends(serve: Serve) -> None:
         await client.fetch(f"http://127.0.0.1:{free_port()}/", method="GET")
 
 
-async def test_a_name_that_is_not_found_does_not_read_as_a_kernel_that_is_gone() -> None:
+async def test_a_name_that_is_not_found_does_not_read_as_a_kernel_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def not_found(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", not_found)
     client = a_client(patience=0.0)
     with pytest.raises(ConnectionError):  # upstream: gaierror, which it turns into 404
         await client.fetch("http://gateway.invalid/", method="GET")

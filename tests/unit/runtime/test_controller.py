@@ -87,8 +87,8 @@ async def test_a_bad_object_delays_no_other():
             await asyncio.sleep(60)
     assert len(times["good"]) == 10
     pauses = [b - a for a, b in zip(times["bad"], times["bad"][1:], strict=False)]
-    assert pauses[0] <= 0.06
-    assert 29 <= max(pauses) <= 61
+    assert pauses[0] < 1
+    assert 29 <= max(pauses) <= 65
     # Doubling: ten attempts in the first half minute or so, then about one a minute.
     assert 15 <= len([at for at in times["bad"] if at - started < 600]) <= 30
     assert controller.outcomes.error == len(times["bad"])
@@ -112,9 +112,9 @@ async def test_success_starts_the_backoff_from_the_beginning():
         fail = True
         times.clear()
         controller.enqueue("a")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(2)
     assert len(times) >= 2
-    assert times[1] - times[0] <= 0.06
+    assert times[1] - times[0] < 1
 
 
 async def test_a_result_says_when_to_look_again():
@@ -128,7 +128,7 @@ async def test_a_result_says_when_to_look_again():
         controller.enqueue("a", after=10)
         started = now()
         await asyncio.sleep(1000)
-    assert [at - started for at in times] == pytest.approx([10, 100, 190], abs=0.5)
+    assert [at - started for at in times] == pytest.approx([10, 100, 190], abs=5)
     assert controller.outcomes == Outcomes(success=1, requeue=2)
 
 
@@ -197,7 +197,7 @@ async def test_a_failed_pass_is_logged_by_what_it_asks_for(error, want, caplog):
 
     async with running(reconcile) as controller:
         controller.enqueue("a")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
     assert {record.levelname for record in caplog.records} == {want}
 
 
@@ -219,7 +219,7 @@ async def test_lines_of_a_pass_carry_the_object_and_an_id_of_the_pass(caplog):
     async with running(reconcile, workers=1) as controller:
         controller.enqueue("a")
         controller.enqueue("b")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
     logging.getLogger("elastic_jupyter").removeHandler(handler)
     assert "object=a" in lines[0]
     assert "reconcile=things-1" in lines[0]

@@ -84,7 +84,7 @@ async def test_a_failing_key_does_not_delay_another():
     started = now()
     queue.add("good")
     assert await queue.get() == "good"
-    assert now() - started < 0.1
+    assert now() - started < 1
 
 
 async def test_a_waiter_that_is_cancelled_takes_no_wake_up_with_it():
