@@ -8,6 +8,7 @@ import contextlib
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.support.cluster import Cluster
 from tests.support.eventually import eventually
 from tests.support.rollout import OPERATOR, SYSTEM, operator_pod
 from tests.support.team import Object, Team, image_of, kernel_name
+
+from elastic_jupyter.policy import notices
 
 pytestmark = pytest.mark.alone  # the operator is everybody's, and the API server
 
@@ -37,6 +40,8 @@ VOLUMES = [
 ]
 
 SLEEP = [
+    Crash("gateway", "_DiskDraft._append", do="fill"),
+    *both("gateway", "KubernetesKernelStore.wish"),
     *both("gateway", "BlobDraft.commit"),
     *both("gateway", "Save.seal"),
     *both("gateway", "KubernetesKernelStore.save"),
@@ -44,7 +49,8 @@ SLEEP = [
     *both("operator", "KubernetesKernelStore.patch_status"),
     *both("operator", "KernelReconciler._delete"),
     *both("kernel", "Gateway.put", loses=True),
-    *both("kernel", "Gateway.put_manifest", loses=True),
+    Crash("kernel", "Gateway.put_manifest", loses=True),
+    Crash("kernel", "Gateway.put_manifest", "after"),
 ]
 WAKE = [
     *both("gateway", "KubernetesKernelStore.wish"),
@@ -86,6 +92,10 @@ class InPods(Patient):
             what="sleep",
         )
 
+    def pod_is_deleted(self) -> None:
+        """Delete the kernel's pod as a node that goes away does."""
+        self.cluster.delete(self.team.namespace, "pods", kernel_name(self.tab), grace=0)
+
     def fails_at(self, crash: Crash) -> Object:
         """Have the victim fail at that step; return its pod as it is now."""
         pod = self.victim(crash)
@@ -109,6 +119,13 @@ class InPods(Patient):
     def has_failed(self, crash: Crash, before: Object) -> None:
         """Wait for the crash, and for who comes after it."""
         metadata = before["metadata"]
+        if crash.do == "fill":
+            where = metadata["namespace"], metadata["name"]
+            look = partial(self.cluster.exec, *where, "ls", FOLDER)
+            eventually(
+                look, lambda seen: "trouble.json.had" in seen, within=WITHIN, what=str(crash)
+            )
+            return
 
         def container() -> str | None:
             pod = self.cluster.get(metadata["namespace"], "pods", metadata["name"])
@@ -167,7 +184,7 @@ def patient(in_pods: InPods) -> InPods:
 @pytest.mark.parametrize("crash", some(SLEEP))
 def test_a_kernel_that_was_to_sleep_has_its_variables(patient: InPods, crash: Crash) -> None:
     before = patient.fails_at(crash)
-    patient.goes_to_sleep()
+    patient.is_to_sleep(crash)
     patient.has_failed(crash, before)
     patient.knows_the_count(crash)
     patient.goes_on()
@@ -253,6 +270,46 @@ def two_gateways(team: Team) -> Iterator[None]:
     """After the block have another gateway in good order, beside the first for a while."""
     yield
     team.restart_gateway()
+
+
+def test_a_pod_that_is_deleted_amid_a_save_costs_no_variables_without_a_word(
+    large: InPods,
+) -> None:
+    large.goes_to_sleep()
+    eventually(
+        lambda: phase(large.team, large.tab),
+        lambda seen: seen == "Hibernating",
+        within=WITHIN,
+        what="the beginning of the save",
+    )
+    large.pod_is_deleted()
+    eventually(
+        lambda: phase(large.team, large.tab),
+        lambda seen: seen in ("Failed", "Hibernated"),
+        within=WITHIN,
+        what="the end of its kernel",
+    )
+    cell = large.tab.run("len(large)", within=WITHIN)
+    if cell.error == "NameError":
+        assert "its variables are gone" in cell.text, cell.text
+        large.counts_anew()
+    else:
+        assert cell.result == "400000000", large.tab.transcript()
+    large.goes_on()
+
+
+def test_a_pod_that_is_deleted_amid_a_wake_costs_no_variables(large: InPods) -> None:
+    large.goes_to_sleep()
+    large.sleeps()
+    cell = large.tab.start("len(large)")
+    cell.until(lambda cell: notices.RESTORING in cell.displayed, within=WITHIN, what="the restore")
+    large.pod_is_deleted()
+    cell.wait(within=WITHIN)
+    if cell.result is None:
+        assert cell.reply["evalue"], cell.outputs
+        cell = large.tab.run("len(large)", within=WITHIN)
+    assert cell.result == "400000000", large.tab.transcript()
+    large.goes_on()
 
 
 TROUBLE = [

@@ -25,6 +25,8 @@ SETTLED_WITHIN = 30.0
 
 
 SLEEP = [
+    Crash("gateway", "_DiskDraft._append", do="fill"),
+    *both("gateway", "SqliteKernelStore.wish"),
     *both("gateway", "BlobDraft.commit"),
     *both("gateway", "Save.seal"),
     *both("gateway", "SqliteKernelStore.save"),
@@ -32,8 +34,8 @@ SLEEP = [
     *both("machine", "SqliteKernelStore.patch_status"),
     *both("machine", "Maker.end"),
     *both("kernel", "Gateway.put", loses=True),
-    *both("kernel", "Gateway.put_manifest", loses=True),
-    Crash("gateway", "LocalFileOpener.write", do="fill"),
+    Crash("kernel", "Gateway.put_manifest", loses=True),
+    Crash("kernel", "Gateway.put_manifest", "after"),
 ]
 WAKE = [
     *both("gateway", "SqliteKernelStore.wish"),
@@ -135,7 +137,7 @@ def nothing_doubled(patient: OnOneMachine) -> Iterator[None]:
 def test_a_kernel_that_was_to_sleep_has_its_variables(patient: OnOneMachine, crash: Crash) -> None:
     with nothing_doubled(patient):
         patient.fails_at(crash)
-        patient.goes_to_sleep()
+        patient.is_to_sleep(crash)
         patient.has_failed(crash)
         patient.knows_the_count(crash)
         patient.goes_on()

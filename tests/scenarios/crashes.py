@@ -47,6 +47,15 @@ class Patient(ABC):
     def goes_to_sleep(self) -> None:
         """Ask the kernel to give its resources back."""
 
+    def is_released(self) -> None:
+        """Have the gateway ask for the same, as the button "Release GPU now" does."""
+        release = self.tab.client.session.msg("elastic_jupyter_release_request", {})
+        self.tab.client.control_channel.send(release)
+
+    def is_to_sleep(self, crash: Crash) -> None:
+        """Have it go to sleep by a way on which the crash is."""
+        (self.is_released if crash.point.endswith(".wish") else self.goes_to_sleep)()
+
     @abstractmethod
     def sleeps(self) -> None:
         """Wait until the kernel sleeps and nothing runs of it."""

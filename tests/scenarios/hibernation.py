@@ -11,7 +11,7 @@ from tests.scenarios.gpu_queue import Holder, phase, run
 from tests.scenarios.world import Tab as AnyTab
 from tests.scenarios.world import World
 from tests.support.eventually import eventually
-from tests.support.jupyter_tab import OpenNotebook, Tab
+from tests.support.jupyter_tab import Cell, OpenNotebook, Tab
 from tests.support.jupyterlab import LabTab, jupyterlab
 
 #: Seconds for a cell that wakes its kernel.
@@ -60,7 +60,7 @@ LOST = ["the gateway", "the gateway, in good order", "the connection"]
 
 def runs_though_it_waits_and_meanwhile_is_lost(
     world: World, tab: OpenNotebook, code: str, lost: str
-) -> None:
+) -> Cell:
     """Run what gives 2 in a kernel that gets its GPU only when ``lost`` is there again."""
     holders = [Holder(world) for _ in range(world.gpus)]
     for holder in holders:
@@ -79,6 +79,7 @@ def runs_though_it_waits_and_meanwhile_is_lost(
         holder.tab.close()
         holder.tab.shutdown()
     assert cell.wait(within=AWAKE_WITHIN).result == "2", tab.transcript(12)
+    return cell
 
 
 Opener = Callable[..., AbstractContextManager[OpenNotebook]]
@@ -236,7 +237,8 @@ class Hibernation:
         with notebook(sleepy, sleepy.gpu) as tab:
             tab.run("kept = 1", within=60)
             asleep(sleepy, tab)
-            runs_though_it_waits_and_meanwhile_is_lost(sleepy, tab, "kept + 1", lost)
+            cell = runs_though_it_waits_and_meanwhile_is_lost(sleepy, tab, "kept + 1", lost)
+            assert "woke with kept" in cell.text, tab.transcript()
 
     def test_a_restart_drops_the_variables_and_says_so(self, sleepy: World) -> None:
         with sleepy.server.notebook() as tab:

@@ -13,7 +13,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from elastic_jupyter.api.kernel import Snapshot, Wake
-from elastic_jupyter.errors import AgentFailed, NoAgent, SnapshotBroken, SnapshotMissing, StoreError
+from elastic_jupyter.errors import (
+    AgentFailed,
+    LaunchFailed,
+    NoAgent,
+    SnapshotBroken,
+    SnapshotMissing,
+    StoreError,
+)
 from elastic_jupyter.gateway import agent
 from elastic_jupyter.gateway.facts import Facts
 from elastic_jupyter.gateway.transfers import Saving, Transfer, Transfers
@@ -92,8 +99,11 @@ class Hibernation:
     async def save(self) -> Snapshot | None:
         """Save the running kernel's variables, in a block of ``holding``; None: it was cancelled.
 
+        The kernel may have ended then.
+
         Raises ``NoAgent`` where that is impossible for good, ``AgentFailed`` or a ``StoreError``
-        where it was not possible now, with a sentence for the user.
+        where it was not possible now, with a sentence for the user; ``LaunchFailed`` where the
+        kernel ended before all was saved.
         """
         facts = cast(Facts, self._manager.facts)
         agent.require_ipykernel(self._manager.kernel_info)
@@ -111,6 +121,10 @@ class Hibernation:
             if not cancelled.is_set():
                 raise
             answer = None
+        except LaunchFailed:
+            if saving.sealed is None:
+                raise
+            answer = {"id": saving.sealed}  # it ended when all of it was here
         if answer is None or cancelled.is_set():
             return None
         if saving.sealed is None or saving.sealed != answer["id"]:

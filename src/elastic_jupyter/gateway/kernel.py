@@ -278,7 +278,7 @@ class ElasticKernelManager(ServerKernelManager):
             self.touch()
             self.begin(shared=True)  # somebody else wakes it
         elif self.state is KernelState.FAILED and facts.rests:
-            self._rest()  # another gateway of ours kept what is saved of it
+            self._rest()  # what is saved of it was named, here or by another gateway of ours
         elif self.state is KernelState.STARTING and self._irreplaceable and facts.rests:
             self._cancel_launch()  # another gateway of ours saved it before this one heard it
             self._fall_asleep()
@@ -820,10 +820,11 @@ class ElasticKernelManager(ServerKernelManager):
                 if not facts.suspend:
                     self._take(await self.store.wish(self.key, uid=facts.uid, suspend=True))
                 snapshot = await self.hibernation.save()
-                if snapshot is not None and self.state is KernelState.RUNNING:
+                # One that has ended just now rests when the snapshot is named.
+                if snapshot is not None and self.state in (KernelState.RUNNING, KernelState.FAILED):
                     await self._write_down(snapshot, facts)
                     self.hibernation.named()
-                    if self.state is KernelState.RUNNING:  # else its end was seen meanwhile
+                    if self.state is KernelState.RUNNING:
                         self._ask_to_shut_down()
                         self._fall_asleep()
                     return None

@@ -211,12 +211,16 @@ class _DiskDraft(Draft):
                 if self._past_cache and not blocks:
                     self._past_cache = self._go_past_cache(False)
                 try:
-                    left = left[self._file.write(left[:blocks] if self._past_cache else left) :]
+                    left = left[self._append(left[:blocks] if self._past_cache else left) :]
                 except OSError as error:
                     if not (self._past_cache and error.errno == errno.EINVAL):
                         raise
                     # The memory, or what was written before, is not at a multiple.
                     self._past_cache = self._go_past_cache(False)
+
+    def _append(self, data: memoryview) -> int:
+        """Write what there is room for; return how much that was."""
+        return self._file.write(data)
 
     def _go_past_cache(self, wanted: bool) -> bool:
         """Choose for what is written from now on; return whether it goes past the cache."""

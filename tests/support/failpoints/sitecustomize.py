@@ -42,7 +42,7 @@ POINTS = {
         "Gateway.get_manifest",
         "Gateway.get",
     ),
-    "fsspec.implementations.local": ("LocalFileOpener.write",),
+    "elastic_jupyter.store.files": ("_DiskDraft._append",),
 }
 
 
