@@ -94,6 +94,8 @@ class Idleness:
     def save_failed(self, why: str, *, released: bool) -> None:
         """Take note of a save that failed, and have the user read why with the next output."""
         before, why = self.failure, why[:LONGEST_REASON]
+        if before is not None and before.why != why:
+            self.forget_failure()
         self._failure = saves.failed(
             why,
             before=before,
@@ -103,6 +105,12 @@ class Idleness:
         )
         if before is None or before.why != why:
             self._manager.notice.add(notices.save_failed(why))
+
+    def forget_failure(self) -> None:
+        """Have nobody told any longer of a save that failed: one has succeeded, or none follows."""
+        if self._failure is not None:
+            self._manager.notice.drop(notices.save_failed(self._failure.why))
+            self._failure = None
 
     # -- questions
 

@@ -278,7 +278,10 @@ class ElasticKernelManager(ServerKernelManager):
             self.touch()
             self.begin(shared=True)  # somebody else wakes it
         elif self.state is KernelState.FAILED and facts.rests:
-            self._rest()  # what is saved of it was named, here or by another gateway of ours
+            # What is saved of it was named, here or by another gateway of ours.
+            if self._has_snapshot:
+                self.notice.text = None  # it says that the variables are gone
+            self._rest()
         elif self.state is KernelState.STARTING and self._irreplaceable and facts.rests:
             self._cancel_launch()  # another gateway of ours saved it before this one heard it
             self._fall_asleep()
@@ -342,7 +345,7 @@ class ElasticKernelManager(ServerKernelManager):
         if self.facts is None or self.facts.uid != uid or uid in self.retired:
             return
         self.wish = self._after_run()
-        if self._has_snapshot:  # which goes with it
+        if self._has_snapshot and self.state is not KernelState.RUNNING:  # it goes with it
             self.notice.text = notices.replaced(notices.DELETED)
         self.retired.add(uid)
         self.mapping.drop_snapshots(uid)
@@ -356,6 +359,8 @@ class ElasticKernelManager(ServerKernelManager):
     def lose(self, reason: str, *, gone: bool = False) -> None:
         """End what is in flight with ``reason``; the next execution gets a new kernel."""
         self.log.warning("kernel %s ended: %s", self.kernel_id, reason)
+        self.idleness.forget_failure()
+        self.parked.leave(self.notice)
         self._leave()
         self.state = KernelState.RECLAIMED if gone else KernelState.FAILED
         self.reason = reason
@@ -834,8 +839,9 @@ class ElasticKernelManager(ServerKernelManager):
         except (AgentFailed, StoreError) as error:
             if isinstance(error, Conflict) and await self._was_saved(facts.uid):
                 return None
-            self.log.warning("kernel %s is not saved, and runs on: %s", self.kernel_id, error)
-            self.idleness.save_failed(str(error), released=released)
+            self.log.warning("kernel %s is not saved: %s", self.kernel_id, error)
+            if self.state is KernelState.RUNNING:
+                self.idleness.save_failed(str(error), released=released)
         except LaunchFailed as error:  # it has ended, which is told elsewhere
             self.log.warning("kernel %s is not saved: %s", self.kernel_id, error)
         if self.state is KernelState.RUNNING:
@@ -879,6 +885,7 @@ class ElasticKernelManager(ServerKernelManager):
         self.spawn(self._note_usage())
         for connection in list(self.connections):
             connection.fail_unanswered("KernelSlept", notices.SLEPT)
+        self.idleness.forget_failure()
         self.parked.leave(self.notice)
         self._leave()
         self._close_control_socket()
@@ -1010,18 +1017,25 @@ class ElasticKernelManager(ServerKernelManager):
 
     async def _start_again(self) -> None:
         async with self._changing:
-            try:
-                self.wish = self.wish.kept_until(None)  # it was of the incarnation before
-                if self.wish.template is None:
-                    self.wish = self.mapping.renew(self.wish)
-                await self._remember_between(self.reason)
-                await self._stop()
-            except ElasticJupyterError as error:
-                self.state = KernelState.FAILED
-                self.reason = str(error)
-                self._fail("KernelStartError", str(error))
+            if not self._has_snapshot:
+                await self._replace()
                 return
-            self.begin()
+        await self._wake()  # it was named while this waited
+
+    async def _replace(self) -> None:
+        """Have a new object in the place of one that has ended; needs the lock ``_changing``."""
+        try:
+            self.wish = self.wish.kept_until(None)  # it was of the incarnation before
+            if self.wish.template is None:
+                self.wish = self.mapping.renew(self.wish)
+            await self._remember_between(self.reason)
+            await self._stop()
+        except ElasticJupyterError as error:
+            self.state = KernelState.FAILED
+            self.reason = str(error)
+            self._fail("KernelStartError", str(error))
+            return
+        self.begin()
 
     async def _remember_between(self, reason: str) -> None:
         """Have a gateway know the kernel that comes while this one replaces its object.

@@ -44,6 +44,11 @@ class Notice:
         """Have this told, too."""
         self.text = f"{self.text}\n{text}" if self.text else text
 
+    def drop(self, text: str) -> None:
+        """Have this not told any more that was added."""
+        if self.text is not None:
+            self.text = self.text.replace(text, "").strip("\n") or None
+
     def start_anew(self, text: str | None) -> None:
         """Have this told, None: nothing, in place of all before, even of what is on its way."""
         self.text, self._travels = text, None

@@ -53,8 +53,12 @@ def strip(obj: Object) -> Object:
 def error_of(code: int, content: bytes, headers: Mapping[str, str], *, what: str) -> StoreError:
     """Return the error that an answer with an HTTP status from 400 on stands for."""
     try:
-        status = _decoder.decode(content)
-    except msgspec.DecodeError:  # plain text, as overload protection and proxies send
+        with untrusted_json.reading():
+            status = _decoder.decode(content)
+    except (
+        msgspec.DecodeError,
+        untrusted_json.NestedTooDeeply,
+    ):  # plain text, as overload protection and proxies send
         status = {"message": content[:200].decode(errors="replace").strip()}
     return error_of_status(code, status, what=what, retry_after=headers.get("retry-after"))
 

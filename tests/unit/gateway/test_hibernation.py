@@ -1106,6 +1106,56 @@ async def test_a_tab_that_was_away_for_a_wake_and_the_next_sleep_reads_what_came
     assert later.text("stderr").count("woke with x") == 1, "it slept again"
 
 
+@pytest.mark.usefixtures("again_at_once")
+async def test_a_tab_that_was_away_hears_of_no_failed_save_that_has_succeeded_since(
+    world: Loopback,
+) -> None:
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    world.snapshots.write_text("no folder can be here")
+    patience = "__import__('elastic_jupyter_agent.transfer').transfer.PATIENCE = 0"
+    cell = await tab.execute(f"{patience}; x = 1; print('ran')")
+    await tab.close()
+    await until(lambda: any(parked.replies for parked in manager.parked._parked.values()))
+    await suspend(world)
+    await until(lambda: activity(world).get("saveFailed"))
+    world.snapshots.unlink()
+    await asleep(world)
+    await until(lambda: manager.state is KernelState.ASLEEP)
+    again = await front_end.open(kernel_id, query=f"&last_msg_id={tab.last_iopub}")
+    again.goes_on_with(tab)
+    await again.until(lambda: cell.done)
+    assert cell.text() == "ran\n"
+    assert "could not be saved" not in cell.text("stderr")
+
+
+async def test_a_cell_that_comes_as_its_kernel_dies_with_all_saved_finds_the_variables(
+    world: Loopback,
+) -> None:
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    tab = await front_end.open(kernel_id)
+    manager = gateway.kernel_manager.kernels[kernel_id]
+    await tab.run("x = 1")
+    world.store.naming.clear()
+    await suspend(world)
+    await until(lambda: world.store.to_name > 0)
+    world.store.processes[next(iter(world.store.processes))].kill()
+    world.store.report(only_key(world), phase="Failed", podIP=None)
+    await until(lambda: manager.state is KernelState.FAILED)
+    cell = await tab.execute("print(x)")
+    await until(lambda: manager.state is KernelState.STARTING)
+    world.store.naming.set()
+    await tab.until(lambda: cell.done)
+    assert cell.text() == "1\n"
+    assert "woke with x" in cell.text("stderr")
+    assert "gone" not in cell.text("stderr")
+
+
 async def test_a_cell_that_is_never_heard_to_run_holds_up_a_release_for_a_moment_only(
     world: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
