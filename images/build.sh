@@ -120,7 +120,7 @@ build_all() {
   local name inputs base
   base="$BASE $(image_id "$BASE")"
   build_wheel "$ROOT" src pyproject.toml README.md LICENSE
-  build_wheel "$ROOT/agent" agent/src agent/pyproject.toml
+  build_wheel "$ROOT/agent" agent/src agent/pyproject.toml agent/README.md
   for name in "${IMAGES[@]}"; do
     inputs="$base $(digest "images/$name" "requirements/$name.txt")"
     case $name in

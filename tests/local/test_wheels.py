@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.hibernation import AWAKE_WITHIN, asleep
 from tests.support.machine import Machine
 from tests.support.pages import ROOT
 from tests.support.walkthrough import blocks
@@ -128,3 +129,52 @@ def test_the_readmes_lines_alone_give_a_jupyterlab_with_elastic_kernels(
     assert tab.run(foreign).result == "True"
     log = (machine.state / "notebook.log").read_text()
     assert log.count("elastic_jupyter.notebook | extension was successfully loaded") == 1
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """An environment of a user's, in ``mine``, with ipykernel and nothing of ours; its commands."""
+    folder = tmp_path / "mine"
+    for command in (
+        ["venv", "--quiet", "--seed", "--python", sys.executable, folder],
+        ["pip", "install", "--quiet", "--python", folder / "bin" / "python", "ipykernel"],
+    ):
+        subprocess.run([UV, *command], check=True)
+    return folder / "bin"
+
+
+def test_a_kernel_of_another_environment_sleeps_with_the_agent_that_the_page_adds(
+    tmp_path: Path, wheels: Path, mine: Path, new_machine: Callable[..., Machine]
+) -> None:
+    page = blocks(Path("docs", "how-to", "one-machine.md"))
+    first, line = next(one.text for one in page if "make wheels" in one.text).splitlines()
+    assert first == "make wheels"
+    (tmp_path / "dist").symlink_to(wheels)
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, check=True)
+    machine = new_machine(policy="hibernate", idle=3)
+    machine.up(env={"PYTHONPATH": ""})
+    command = [str(mine / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    machine.install_spec("mine", command)
+    with machine.server.notebook("mine") as tab:
+        assert tab.run("import sys; sys.prefix", within=60).result == repr(str(mine.parent))
+        asleep(machine, tab)
+        assert tab.run("sys.prefix", within=AWAKE_WITHIN).result == repr(str(mine.parent))
+
+
+def test_the_lines_of_the_pages_containerfile_add_the_agent(
+    tmp_path: Path, wheels: Path, mine: Path
+) -> None:
+    page = blocks(Path("docs", "how-to", "custom-kernels.md"))
+    [text] = [block.text for block in page if block.language == "dockerfile"]
+    lines = [line.partition(" ") for line in text.splitlines()]
+    assert [line[0] for line in lines] == ["FROM", "COPY", "RUN"]
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    (tmp_path / "dist").symlink_to(wheels)
+    environment = {**os.environ, "PATH": f"{mine}:{os.environ['PATH']}"}
+    for command in (f"cp {lines[1][2]}", lines[2][2]):
+        line = command.replace("/tmp/", f"{copied}/")
+        subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, check=True)
+    needed = "import elastic_jupyter_agent.attached, elastic_jupyter_agent.snapshot"
+    subprocess.run([mine / "python", "-I", "-c", needed], check=True)

@@ -29,6 +29,7 @@ TESTED_ELSEWHERE = {
     "python3 -m venv ~/elastic": "test_wheels.py",
     "~/elastic/bin/pip install --find-links dist 'elastic-jupyter[local]'": "test_wheels.py",
     "~/elastic/bin/elastic-jupyter up": "test_wheels.py",
+    "~/mine/bin/pip install --find-links dist elastic-jupyter-agent": "test_wheels.py",
 }
 _LOCAL = "http://127.0.0.1:8888"
 _UP = ("elastic-jupyter up", "make run")

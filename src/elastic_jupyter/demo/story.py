@@ -98,10 +98,10 @@ class Story:
             waiting = await again.shows("1st of 1 in the queue", "by bob")
             self._tell("ann", f"runs a cell in the same tab: {waiting}")
         await self._is_reclaimed(self._bob, his)
-        async with self._step("ann runs again in a new kernel, and reads that it is one", again):
+        async with self._step("ann's kernel wakes, and she reads with what", again):
             await _succeeds(again)
-            self._tell("ann", f"has the GPU again: {await again.shows('This is a new kernel')}")
-            self._tell("ann", f"her cell runs: {await again.shows('total is not defined')}")
+            self._tell("ann", f"has the GPU again: {await again.shows('The kernel woke with')}")
+            self._tell("ann", f"her cell runs: {await again.shows('total is 42')}")
             _expect(hers.is_open, "her websocket was closed meanwhile")
 
     async def _runs(self, who: str, tab: Notebook, code: str) -> Cell:
@@ -116,9 +116,7 @@ class Story:
             idle = time.monotonic() - ended_at
             _expect(idle > IDLE - 1, f"it was reclaimed after {idle:.1f} s of {IDLE}")
             _expect(tab.is_open, "the websocket was closed with it")
-            self._tell(
-                user.name, "was idle: the kernel has ended, the GPU is free, the tab is open"
-            )
+            self._tell(user.name, "was idle, and sleeps: variables saved, GPU free, tab open")
 
     # -- how it is told
 

@@ -51,7 +51,7 @@ class User:
         arguments = [
             *self._arguments,
             *("--user", self.name, "--state", str(self._state), "--port", str(_free_port())),
-            *("--policy", "delete", "--no-browser", "--config", os.devnull),
+            *("--no-browser", "--config", os.devnull),
         ]
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
