@@ -7,9 +7,7 @@ from collections.abc import Callable
 from tests.scenarios.world import World
 from tests.support.jupyter_tab import Cell, Tab
 
-#: Seconds from the gateway's return, also on a slow machine. That no pause between attempts to
-#: reach it is longer than 2 s is what tests/unit/notebook/test_backoff.py shows.
-BACK_WITHIN = 15.0
+BACK_WITHIN = 5.0
 
 
 class Printer:
