@@ -47,8 +47,11 @@ class _AfterRecovery(JupyterHandler):
     async def prepare(self, *args: Any, **kwargs: Any) -> None:
         await super().prepare(*args, **kwargs)
         if not self.kernels.recovered.is_set():
+            # An HTTPError would drop the header, without which nobody sends a POST again.
             self.set_header("Retry-After", "1")
-            raise web.HTTPError(503, "the gateway is reading its kernels")
+            self.set_status(503)
+            said = {"message": "the gateway is reading its kernels", "reason": None}
+            self.finish(json.dumps(said))
 
 
 class KernelsHandler(_AfterRecovery, upstream.MainKernelHandler):

@@ -582,6 +582,23 @@ async def test_a_start_that_takes_too_long_ends_the_cell_and_leaves_nothing(
     await until(lambda: not world.store.objects)
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/api/kernels"), ("POST", "/api/kernels"), ("GET", "/api/kernels/x")],
+)
+async def test_a_gateway_that_reads_its_kernels_says_when_to_ask_again(
+    world: Loopback, method: str, path: str
+) -> None:
+    gateway = await world.gateway()
+    gateway.kernel_manager.recovered.clear()
+    kernel_id = "0" * 8 + "-0000-4000-8000-" + "0" * 12
+    answer = await FrontEnd(gateway).rest(method, path.replace("x", kernel_id))
+    assert (answer.code, answer.headers["Retry-After"]) == (503, "1")
+    assert json.loads(answer.body)["message"] == "the gateway is reading its kernels"
+    gateway.kernel_manager.recovered.set()
+    assert world.store.objects == {}
+
+
 async def test_a_place_in_the_queue_does_not_run_out(world: Loopback) -> None:
     limit = 5.0  # seconds, which the connection has to keep
     front_end = FrontEnd(await world.gateway(launch_timeout=limit))
