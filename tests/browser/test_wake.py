@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.scenarios.gpu_queue import Holder
+from tests.scenarios.hibernation import gives_its_gpu_back
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer
 from tests.support.lab_page import LabPage
@@ -72,8 +73,7 @@ def test_a_cell_wakes_its_kernel_whatever_is_lost_meanwhile(
         line.mend()
     elif lost == "gateway":
         machine.replace_gateway()
-    holder.let_go()
-    holder.tab.shutdown()
+    gives_its_gpu_back(holder)
     expect(cell).to_contain_text("The kernel woke with kept.")
     expect(cell).to_contain_text("42")
     expect(cell).not_to_contain_text("in the queue")
@@ -90,8 +90,7 @@ def test_the_stop_button_ends_a_wake_and_keeps_the_variables(
     expect(cell).to_contain_text("KeyboardInterrupt")
     sleeps(machine, lab)
     lab.shot("wake-stopped")
-    holder.let_go()
-    holder.tab.shutdown()
+    gives_its_gpu_back(holder)
     expect(lab.run("print(kept + 1)")).to_contain_text("42")
 
 

@@ -55,6 +55,14 @@ def answered(tab: Tab) -> None:
         )
 
 
+def gives_its_gpu_back(holder: Holder) -> None:
+    """End a holder, whose reply may have come while there was no gateway."""
+    holder.world.touch(holder.tab, holder.file)
+    ends_with_its_reply_or_names_the_gap(holder.cell.wait(within=30))
+    holder.tab.close()
+    holder.tab.shutdown()
+
+
 LOST = ["the gateway", "the gateway, in good order", "the connection"]
 
 
@@ -74,10 +82,7 @@ def runs_though_it_waits_and_meanwhile_is_lost(
     else:
         world.restart_gateway()
     for holder in holders:
-        world.touch(holder.tab, holder.file)
-        ends_with_its_reply_or_names_the_gap(holder.cell.wait(within=30))
-        holder.tab.close()
-        holder.tab.shutdown()
+        gives_its_gpu_back(holder)
     assert cell.wait(within=AWAKE_WITHIN).result == "2", tab.transcript(12)
     return cell
 
