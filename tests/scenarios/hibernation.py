@@ -81,6 +81,10 @@ def runs_though_it_waits_and_meanwhile_is_lost(
         world.replace_gateway()
     else:
         world.restart_gateway()
+    if lost != "the connection":
+        what = "what the next gateway says of the wait"
+        cell.until(lambda cell: len(cell.messages("display_data")) > 1, within=60, what=what)
+        assert len(cell.outputs) == 1, f"it waits twice: {cell.outputs}"
     for holder in holders:
         gives_its_gpu_back(holder)
     assert cell.wait(within=AWAKE_WITHIN).result == "2", tab.transcript(12)

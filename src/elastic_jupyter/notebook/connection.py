@@ -338,6 +338,7 @@ class ElasticGatewayConnection(GatewayWebSocketConnection):
     def _return(self, *, covered: bool, not_run_since: str | None) -> None:
         """Settle what the gap left open; then what was held goes its way."""
         again = self._requests.to_send_again(not_run_since=not_run_since)
+        self._say(self._requests.clear_waiting(again, now=_now()))
         probes = self._requests.returned(covered=covered, now=_now())
         self._send_own([*probes, *again])
         self._flush()

@@ -176,6 +176,14 @@ class Ledger:
             entry.started = entry.idle = entry.handed_back = entry.blind = entry.untold = False
         return [entry.request for entry in again]
 
+    def clear_waiting(self, again: list[Message], *, now: datetime) -> list[Message]:
+        """Return what takes away that executions waited; who gets them ``again`` says so anew."""
+        clear = {"wait": False}
+        return [
+            self._voice.say("iopub", "clear_output", clear, to=request.header, now=now)
+            for request in again
+        ]
+
     def returned(self, *, covered: bool, now: datetime) -> list[Message]:
         """Note that the websocket is open again and return the probes to send first.
 
