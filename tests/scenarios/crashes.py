@@ -27,6 +27,10 @@ class Crash:
         return f"{what} {self.when} {self.point}"
 
 
+#: The kernel, when all its variables are in the store and their snapshot is not named.
+DIES_SAVED = Crash("kernel", "Gateway.put_manifest", "after")
+
+
 def both(victim: str, point: str, *, loses: bool = False) -> list[Crash]:
     """Return the crashes before and after a step."""
     return [Crash(victim, point, when, loses=loses) for when in ("before", "after")]

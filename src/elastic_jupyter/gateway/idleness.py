@@ -94,7 +94,8 @@ class Idleness:
     def save_failed(self, why: str, *, released: bool) -> None:
         """Take note of a save that failed, and have the user read why with the next output."""
         before, why = self.failure, why[:LONGEST_REASON]
-        if before is not None and before.why != why:
+        anew = before is None or before.why != why
+        if anew:
             self.forget_failure()
         self._failure = saves.failed(
             why,
@@ -103,7 +104,7 @@ class Idleness:
             jitter=random.random(),
             released=released,
         )
-        if before is None or before.why != why:
+        if anew:
             self._manager.notice.add(notices.save_failed(why))
 
     def forget_failure(self) -> None:

@@ -970,24 +970,30 @@ class ElasticKernelManager(ServerKernelManager):
             self.waiting_text = notices.STARTING
 
     async def _wake(self) -> None:
-        """Take the wish back that nothing runs; the snapshot is restored when something does."""
         async with self._changing:
-            if self.state is not KernelState.STARTING:
-                return
-            uid = cast(Facts, self.facts).uid
-            try:
-                await self._at_rest()
-                self._take(await self.store.wish(self.key, uid=uid, suspend=False))
-            except (StoreError, TimeoutError) as error:
-                why = str(error) or "it has not ended yet"
-                self.log.warning("kernel %s could not be asked for: %s", self.kernel_id, why)
-                if isinstance(error, NotFound):  # which the watch tells in a moment
-                    self.on_gone(uid)
-                await self._stay_asleep(why)
-                return
-            self.begin(shared=True)
-            self.spawn(self._note_usage())
-            self.release_if_asked()  # since that wish, and told before its answer
+            await self._unsuspend()
+
+    async def _unsuspend(self) -> None:
+        """Take the wish back that nothing runs; the snapshot is restored when something does.
+
+        Needs the lock ``_changing``.
+        """
+        if self.state is not KernelState.STARTING:
+            return
+        uid = cast(Facts, self.facts).uid
+        try:
+            await self._at_rest()
+            self._take(await self.store.wish(self.key, uid=uid, suspend=False))
+        except (StoreError, TimeoutError) as error:
+            why = str(error) or "it has not ended yet"
+            self.log.warning("kernel %s could not be asked for: %s", self.kernel_id, why)
+            if isinstance(error, NotFound):  # which the watch tells in a moment
+                self.on_gone(uid)
+            await self._stay_asleep(why)
+            return
+        self.begin(shared=True)
+        self.spawn(self._note_usage())
+        self.release_if_asked()  # since that wish, and told before its answer
 
     async def _stay_asleep(self, why: str) -> None:
         """End what waits for a kernel that could not be asked for."""
@@ -1017,10 +1023,8 @@ class ElasticKernelManager(ServerKernelManager):
 
     async def _start_again(self) -> None:
         async with self._changing:
-            if not self._has_snapshot:
-                await self._replace()
-                return
-        await self._wake()  # it was named while this waited
+            # It may have been named while this waited.
+            await (self._unsuspend() if self._has_snapshot else self._replace())
 
     async def _replace(self) -> None:
         """Have a new object in the place of one that has ended; needs the lock ``_changing``."""

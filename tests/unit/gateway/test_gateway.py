@@ -584,7 +584,12 @@ async def test_a_start_that_takes_too_long_ends_the_cell_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/api/kernels"), ("POST", "/api/kernels"), ("GET", "/api/kernels/x")],
+    [
+        ("GET", "/api/kernels"),
+        ("POST", "/api/kernels"),
+        ("GET", "/api/kernels/x"),
+        ("GET", "/api/kernels/x/channels"),
+    ],
 )
 async def test_a_gateway_that_reads_its_kernels_says_when_to_ask_again(
     world: Loopback, method: str, path: str
