@@ -171,6 +171,7 @@ class CommandLine:
                 "os.write(log, b'before\\nthe disk is warm\\n')",
                 within=60,
             )
+            in_phase(shell, tab, "Running")  # it ran the cell before its node said that it runs
             eventually(
                 lambda: shell.reads("logs", "logs.ipynb", "--tail", "1"),
                 lambda log: log == "the disk is warm\n",
