@@ -103,7 +103,7 @@ def runs(lab: LabPage, code: str) -> None:
 
 def sleeps(machine: Machine, lab: LabPage) -> None:
     """Wait until the page says that the kernel of its notebook sleeps, and nothing runs of it."""
-    expect(lab.kernel_state).to_have_text("asleep")
+    lab.is_asleep()
     eventually(
         lambda: machine.placed([lab]),
         lambda left: not left,

@@ -113,8 +113,7 @@ def put_notebook(team: Team, file: str, *, kernel: str) -> None:
 
 
 def sleeps(team: Team, lab: LabPage) -> None:
-    expect(lab.kernel_state).to_have_text("asleep")
-    expect(lab.kernel_in_status_bar).to_have_text("Kernel: asleep")
+    lab.is_asleep()
     gone = f"the pod of {lab.kernel_id}"
     eventually(lambda: team.placed([lab]), lambda left: not left, within=15, what=gone)
 

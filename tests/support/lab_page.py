@@ -140,6 +140,11 @@ class LabPage:
         """What it says there of the kernel of the notebook that is in front."""
         return self.page.locator("#jp-main-statusbar .jp-ElasticState")
 
+    def is_asleep(self) -> None:
+        """Wait until toolbar and status bar say that the kernel sleeps."""
+        expect(self.kernel_state).to_have_text("asleep")
+        expect(self.kernel_in_status_bar).to_have_text("Kernel: asleep")
+
     @property
     def kernel_id(self) -> str:
         """The kernel of the notebook that is seen."""

@@ -28,13 +28,17 @@ def decode(content: bytes, *, what: str) -> Object:
     Where it is nested too deeply to be read, what is too deep is cut out (``nesting``).
     """
     try:
-        try:
-            with untrusted_json.reading():
-                return _decoder.decode(content)
-        except untrusted_json.NestedTooDeeply:
-            return _decoder.decode(nesting.cut(content))
+        return _read(content)
     except msgspec.DecodeError as error:
         raise Unavailable(f"{what}: the answer is no JSON object: {error}") from error
+
+
+def _read(content: bytes) -> Object:
+    try:
+        with untrusted_json.reading():
+            return _decoder.decode(content)
+    except untrusted_json.NestedTooDeeply:
+        return _decoder.decode(nesting.cut(content))
 
 
 def fill(kind: Kind, obj: Object) -> Object:
@@ -53,12 +57,8 @@ def strip(obj: Object) -> Object:
 def error_of(code: int, content: bytes, headers: Mapping[str, str], *, what: str) -> StoreError:
     """Return the error that an answer with an HTTP status from 400 on stands for."""
     try:
-        with untrusted_json.reading():
-            status = _decoder.decode(content)
-    except (
-        msgspec.DecodeError,
-        untrusted_json.NestedTooDeeply,
-    ):  # plain text, as overload protection and proxies send
+        status = _read(content)
+    except msgspec.DecodeError:  # plain text, as overload protection and proxies send
         status = {"message": content[:200].decode(errors="replace").strip()}
     return error_of_status(code, status, what=what, retry_after=headers.get("retry-after"))
 

@@ -64,14 +64,19 @@ async def asleep(world: Loopback) -> None:
     await until(lambda: phase(world) == "Hibernated")
 
 
+async def a_tab(world: Loopback, *, query: str = "") -> tuple[GatewayApp, str, Tab]:
+    """Return a gateway that reclaims nothing by itself, its new kernel, and a tab on that."""
+    gateway = await world.gateway(**NEVER)
+    front_end = FrontEnd(gateway)
+    kernel_id = await front_end.start()
+    return gateway, kernel_id, await front_end.open(kernel_id, query=query)
+
+
 async def a_sleeper(
     world: Loopback, *, code: str = "x = 1", query: str = ""
 ) -> tuple[GatewayApp, str, Tab]:
     """Return a gateway, its kernel that ran the code and sleeps, and a tab on that."""
-    gateway = await world.gateway(**NEVER)
-    front_end = FrontEnd(gateway)
-    kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id, query=query)
+    gateway, kernel_id, tab = await a_tab(world, query=query)
     await tab.run(code)
     await suspend(world)
     await asleep(world)
@@ -116,10 +121,7 @@ async def a_cell_during_the_save(world: Loopback) -> tuple[GatewayApp, str, Tab,
 
     It is named when the store goes on ``naming``.
     """
-    gateway = await world.gateway(**NEVER)
-    front_end = FrontEnd(gateway)
-    kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id, query="&sends_again=true")
+    gateway, kernel_id, tab = await a_tab(world, query="&sends_again=true")
     await tab.run("x = 1")
     world.store.naming.clear()
     await suspend(world)
@@ -140,6 +142,13 @@ async def comes_back(gateway: GatewayApp, kernel_id: str, tab: Tab) -> tuple[Tab
     query = f"&sends_again=true&last_msg_id={tab.last_iopub}"
     again = await FrontEnd(gateway).open(kernel_id, session="tab-2", query=query)
     return again, again.ws.headers.get("X-Elastic-Jupyter-Not-Run-Since")
+
+
+async def reopened(gateway: GatewayApp, kernel_id: str, tab: Tab) -> Tab:
+    """Return the same tab with a new websocket: it hears what it missed of its cells."""
+    again = await FrontEnd(gateway).open(kernel_id, query=f"&last_msg_id={tab.last_iopub}")
+    again.goes_on_with(tab)
+    return again
 
 
 async def woken_by_the_next(world: Loopback, code: str) -> tuple[GatewayApp, str, Tab, Cell]:
@@ -1097,8 +1106,7 @@ async def test_a_tab_that_was_away_for_a_wake_and_the_next_sleep_reads_what_came
     await until(lambda: any(parked.replies for parked in manager.parked._parked.values()))
     await suspend(world)
     await until(lambda: manager.state is KernelState.ASLEEP)
-    again = await FrontEnd(gateway).open(kernel_id, query=f"&last_msg_id={tab.last_iopub}")
-    again.goes_on_with(tab)
+    again = await reopened(gateway, kernel_id, tab)
     await again.until(lambda: cell.done)
     assert "woke with x" in cell.text("stderr")
     assert cell.text() == "1\n"
@@ -1110,10 +1118,7 @@ async def test_a_tab_that_was_away_for_a_wake_and_the_next_sleep_reads_what_came
 async def test_a_tab_that_was_away_hears_of_no_failed_save_that_has_succeeded_since(
     world: Loopback,
 ) -> None:
-    gateway = await world.gateway(**NEVER)
-    front_end = FrontEnd(gateway)
-    kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id)
+    gateway, kernel_id, tab = await a_tab(world)
     manager = gateway.kernel_manager.kernels[kernel_id]
     world.snapshots.write_text("no folder can be here")
     patience = "__import__('elastic_jupyter_agent.transfer').transfer.PATIENCE = 0"
@@ -1125,8 +1130,7 @@ async def test_a_tab_that_was_away_hears_of_no_failed_save_that_has_succeeded_si
     world.snapshots.unlink()
     await asleep(world)
     await until(lambda: manager.state is KernelState.ASLEEP)
-    again = await front_end.open(kernel_id, query=f"&last_msg_id={tab.last_iopub}")
-    again.goes_on_with(tab)
+    again = await reopened(gateway, kernel_id, tab)
     await again.until(lambda: cell.done)
     assert cell.text() == "ran\n"
     assert "could not be saved" not in cell.text("stderr")
@@ -1135,10 +1139,7 @@ async def test_a_tab_that_was_away_hears_of_no_failed_save_that_has_succeeded_si
 async def test_a_cell_that_comes_as_its_kernel_dies_with_all_saved_finds_the_variables(
     world: Loopback,
 ) -> None:
-    gateway = await world.gateway(**NEVER)
-    front_end = FrontEnd(gateway)
-    kernel_id = await front_end.start()
-    tab = await front_end.open(kernel_id)
+    gateway, kernel_id, tab = await a_tab(world)
     manager = gateway.kernel_manager.kernels[kernel_id]
     await tab.run("x = 1")
     world.store.naming.clear()
