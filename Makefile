@@ -78,7 +78,7 @@ store-contract: venv ## what a store does, on a cluster with as many objects as 
 	CONTRACT_OBJECTS=10000 devcluster/with.sh $(BIN)/pytest tests/cluster/test_store_contract.py --timeout 3600
 
 chaos: venv ## fifty rounds of SIGKILL on one machine; CHAOS_SEED=n has a run chosen again
-	CHAOS_ROUNDS=50 $(BIN)/pytest tests/local/test_chaos.py -s
+	CHAOS_ROUNDS=50 CHAOS_SEED=$${CHAOS_SEED:-$$(date +%s)} $(BIN)/pytest tests/local/test_chaos.py -s
 
 sleeps: venv ## what sleeps and wakes, TIMES times on one machine, then on a cluster
 	$(BIN)/pytest tests/browser tests/local/test_scenarios.py -qx -k "$(SLEEPS)" --turns $(TIMES) --timeout 300 \

@@ -8,7 +8,6 @@ import http.client
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import psutil
 from elastic_jupyter.local.state import State
 from tests.bench.inside import Served
 from tests.support.eventually import eventually
+from tests.support.ports import free_port
 
 TIMEOUT = 60.0
 _POLL = 0.005
@@ -116,7 +116,7 @@ class Machine:
     @contextlib.contextmanager
     def up(self) -> Iterator[Server]:
         """``elastic-jupyter up``; each has the state of the one before it."""
-        state, port = self._root / "state", _free_port()
+        state, port = self._root / "state", free_port()
         with State(state) as held:
             token = held.login_token
         command = str(Path(sys.executable).with_name("elastic-jupyter"))
@@ -129,7 +129,7 @@ class Machine:
     @contextlib.contextmanager
     def plain(self, module: str, *more: str) -> Iterator[Server]:
         """A stock server: ``jupyterlab`` or ``jupyter_server``, with these arguments more."""
-        port, token = _free_port(), secrets.token_hex(24)
+        port, token = free_port(), secrets.token_hex(24)
         argv = [
             *(sys.executable, "-m", module, "--no-browser", "--allow-root"),
             "--ServerApp.ip=127.0.0.1",
@@ -141,10 +141,3 @@ class Machine:
         ]
         with contextlib.closing(Server(argv, port, token, self._env)) as server:
             yield server
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

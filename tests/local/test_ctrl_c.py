@@ -49,14 +49,15 @@ def main_process(machine: Machine, tab: Tab) -> int:
     return min(pid for pid in machine.kernel_processes(tab) if os.getsid(pid) == pid)
 
 
-def order_of_ends(processes: Mapping[str, int]) -> list[str]:
-    """Return the names of processes in the order in which they end."""
+def order_of_ends(processes: Mapping[str, int], *, of: Callable[[], object]) -> list[str]:
+    """Return the names of processes in the order in which they end; ``of`` has them end."""
     files = {os.pidfd_open(pid): name for name, pid in processes.items()}
     ended: list[str] = []
     with contextlib.ExitStack() as stack, select.epoll() as poll:
         for file in files:
             stack.callback(os.close, file)
             poll.register(file, select.EPOLLIN)
+        of()
         while len(ended) < len(files):
             events = poll.poll(timeout=20, maxevents=1)  # which are in the order of waking
             assert events, f"only {ended} have ended of {processes}"
@@ -101,11 +102,14 @@ def test_it_ends_in_order_and_leaves_nothing(how: str, new_machine: NewMachine) 
     services = {name: machine.service(name) for name in (NOTEBOOK_SERVER, GATEWAY)}
     processes = {"kernel": main_process(machine, computing)}
     processes |= {name: pid for name, pid in services.items() if pid is not None}
-    if terminal is None:
-        machine.signal(signal.SIGTERM)
-    else:
-        os.write(terminal, b"\x03")  # to all in the foreground
-    assert order_of_ends(processes) == [NOTEBOOK_SERVER, "kernel", GATEWAY]
+
+    def end() -> None:
+        if terminal is None:
+            machine.signal(signal.SIGTERM)
+        else:
+            os.write(terminal, b"\x03")  # to all in the foreground
+
+    assert order_of_ends(processes, of=end) == [NOTEBOOK_SERVER, "kernel", GATEWAY]
     assert machine.wait() == 0
     nothing_is_left(machine)
     if terminal is not None:

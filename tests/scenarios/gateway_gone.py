@@ -13,9 +13,7 @@ BACK_WITHIN = 5.0
 class Printer:
     """A cell that prints numbered lines until it is told to stop; its result is how many."""
 
-    def __init__(
-        self, world: World, tab: Tab, *, stop_if: str = "False", pause: float = 0.05
-    ) -> None:
+    def __init__(self, world: World, tab: Tab, *, stop_if: str = "False") -> None:
         self.world = world
         self.tab = tab
         self.file = f"/tmp/{uuid.uuid4().hex}"
@@ -30,7 +28,7 @@ class Printer:
             f"while not os.path.exists('{self.file}') and not {stop_if}:\n"
             "    print(f'line {lines}', flush=True)\n"
             "    lines += 1\n"
-            f"    time.sleep({pause})\n"
+            "    time.sleep(0.05)\n"
             "lines"
         )
         self.more(10)

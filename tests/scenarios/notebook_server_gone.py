@@ -1,6 +1,7 @@
 """A notebook server that ends and is there again while its kernels run."""
 
-from tests.scenarios.gateway_gone import Printer
+import uuid
+
 from tests.scenarios.world import World
 
 
@@ -29,16 +30,26 @@ class NotebookServerGone:
         self, patient: World
     ) -> None:
         tab = patient.server.open()
-        printer = Printer(patient, tab, pause=0.2)
+        gate = f"/tmp/{uuid.uuid4().hex}"
+        first = tab.start(
+            "import os, time\n"
+            "for n in range(10): print('line', n)\n"
+            f"while not os.path.exists({gate!r}): time.sleep(0.05)\n"
+            "for n in range(10, 20): print('line', n)\n"
+            "'done'"
+        )
+        lines = [f"line {n}" for n in range(20)]
+        # All of it: what is on its way to a server that is killed is lost with it.
+        first.until(
+            lambda cell: cell.stdout.splitlines() == lines[:10], within=30, what="ten lines"
+        )
         patient.replace_notebook_server()
-        before = printer.cell.stdout
         tab.close()
+        patient.touch(tab, gate)
         again = patient.server.attach(tab.session, client_id=tab.client_id)
         # What the kernel says to the same front end, whose request it was.
-        cell = again.cell(printer.cell.message_id)
-        printer.stop()
+        cell = again.cell(first.message_id)
         cell.wait(within=30)
-        said = (before + cell.stdout).splitlines()
-        assert said == [f"line {n}" for n in range(int(cell.result or 0))]
+        assert (cell.stdout.splitlines(), cell.result) == (lines[10:], "'done'")
         again.close()
         again.shutdown()

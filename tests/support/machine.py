@@ -25,6 +25,7 @@ from elastic_jupyter.store.protocol import Key
 from elastic_jupyter.store.sqlite import SqliteKernelStore, open_database
 from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer, Tab
+from tests.support.ports import free_port
 
 Object = dict[str, Any]
 
@@ -392,14 +393,6 @@ def a_machine(root: Path, **options: Any) -> Iterator[Machine]:
         yield machine
     finally:
         machine.close()
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def is_running(pid: int) -> bool:

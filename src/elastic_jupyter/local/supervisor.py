@@ -17,7 +17,7 @@ from elastic_jupyter.runtime.backoff import Backoff
 log = logs.get(__name__)
 
 #: Seconds that a process may take to end when it is asked to.
-GRACE = 5.0
+GRACE = 10.0
 #: A process that ran for so many seconds is started again at once.
 SETTLED = 30.0
 _RETRY = Backoff(base=0.2, ceiling=10.0)

@@ -1,9 +1,12 @@
 """What the agent does when its gateway goes in the middle of something."""
 
 import http.client
+import itertools
 import os
 import socket
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,7 +29,10 @@ def test_a_body_that_ends_too_early_is_no_damaged_blob() -> None:
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> interruptible.Question:
     """A question to a gateway that is gone."""
-    monkeypatch.setattr(interruptible, "MISSED", 0.2)
+    ticks = itertools.count()
+    # Each look at the clock is a second later than the one before.
+    clock = SimpleNamespace(monotonic=lambda: next(ticks), sleep=time.sleep)
+    monkeypatch.setattr(interruptible, "time", clock)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     return interruptible.Question(f"http://127.0.0.1:{port}/snapshot", "token")

@@ -199,6 +199,8 @@ async def test_a_notice_is_told_again_where_gateway_or_client_ended_right_after_
     world: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A notebook server that was killed with its gateway, or alone, has passed nothing on."""
+    # For ever on its way: only that its client leaves has it told again.
+    monkeypatch.setattr(notice, "TRAVELS", 3600)
     first = await world.gateway()
     kernel_id = await FrontEnd(first).start()
     tab = await FrontEnd(first).open(kernel_id)
@@ -208,8 +210,6 @@ async def test_a_notice_is_told_again_where_gateway_or_client_ended_right_after_
     assert GONE in (await tab.run("1")).text("stderr")
     await world.end(first)
 
-    # For ever on its way: only that its client leaves has it told again.
-    monkeypatch.setattr(notice, "TRAVELS", 3600)
     gateway = await world.gateway()
     second = FrontEnd(gateway)
     tab = await second.open(kernel_id)

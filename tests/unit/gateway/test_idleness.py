@@ -235,7 +235,8 @@ async def test_another_gateway_takes_what_was_left_running_to_run_still(
     second = await world.gateway(idle=60, interval=0.1, sleeps=True)
     [kernel] = second.kernels.kernels.values()
     await until(lambda: kernel.verdict(datetime.now(UTC)).reason != "Busy")
-    assert kernel.verdict(datetime.now(UTC)).reason == "LeftRunning"
+    assert kernel.idleness.left_running
+    assert kernel.idleness.left_running_at is not None
 
 
 HOOKED = """

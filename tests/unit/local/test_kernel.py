@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from elastic_jupyter.api import names
-from elastic_jupyter.local import cgroup
+from elastic_jupyter.local import cgroup, process
 from elastic_jupyter.policy.keys import connection_key
 from tests.support.kernels import KERNEL_ID
 from tests.support.objects import until
@@ -228,8 +228,11 @@ async def test_a_folder_that_cannot_be_made_is_told_and_tried_again(machine: One
     await machine.until_phase(key, "Running")
 
 
-async def test_a_kernel_may_end_in_order_before_it_is_ended(machine: OneMachine) -> None:
+async def test_a_kernel_may_end_in_order_before_it_is_ended(
+    machine: OneMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The gateway tells a kernel to shut down and deletes the object in the same breath."""
+    monkeypatch.setattr(process, "GRACE", 20)
     machine.start()
     code = (
         "import time, pathlib\n"

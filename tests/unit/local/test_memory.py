@@ -9,7 +9,7 @@ import pytest
 from elastic_jupyter.local import cgroup
 from tests.support.objects import until
 from tests.support.one_machine import OneMachine
-from tests.unit.local.test_kernel import STAYS, condition, needs_groups
+from tests.unit.local.test_kernel import IN_ITS_GROUP, STAYS, condition, needs_groups
 
 LIMIT = {"resources": {"limits": {"memory": "64Mi"}}}
 EATS = "print('so far', flush=True)\nx = bytearray(2**28)\n"
@@ -20,7 +20,7 @@ async def test_a_kernel_that_uses_more_than_its_limit_is_killed_and_told(
     machine: OneMachine,
 ) -> None:
     machine.start()
-    key = await machine.run(EATS, container=LIMIT)
+    key = await machine.run(IN_ITS_GROUP + EATS, container=LIMIT)
     failed = condition(await machine.until_phase(key, "Failed"), "Failed")
     assert (failed["reason"], failed["message"]) == (
         "OOMKilled",
@@ -32,7 +32,7 @@ async def test_a_kernel_that_uses_more_than_its_limit_is_killed_and_told(
 async def test_what_a_kernel_starts_counts_too(machine: OneMachine) -> None:
     machine.start()
     code = f"import subprocess, sys\nsys.exit(subprocess.call([sys.executable, '-c', {EATS!r}]))"
-    key = await machine.run(code, container=LIMIT)
+    key = await machine.run(IN_ITS_GROUP + code, container=LIMIT)
     failed = condition(await machine.until_phase(key, "Failed"), "Failed")
     # The kernel itself survived, and ended as a shell would.
     assert failed["message"].startswith("the kernel's process ended with exit code 247")

@@ -3,7 +3,6 @@ import os
 import stat
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -39,14 +38,15 @@ def test_a_second_up_is_told_where_the_first_one_is(tmp_path: Path) -> None:
         State(tmp_path)  # nobody has said yet where it is
 
 
-def test_a_command_that_looks_whether_an_up_runs_keeps_none_from_it(tmp_path: Path) -> None:
+def test_a_command_that_looks_whether_an_up_runs_keeps_none_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     State(tmp_path).close()
     look = lock(tmp_path).open()
     fcntl.flock(look, fcntl.LOCK_SH)
-    looked = threading.Timer(0.05, look.close)
-    looked.start()
+    monkeypatch.setattr("elastic_jupyter.local.state.time.sleep", lambda _: look.close())
     State(tmp_path).close()
-    looked.join()
+    assert look.closed, "it did not wait"
 
 
 def test_the_directory_is_free_when_its_process_was_killed(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ async def until(want: Callable[[], object], what: str) -> None:
 def runs(pid: int | None) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
 

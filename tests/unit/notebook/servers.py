@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,6 +29,7 @@ from tornado.websocket import (
 )
 
 import elastic_jupyter.notebook
+from tests.support.ports import free_port
 
 V1 = "v1.kernel.websocket.jupyter.org"
 TOKEN = "secret"
@@ -37,14 +37,6 @@ DATA_FILE = Path(elastic_jupyter.notebook.__file__).parent / (
     "jupyter-config/elastic_jupyter_notebook.json"
 )
 Message = dict[str, Any]
-
-
-def free_port() -> int:
-    """Return a port of the loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def pack(message: Message, protocol: str | None) -> str | bytes:

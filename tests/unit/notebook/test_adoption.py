@@ -11,7 +11,8 @@ from tornado.web import Application, RequestHandler
 
 from elastic_jupyter.policy import tokens
 from tests.support.loopback import ANN, BOB, MASTER, Loopback, loopback
-from tests.unit.notebook.servers import Message, Relay, Server, free_port, notebook_server
+from tests.support.ports import free_port
+from tests.unit.notebook.servers import Message, Relay, Server, notebook_server
 
 TOKEN = tokens.mint(MASTER, ANN)
 

@@ -15,7 +15,8 @@ from traitlets import Float, Unicode
 from traitlets.config import LoggingConfigurable
 
 from elastic_jupyter.notebook.connection import ElasticGatewayConnection
-from tests.unit.notebook.servers import Gateway, free_port
+from tests.support.ports import free_port
+from tests.unit.notebook.servers import Gateway
 
 
 class Kernels(LoggingConfigurable):

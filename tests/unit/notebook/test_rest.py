@@ -15,7 +15,7 @@ from tornado.web import Application, RequestHandler
 
 from elastic_jupyter.notebook import rest
 from elastic_jupyter.notebook.rest import PatientHTTPClient, may_repeat
-from tests.unit.notebook.servers import free_port
+from tests.support.ports import free_port
 
 KERNELS, INTERRUPT, RESTART = "http://g/api/kernels", "http://g/k/1/interrupt", "http://g/k/restart"
 REFUSED, RESET = ConnectionRefusedError(), ConnectionResetError()
