@@ -36,8 +36,8 @@ from tests.support.watch import Version, Watch, watching
 pytestmark = [pytest.mark.measures, pytest.mark.long]
 
 #: Seconds from Kubernetes knowing it to the end of the cell, and to the condition.
-TOLD_WITHIN = 2.0
-LAUNCH_LIMIT, QUEUE_LIMIT = 8, 4
+TOLD_WITHIN = 4.0
+LAUNCH_LIMIT, QUEUE_LIMIT = 12, 8
 SEAT = "example.com/seat"
 
 

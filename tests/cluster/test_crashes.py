@@ -292,6 +292,8 @@ def test_a_pod_that_is_deleted_amid_a_save_costs_no_variables_without_a_word(
         what="the end of its kernel",
     )
     cell = large.tab.run("len(large)", within=WITHIN)
+    if cell.error in ("KernelDied", "KernelStartError"):  # its gateway had not heard of the end
+        cell = large.tab.run("len(large)", within=WITHIN)
     if cell.error == "NameError":
         assert "its variables are gone" in cell.text, cell.text
         large.counts_anew()

@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.jupyter_tab import NotebookServer
 from tests.support.team import Object, Team, foreign_image, image_of, served
 
-LIVE_WITHIN = 2.0
+LIVE_WITHIN = 5.0
 R_NAME = "R für alle, 统计"
 R_COMMAND = ["R", "--slave", "-e", "IRkernel::main()", "--args", "{connection_file}"]
 

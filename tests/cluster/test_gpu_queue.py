@@ -83,7 +83,7 @@ def test_whoever_the_scheduler_does_not_judge_holds_up_nobody(cluster: Cluster) 
             lambda said: (
                 said.startswith("1st of 1 in the queue") and "Insufficient nvidia.com/gpu" in said
             ),
-            within=5,
+            within=9,
             what="the scheduler's word on the kernel that it judges",
         )
         for name, reason, words in (
@@ -106,7 +106,7 @@ def test_whoever_the_scheduler_does_not_judge_holds_up_nobody(cluster: Cluster) 
         eventually(
             lambda: running("held").get("message", ""),
             lambda message: message.startswith("2nd of 2 in the queue"),
-            within=5,
+            within=20,
             what="the place of the one that was held",
         )
 

@@ -39,7 +39,7 @@ RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("e
 SERVER_ENV = {"HF_HOME": "/models", "LD_PRELOAD": "", "PATH_TO_NOTHING": "/x", "KERNEL_TEAM": "a"}
 NOTEBOOKS = "jupyternotebooks"
 #: From a change of an object until it counts at the gateway, s.
-NOTICED_WITHIN = 5.0
+NOTICED_WITHIN = 8.0
 #: What a notebook whose server never starts says once its gateway serves it: first and for good.
 LET_IN = {"Progressing", "Unschedulable"}
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
 
 ROLLED_OUT_WITHIN = "120s"
 #: Seconds until a new or changed spec shows in a running notebook server.
-LIVE_WITHIN = 2.0
+LIVE_WITHIN = 5.0
 SPEC = "py"
 
 

@@ -34,7 +34,7 @@ def test_shutdown_removes_pod_secret_and_object(team: Team) -> None:
     ]  # fmt: skip
     tab.close()
     tab.shutdown()
-    team.reclaimed(tab, within=10)
+    team.reclaimed(tab, within=30)
     assert tab.kernel_id not in team.server.kernel_ids()
 
 

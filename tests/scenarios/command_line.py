@@ -132,7 +132,7 @@ class CommandLine:
         with a_notebook(hasty, "extended.ipynb") as tab:
             printer = Printer(hasty, tab)
             in_phase(hasty_shell, tab, "Running")
-            longer = f"{hasty.idle + 5:g}s"
+            longer = f"{hasty.idle + 15:g}s"
             assert "is kept until" in hasty_shell.reads("extend", "extended.ipynb", longer)
             printer.stop()
             printer.cell.wait(within=10)

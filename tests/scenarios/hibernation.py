@@ -129,7 +129,8 @@ class Hibernation:
             assert "numbers" in first.text, first.text
             assert "area" in first.text, first.text
             assert "woke" not in second.text
-            assert sleepy.runs(tab)["status"]["epoch"] == 2
+            # In whatever phase: it may sleep again before anybody says that it runs.
+            assert [one["status"]["epoch"] for one in [sleepy.kernel(tab)] if one] == [2]
             assert [first.reply["execution_count"], third.reply["execution_count"]] == [2, 4]
             assert tab.open
             assert not {"restarting", "dead"} & set(tab.statuses())

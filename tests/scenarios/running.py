@@ -195,5 +195,5 @@ class Running:
         assert patient.left_of(tab)
         tab.close()
         tab.shutdown()
-        patient.reclaimed(tab, within=10)
+        patient.reclaimed(tab, within=30)
         assert tab.kernel_id not in patient.server.kernel_ids()

@@ -51,7 +51,7 @@ class Machine:
     gpu = "python3-gpu"
     what_is_missing = " by jovyan"
     #: Seconds that a reclaim may take beyond ``idle``: until the gateway looks, and to end.
-    slack = 5.0
+    slack = 8.0
 
     def __init__(
         self,

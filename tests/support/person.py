@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tests.support.cluster import Cluster
+from tests.support.eventually import eventually
 from tests.support.shell import Shell
 
 Rules = list[dict[str, Any]]
@@ -32,6 +33,10 @@ def a_person(cluster: Cluster, namespace: str, rules: Rules, folder: Path) -> Sh
     cluster.apply(namespace, role)
     account = f"--serviceaccount={namespace}:{name}"
     cluster.kubectl("create", "rolebinding", name, f"--role={name}", account, *in_it)
+    if rules:  # the API server hears of a binding as any other client does
+        who = f"--as=system:serviceaccount:{namespace}:{name}"
+        asked = rules[0]["verbs"][0], rules[0]["resources"][0], who, *in_it
+        eventually(lambda: is_granted(cluster, *asked), bool, within=20, what="the new rights")
     token = cluster.kubectl("create", "token", name, *in_it).strip()
     shown = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json")
     [entry] = json.loads(shown)["clusters"]
@@ -48,3 +53,11 @@ def a_person(cluster: Cluster, namespace: str, rules: Rules, folder: Path) -> Sh
         (folder / part).write_text(yaml.safe_dump(content))
     files = os.pathsep.join(str(folder / part) for part in (*parts, "not-there"))
     return Shell({"KUBECONFIG": files, "HOME": str(folder), "XDG_STATE_HOME": str(folder)})
+
+
+def is_granted(cluster: Cluster, *asked: str) -> bool:
+    """Whether ``kubectl auth can-i`` says so."""
+    try:
+        return cluster.kubectl("auth", "can-i", *asked).strip() == "yes"
+    except AssertionError:  # no, with exit status 1
+        return False

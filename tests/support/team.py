@@ -42,7 +42,7 @@ class Team:
     """
 
     #: Seconds that a reclaim may take beyond that.
-    slack = 6.0
+    slack = 10.0
     #: The kernel spec with one GPU, where a team has it, and how many GPUs there are.
     gpu, gpus = "gpu", 2
     what_is_missing = "nvidia.com/gpu"
@@ -201,7 +201,7 @@ def sweep(cluster: Cluster, namespace: str, plurals: tuple[str, ...] = ()) -> No
         return cluster.names(namespace, "pods", name="jupyter-kernel")
 
     try:
-        eventually(kernels, lambda left: not left, within=20, what="the end of all kernel pods")
+        eventually(kernels, lambda left: not left, within=60, what="the end of all kernel pods")
     except AssertionError:
         for name in kernels():
             cluster.delete(namespace, "pods", name, grace=0)
@@ -381,7 +381,7 @@ def kill(cluster: Cluster, pod: Object, *, helper_namespace: str) -> None:
                 > before["restartCount"]
                 or not seen[0]["status"]["containerStatuses"][0]["ready"]
             ),
-            within=30,
+            within=90,
             what=f"the death of {namespace}/{target}",
         )
     finally:
