@@ -74,8 +74,13 @@ class Patient(ABC):
     def counts(self) -> None:
         """Run a cell that counts; whoever knows an older count, or a later one, differs."""
         self.count += 1
-        value = "count + 1" if self.count % 100 > 1 else str(self.count)
-        code = f"count = {value}\ncount"
+        code = (
+            "assert noted == (count, noise[:9]), 'of two snapshots'\ncount += 1\n"
+            if self.count % 100 > 1
+            else f"count = {self.count}\n"
+        )
+        # Too large for the manifest.
+        code += "import os\nnoise = os.urandom(100_000)\nnoted = count, noise[:9]\ncount"
         assert self.tab.run(code, within=WITHIN).result == str(self.count), self.tab.transcript()
 
     def knows_the_count(self, crash: Crash, cell: Cell | None = None) -> None:

@@ -2,7 +2,7 @@
 
 The gateway reads ``blobs``, ``lost`` and ``names`` of a manifest, the rest is the agent's. A field
 is added with a default, so that the manifests in ``tests/data`` load for ever; what changes the
-meaning of one raises ``VERSION``.
+meaning of one raises ``VERSION``. Since 2 there are chunks that are ``inline``.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-VERSION = 1
+VERSION = 2
 T = TypeVar("T")
 
 
@@ -43,13 +43,15 @@ class Blob:
 class Chunk:
     """A stretch of data as it is stored: blob, length before compression.
 
-    ``quick`` is a hash before compression, which only tells what did not change.
+    ``quick`` is a hash before compression, which only tells what did not change. What is
+    ``inline``, in Base64, is in the manifest itself, and no blob: it has no digest.
     """
 
     digest: str
     size: int
     length: int
     quick: str = ""
+    inline: str = ""
 
     @property
     def compressed(self) -> bool:
@@ -94,7 +96,7 @@ class Group:
     def blobs(self) -> list[Blob]:
         """Each blob once, in the order of use."""
         chunks = (chunk for p in (self.stream, *self.buffers) for chunk in p.chunks)
-        return list({c.digest: Blob(c.digest, c.size) for c in chunks}.values())
+        return list({c.digest: Blob(c.digest, c.size) for c in chunks if c.digest}.values())
 
 
 @dataclass(frozen=True)

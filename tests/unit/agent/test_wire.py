@@ -11,7 +11,7 @@ import pytest
 
 from elastic_jupyter_agent import wire
 
-SAMPLE = Path(__file__).parents[2] / "data/manifest-1.json"
+DATA = Path(__file__).parents[2] / "data"
 SOURCES = Path(wire.__file__).parent
 
 A_MANIFEST = wire.Manifest(
@@ -24,14 +24,23 @@ A_MANIFEST = wire.Manifest(
             wire.Payload((wire.Chunk("d1", 10, 10), wire.Chunk("d2", 5, 20))),
             (wire.Payload((wire.Chunk("d1", 10, 10),), readonly=False),),
         ),
+        wire.Group(
+            (wire.Entry("name:b", "int"),),
+            wire.Payload((wire.Chunk("", 5, 5, inline="gAVLAS4="),)),
+        ),
     ),
     lost=(wire.Lost("g", "generator", "a generator stands in the middle of its code"),),
     state={"execution_count": 4},
 )
 
 
-def test_the_sample_of_version_1_loads() -> None:
-    assert wire.Manifest.from_json(SAMPLE.read_bytes()) == A_MANIFEST
+@pytest.mark.parametrize(
+    ("version", "groups"), [(1, A_MANIFEST.groups[:1]), (2, A_MANIFEST.groups)]
+)
+def test_the_sample_of_each_version_loads(version: int, groups: tuple[wire.Group, ...]) -> None:
+    sample = (DATA / f"manifest-{version}.json").read_bytes()
+    want = dataclasses.replace(A_MANIFEST, version=version, groups=groups)
+    assert wire.Manifest.from_json(sample) == want
 
 
 def test_a_manifest_is_the_same_after_a_round_trip() -> None:
@@ -42,12 +51,12 @@ def test_a_manifest_is_the_same_after_a_round_trip() -> None:
 
 def test_a_manifest_lists_names_and_each_blob_once() -> None:
     document = json.loads(A_MANIFEST.to_json())
-    assert document["names"] == ["a"]
+    assert document["names"] == ["a", "b"]
     assert document["blobs"] == [{"digest": "d1", "size": 10}, {"digest": "d2", "size": 5}]
 
 
 def test_a_superseded_entry_is_no_name_of_the_snapshot() -> None:
-    [group] = A_MANIFEST.groups
+    group, _ = A_MANIFEST.groups
     entries = (dataclasses.replace(group.entries[0], superseded=True), wire.Entry("name:b", "int"))
     manifest = dataclasses.replace(
         A_MANIFEST, groups=(dataclasses.replace(group, entries=entries),)
@@ -65,7 +74,7 @@ def test_fields_of_a_later_agent_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (A_MANIFEST.to_json().replace('"version":1', '"version":99'), "is of version 99"),
+        (A_MANIFEST.to_json().replace('"version":2', '"version":99'), "is of version 99"),
         ("{}", "cannot be read"),
         ("[]", "cannot be read"),
         ("no JSON", "cannot be read"),

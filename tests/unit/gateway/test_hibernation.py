@@ -257,11 +257,11 @@ async def test_a_store_that_was_away_gets_what_is_saved_again(
 async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(
     world: Loopback, pattern: str, *, damaged: bool
 ) -> None:
-    _, _, tab = await a_sleeper(world)
+    _, _, tab = await a_sleeper(world, code="x = 'x' * 20_000")
     file, *_ = sorted(world.snapshots.glob(pattern))
     kept = file.read_bytes()
     file.write_bytes(kept[:-9] + b"damaged !") if damaged else file.unlink()
-    cell = await tab.run("print(x)")
+    cell = await tab.run("print(len(x))")
     assert cell.reply is not None
     assert cell.reply["content"]["status"] == "error"
     said = cell.reply["content"]["evalue"]
@@ -269,7 +269,7 @@ async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(
     assert ("back: x." in said) == ("blobs" in pattern), "its manifest names them"
     await asleep(world)
     file.write_bytes(kept)
-    assert (await tab.run("print(x)")).text() == "1\n"
+    assert (await tab.run("print(len(x))")).text() == "20000\n"
 
 
 @pytest.mark.parametrize("gone", ["the object", "the files"])

@@ -1,11 +1,13 @@
 """Bytes to blobs and back: cut, hashed, compressed where it pays, by a few threads.
 
-A blob is named after the BLAKE3 of what is stored, so what did not change is not written again. A
-quick hash of what each blob came from is in the manifest: what did not change is not even read
-twice. XXH3 takes a fifth of BLAKE3's time, and 128 bits of it meet by chance as seldom; whoever
-made two arrays meet on purpose would damage what is his own.
+What is small is no blob: most names are, and of a bucket each blob is an answer of 0.1 s. A blob is
+named after the BLAKE3 of what is stored, so what did not change is not written again. A quick hash
+of what each blob came from is in the manifest: what did not change is not even read twice. XXH3
+takes a fifth of BLAKE3's time, and 128 bits of it meet by chance as seldom; whoever made two arrays
+meet on purpose would damage what is his own.
 """
 
+import binascii
 import contextlib
 import mmap
 import os
@@ -32,6 +34,8 @@ LEVEL, SAVED = 1, 0.1
 THREADS = 4
 #: Chunks under way for each thread, which bounds the memory that a slow store costs.
 AHEAD = 4
+#: What has so few bytes is in the manifest, as long as that has so much room for all of it.
+SMALL, INLINE = 16 * 1024, 256 * 1024
 
 
 class Sink(Protocol):
@@ -68,6 +72,7 @@ class Writer:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="elastic-jupyter-snapshot")
         self._waiting: list[Future[Chunk]] = []
         self.written = 0  #: bytes that the sink did not have
+        self._room = INLINE
         # Seconds for a byte when nothing else held the sink up: a busy machine says nothing of it.
         self._fastest = 1.0
 
@@ -83,6 +88,10 @@ class Writer:
         """Store the pieces as one payload. Blocks while too many chunks are under way."""
         futures = []
         for data in cut(pieces):
+            if len(data) <= min(SMALL, self._room):
+                self._room -= len(data)
+                futures.append(_inline(data))
+                continue
             if len(self._waiting) >= AHEAD * THREADS:
                 self._waiting.pop(0).result()
             futures.append(self._pool.submit(self._store, data))
@@ -122,6 +131,14 @@ class Writer:
         saved = 1 - smaller / len(sample)
         taken *= max(1.0, THREADS / (os.cpu_count() or 1))  # the others want to compress, too
         return saved > SAVED and taken < saved * self._fastest
+
+
+def _inline(data: memoryview) -> "Future[Chunk]":
+    """Return a chunk that needs no blob."""
+    done: Future[Chunk] = Future()
+    text = binascii.b2a_base64(data, newline=False).decode()
+    done.set_result(Chunk("", len(data), len(data), inline=text))
+    return done
 
 
 def cut(pieces: Iterable[memoryview]) -> Iterator[memoryview]:
@@ -177,6 +194,10 @@ class Reader:
         for payload, result in zip(payloads, results, strict=True):
             at = 0
             for chunk in payload.chunks:
+                if chunk.inline:
+                    result[at : at + chunk.length] = binascii.a2b_base64(chunk.inline)
+                    at += chunk.length
+                    continue
                 jobs.append(self._pool.submit(self._fill, result[at : at + chunk.length], chunk))
                 at += chunk.length
 
@@ -219,4 +240,4 @@ def _memory(length: int) -> memoryview:
 def _chunks(manifest: Manifest | None) -> Iterator[Chunk]:
     for group in manifest.groups if manifest else ():
         for payload in (group.stream, *group.buffers):
-            yield from payload.chunks
+            yield from (chunk for chunk in payload.chunks if chunk.digest)

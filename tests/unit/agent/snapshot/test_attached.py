@@ -391,7 +391,7 @@ def test_a_refusal_is_told_in_its_words(
 def test_a_damaged_snapshot_changes_nothing(
     kernel: Kernel, gateway: FakeGateway, tmp_path: Path
 ) -> None:
-    kernel.run("x = list(range(1000))")
+    kernel.run("x = list(range(10_000))")
     kernel.save(gateway)
     damaged = dict.fromkeys(gateway.blobs, b"other")
     gateway.blobs.update(damaged)
