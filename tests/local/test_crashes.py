@@ -44,7 +44,7 @@ WAKE = [
     *both("machine", "SqliteKernelStore.patch_status"),
     *both("machine", "Maker.make"),
     *both("kernel", "Gateway.get_manifest"),
-    *both("kernel", "Gateway.get"),
+    *both("kernel", "Gateway.read_into"),
 ]
 
 

@@ -40,7 +40,7 @@ POINTS = {
         "Gateway.put",
         "Gateway.put_manifest",
         "Gateway.get_manifest",
-        "Gateway.get",
+        "Gateway.read_into",
     ),
     "elastic_jupyter.store.files": ("_DiskDraft._append",),
 }
