@@ -197,7 +197,7 @@ def test_an_absent_agent_is_told_by_an_import_error(tmp_path: Path) -> None:
 def test_hello_says_what_there_is(kernel: Kernel) -> None:
     assert kernel.ask("hello") == {
         "agent": importlib.metadata.version("elastic-jupyter-agent"),
-        "wire": 1,
+        "wire": 2,
         "python": sys.version.split()[0],
     }
 
