@@ -1,8 +1,8 @@
 """SIGKILL of each process in turn, at every moment of a life, while notebooks compute.
 
 Five rounds among the other tests, in which each has its turn; fifty with ``make chaos``
-(``CHAOS_ROUNDS``). ``CHAOS_SEED`` has a run chosen again; the moments within a round are as random
-as the machine.
+(``CHAOS_ROUNDS``), chosen by the time. ``CHAOS_SEED`` has a run chosen again; the moments within a
+round are as random as the machine.
 """
 
 import asyncio

@@ -106,15 +106,14 @@ def _restore(url: str, token: str) -> dict[str, Any]:
 
 def _restore_now(url: str, token: str) -> dict[str, Any]:
     global _counted, _latest, _left
-    from elastic_jupyter_agent import snapshot, transfer, urgency
+    from elastic_jupyter_agent import snapshot, transfer
 
     shell = _kernel().shell
     if shell.execution_count != _counted:  # another gateway gave it its variables, and a cell
         return {"restored": [], "lost": [], "notices": [], "ran": True}
     with transfer.Gateway(url, token) as gateway:
         manifest = wire.Manifest.from_json(gateway.get_manifest())
-        with urgency.less_urgent(sum(blob.size for blob in manifest.blobs)):
-            report = snapshot.restore(shell, manifest, gateway)
+        report = snapshot.restore(shell, manifest, gateway)
     _counted, _latest, _left = shell.execution_count, manifest, report.left
     unknown = upstream.of_cells(_kernel()) is None
     return {

@@ -1,21 +1,22 @@
-"""How urgent this process is while it restores much, beside others on the machine."""
+"""How urgent this process is while it reads much, beside others on the machine."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator
 
 #: Bytes that are not there in a moment.
 MUCH = 64 * 1024 * 1024
-#: As ``nice`` counts: a tenth of a processor's time, where others want all of it.
-_NICENESS = b"10"
+#: As ``nice`` counts: a third of what others get, where they want all of a processor.
+_NICENESS = b"5"
 _OWN = "/proc/self/autogroup"
 #: Linux takes one such change in 0.1 s, of all processes that are not root's; s.
-_PATIENCE, _PAUSE = 5.0, 0.02
+_PAUSE = 0.02
 
 
 @contextlib.contextmanager
 def less_urgent(size: int) -> Iterator[None]:
-    """Let others' cells come first until the end of the block, in which ``size`` bytes come back.
+    """Let others' cells come first until the end of the block, in which ``size`` bytes are read.
 
     Linux shares the processors among sessions, and each kernel on one machine is one (sched(7),
     "The autogroup feature"): ``nice`` counts within a session only, and who is not root cannot take
@@ -25,10 +26,15 @@ def less_urgent(size: int) -> Iterator[None]:
     try:
         yield
     finally:
-        if changed:
-            deadline = time.monotonic() + _PATIENCE
-            while not _write(b"0") and time.monotonic() < deadline:
-                time.sleep(_PAUSE)
+        if changed and not _write(b"0"):
+            name = "elastic-jupyter-urgency"
+            threading.Thread(target=_be_as_before, name=name, daemon=True).start()
+
+
+def _be_as_before() -> None:
+    """Take the change back; in a thread, as others may have changed their own a moment ago."""
+    while not _write(b"0"):
+        time.sleep(_PAUSE)
 
 
 def _is_usual() -> bool:

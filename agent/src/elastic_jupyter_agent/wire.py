@@ -93,6 +93,11 @@ class Group:
     buffers: tuple[Payload, ...] = ()
 
     @property
+    def length(self) -> int:
+        """The bytes of the stream and of the buffers, before compression."""
+        return sum(payload.length for payload in (self.stream, *self.buffers))
+
+    @property
     def blobs(self) -> list[Blob]:
         """Each blob once, in the order of use."""
         chunks = (chunk for p in (self.stream, *self.buffers) for chunk in p.chunks)

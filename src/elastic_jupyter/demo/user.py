@@ -15,7 +15,7 @@ from elastic_jupyter.local import proc, tied
 from elastic_jupyter.local.shared_directory import VARIABLE
 
 #: Seconds for an end in order, and after that for one at once.
-GRACE = 10.0
+GRACE = 20.0
 _LOOK_PAUSE = 0.05
 _READY = "JupyterLab: "
 

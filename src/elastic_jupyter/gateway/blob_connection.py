@@ -43,7 +43,8 @@ _log = logging.getLogger(__name__)
 #: Bytes that are taken before the store is given any: what the agent sends at most. It takes a
 #: gateway for dead that takes nothing for some seconds, and a slow store may need as long for this.
 PIECE = 4 * 2**20
-#: Bytes of one blob, and of a manifest: that has a hundred for each blob, and as many a name.
+#: Bytes of one blob, and of a manifest: that has a hundred for each blob, and as many a name, and
+#: what is small.
 MAX_BLOB, MAX_MANIFEST = 64 * 2**20, 32 * 2**20
 #: One manifest at a time is read: as JSON it may have many times its bytes.
 _SEALING = threading.Lock()

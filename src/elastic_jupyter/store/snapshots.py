@@ -1,5 +1,7 @@
 """Saved variables of kernels: blobs, named by their contents, and signed manifests that list them.
 
+What is small is in a manifest itself, of which the agent alone reads it.
+
 ``<url>/<uid>/blobs/<digest>`` and ``<url>/<uid>/<epoch>-<id>.json``, where ``uid`` is the
 JupyterKernel's and ``id`` the SHA-256 of the manifest. A manifest is written last, so one that is
 there can be restored; it is removed first. All calls block: call them in threads.

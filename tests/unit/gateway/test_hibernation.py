@@ -276,17 +276,18 @@ async def test_a_snapshot_that_cannot_be_read_fails_the_cell_and_stays(
 async def test_a_kernel_that_slept_sleeps_again_though_its_snapshot_is_gone(
     world: Loopback, gone: str
 ) -> None:
-    gateway, _, tab = await a_sleeper(world)
+    large = "import os\nlarge = os.urandom(50_000)\n"  # a blob, which stays as it is
+    gateway, _, tab = await a_sleeper(world, code=f"{large}x = 1")
     await tab.run("x = 2")
     if gone == "the object":
         [kernel] = gateway.kernels.kernels.values()
         await kernel.restart_kernel()
-        await tab.run("x = 2")
+        await tab.run(f"{large}x = 2")
     else:
         shutil.rmtree(world.snapshots)
     await suspend(world)
     await asleep(world)
-    assert (await tab.run("print(x)")).text() == "2\n"
+    assert (await tab.run("print(x, len(large))")).text() == "2 50000\n"
 
 
 async def test_a_store_that_is_away_when_all_is_saved_leaves_the_kernel_running(
@@ -477,7 +478,7 @@ async def test_what_was_saved_goes_with_its_kernel(world: Loopback) -> None:
     front_end = FrontEnd(await world.gateway(**SOON))
     kernel_id = await front_end.start()
     tab = await front_end.open(kernel_id)
-    await tab.run("x = 1")
+    await tab.run("x = 'x' * 20_000")
     await asleep(world)
     assert _saved(world.snapshots)
     await front_end.rest("DELETE", f"/api/kernels/{kernel_id}")

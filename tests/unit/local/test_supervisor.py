@@ -6,6 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from elastic_jupyter.local import supervisor
 from elastic_jupyter.local.supervisor import Service, Supervised
 from tests.support.eventually import eventually
 
@@ -51,7 +54,10 @@ async def test_a_process_that_is_killed_is_started_again(tmp_path: Path) -> None
     assert not runs(service.pid)
 
 
-async def test_one_that_does_not_end_when_asked_is_killed(tmp_path: Path) -> None:
+async def test_one_that_does_not_end_when_asked_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "GRACE", 0.5)
     log = tmp_path / "log"
     service = Supervised(a_service(tmp_path, f"print('up', flush=True)\n{STUBBORN}"))
     keeping = asyncio.create_task(service.run())

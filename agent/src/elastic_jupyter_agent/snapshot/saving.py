@@ -25,6 +25,7 @@ from elastic_jupyter_agent.snapshot.groups import group
 from elastic_jupyter_agent.snapshot.outputs import Output, Sent, SinkFailed
 from elastic_jupyter_agent.snapshot.pickler import Failed, Pickler, live_objects
 from elastic_jupyter_agent.snapshot.telling import NotKept
+from elastic_jupyter_agent.urgency import less_urgent
 from elastic_jupyter_agent.wire import Entry, Group, Lost, Manifest, WireError
 
 #: Where a value that could not be made anew is tried again; elsewhere is another by then.
@@ -146,10 +147,11 @@ def restore(shell: Any, manifest: Manifest, source: Source) -> Report:
     reducers.closed.clear()
     # As in a cell: a library that is imported asks ``get_ipython`` whether it is in a notebook.
     with _quiet(), shell.builtin_trap, Reader(source) as reader:
-        reading = [reader.read([g.stream, *g.buffers]) for g in manifest.groups]
-        # What was imported is imported meanwhile.
-        lost, notices = process.apply(shell, manifest.state)
-        data = [read() for read in reading]
+        with less_urgent(sum(group.length for group in manifest.groups)):
+            reading = [reader.read([g.stream, *g.buffers]) for g in manifest.groups]
+            # What was imported is imported meanwhile.
+            lost, notices = process.apply(shell, manifest.state)
+            data = [read() for read in reading]
         process.apply_to_shell(shell, manifest.state)
         widgets.let_go()
         places.let_go()

@@ -379,7 +379,7 @@ def test_a_refusal_is_told_in_its_words(
     kernel: Kernel, gateway: FakeGateway, refusal: tuple[int, str], sentence: str
 ) -> None:
     gateway.refusal = refusal
-    kernel.run("x = 1")
+    kernel.run("import os; x = os.urandom(100_000)")
     assert kernel.save(gateway) == {"error": sentence}
     assert gateway.manifest is None
     gateway.refusal = None
