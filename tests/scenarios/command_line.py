@@ -16,6 +16,8 @@ from tests.support.eventually import eventually
 from tests.support.jupyter_tab import Tab
 from tests.support.shell import COMMAND, Shell
 
+_READ = {"json": json.loads, "yaml": yaml.safe_load}
+
 
 @contextlib.contextmanager
 def a_notebook(world: World, name: str, *, kernel: str = "python3") -> Iterator[Tab]:
@@ -28,15 +30,9 @@ def a_notebook(world: World, name: str, *, kernel: str = "python3") -> Iterator[
         tab.shutdown()
 
 
-def shown(shell: Shell, tab: Tab) -> Object:
+def shown(shell: Shell, tab: Tab, *, output: str = "json") -> Object:
     """What ``status`` tells of the kernel of a tab; empty: nothing."""
-    everything = json.loads(shell.reads("status", "--output", "json"))
-    return next((one for one in everything if one["id"] == tab.kernel_id), {})
-
-
-def in_yaml(shell: Shell, tab: Tab) -> Object:
-    """What ``status`` tells in YAML of the kernel of a tab; empty: nothing."""
-    everything = yaml.safe_load(shell.reads("status", "--output", "yaml"))
+    everything = _READ[output](shell.reads("status", "--output", output))
     return next((one for one in everything if one["id"] == tab.kernel_id), {})
 
 
@@ -68,7 +64,7 @@ class CommandLine:
             tab.run("1", within=60)
             # Its activity is written now and then, also between two looks.
             one, _ = eventually(
-                lambda: (shown(shell, tab), in_yaml(shell, tab)),
+                lambda: (shown(shell, tab), shown(shell, tab, output="yaml")),
                 lambda seen: (
                     seen[0].get("phase") == "Running"
                     and seen[0]["lastActivity"]

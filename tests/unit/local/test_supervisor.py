@@ -11,6 +11,7 @@ import pytest
 from elastic_jupyter.local import supervisor
 from elastic_jupyter.local.supervisor import Service, Supervised
 from tests.support.eventually import eventually
+from tests.support.machine import is_running
 
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()\n"
 WAITS = "import signal; signal.pause()\n"
@@ -33,11 +34,7 @@ async def until(want: Callable[[], object], what: str) -> None:
 
 
 def runs(pid: int | None) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
+    return pid is not None and is_running(pid)
 
 
 async def test_a_process_that_is_killed_is_started_again(tmp_path: Path) -> None:

@@ -194,12 +194,12 @@ class Reader:
         for payload, result in zip(payloads, results, strict=True):
             at = 0
             for chunk in payload.chunks:
-                if chunk.inline:
-                    result[at : at + chunk.length] = binascii.a2b_base64(chunk.inline)
-                    at += chunk.length
-                    continue
-                jobs.append(self._pool.submit(self._fill, result[at : at + chunk.length], chunk))
+                view = result[at : at + chunk.length]
                 at += chunk.length
+                if chunk.inline:
+                    view[:] = binascii.a2b_base64(chunk.inline)
+                else:
+                    jobs.append(self._pool.submit(self._fill, view, chunk))
 
         def wait() -> list[memoryview]:
             for job in jobs:
